@@ -1,0 +1,91 @@
+//! The image config: what runs, and which layers it is made of.
+//!
+//! [image-spec, Image Configuration](https://github.com/opencontainers/image-spec/blob/main/config.md).
+//! Unknown keys are kept beside the known ones, so that a child's config can
+//! inherit what this version has never heard of.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Digest, Platform};
+
+/// An image's config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ImageConfig {
+    /// CPU architecture.
+    pub architecture: String,
+    /// Operating system.
+    pub os: String,
+    /// Version of the operating system; on Windows the full build.
+    #[serde(
+        rename = "os.version",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub os_version: Option<String>,
+    /// Features the image needs.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
+    /// Variant of the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// What is run and how, as Docker's schema has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
+    /// The layers, uncompressed.
+    pub rootfs: RootFs,
+    /// How the layers came about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<History>,
+    /// Every other key.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The layers an image is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RootFs {
+    /// Always `layers`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Digests of the *uncompressed* layers, base first.
+    #[serde(default)]
+    pub diff_ids: Vec<Digest>,
+}
+
+/// One step of how an image came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct History {
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The instruction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Whether the step made no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+    /// Every other key.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl ImageConfig {
+    /// Reads a config.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// What the image runs on.
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os_version: self.os_version.clone(),
+            os_features: self.os_features.clone(),
+            variant: self.variant.clone(),
+            ..Platform::new(self.os.clone(), self.architecture.clone())
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Documents: a manifest or index as raw bytes, with what they are.
+//!
+//! The only form in which a manifest travels. It is made from bytes, it yields
+//! the same bytes; what is read out of it is a view without a way back.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{Descriptor, Digest, Index, Manifest, MediaType};
+
+/// The largest manifest read, accepted or sent: 4 MiB, inclusive, the practical limit
+/// everywhere ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// A manifest or index: its bytes, verbatim, and the descriptor they have.
+///
+/// Cheap to clone.
+///
+/// ```
+/// use longshore_oci::{Document, MediaType};
+/// let bytes = br#"{ "schemaVersion": 2,"manifests":[] }"#;
+/// let index = Document::new(bytes.as_slice().into(), None)?;
+/// assert_eq!(index.media_type(), &MediaType::OCI_INDEX);
+/// assert_eq!(index.bytes().as_ref(), bytes);
+/// # Ok::<(), longshore_oci::DocumentError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Document {
+    bytes: Bytes,
+    descriptor: Descriptor,
+    view: View,
+}
+
+/// A document, read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum View {
+    /// An image manifest or an artifact's.
+    Manifest(std::sync::Arc<Manifest>),
+    /// An image index or manifest list.
+    Index(std::sync::Arc<Index>),
+}
+
+/// Why some bytes are not a document, or not the one that was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// Over [`MAX_MANIFEST_BYTES`].
+    #[error("manifest of {0} bytes is too large: at most 4194304 bytes (4 MiB) are accepted")]
+    TooLarge(u64),
+    /// Not JSON, or not the JSON of a manifest.
+    #[error("manifest is malformed")]
+    Malformed(#[source] serde_json::Error),
+    /// Neither an image manifest nor an index, or both at once.
+    ///
+    /// A document that can be read two ways is refused
+    /// ([GHSA-77vh-xpmg-72qh](https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh)).
+    #[error("manifest is {0}")]
+    Ambiguous(&'static str),
+    /// The type it was given out as is not the type it says it has.
+    #[error("manifest says it is {found}, but was declared as {declared}")]
+    Contradiction {
+        /// What was declared: a caller's type, a descriptor's, a header's.
+        declared: MediaType,
+        /// The document's own `mediaType`.
+        found: MediaType,
+    },
+    /// A media type that is no manifest's.
+    #[error("media type {0} is not a manifest's or an index's")]
+    NotAManifest(MediaType),
+    /// The bytes have another digest.
+    #[error("manifest has digest {actual}, expected {expected}")]
+    DigestMismatch {
+        /// The digest it should have.
+        expected: Digest,
+        /// The digest it has.
+        actual: Digest,
+    },
+    /// The bytes have another length.
+    #[error("manifest is {actual} bytes long, expected {expected}")]
+    SizeMismatch {
+        /// The length it should have, in bytes.
+        expected: u64,
+        /// The length it has, in bytes.
+        actual: u64,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    media_type: Option<MediaType>,
+    manifests: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+    config: Option<serde::de::IgnoredAny>,
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+impl Document {
+    /// A document from its bytes, addressed by SHA-256.
+    ///
+    /// Its type is its own `mediaType`; where it has none, the `declared` one;
+    /// where there is none either, OCI's, by shape. A declared type that
+    /// contradicts the document's own is an error.
+    pub fn new(bytes: Bytes, declared: Option<&MediaType>) -> Result<Self, DocumentError> {
+        check_length(bytes.len())?;
+        let digest = Digest::of(&bytes);
+        Self::assemble(bytes, declared, digest)
+    }
+
+    /// The document that `descriptor` describes: its length, digest and type are
+    /// checked. Keeps the descriptor's platform and annotations.
+    pub fn verified(bytes: Bytes, descriptor: &Descriptor) -> Result<Self, DocumentError> {
+        check_length(bytes.len())?;
+        if bytes.len() as u64 != descriptor.size {
+            return Err(DocumentError::SizeMismatch {
+                expected: descriptor.size,
+                actual: bytes.len() as u64,
+            });
+        }
+        let mut it = Self::with_digest(bytes, Some(&descriptor.media_type), &descriptor.digest)?;
+        it.descriptor = Descriptor {
+            media_type: it.descriptor.media_type,
+            ..descriptor.clone()
+        };
+        Ok(it)
+    }
+
+    /// A document that should have `digest`, of whatever length.
+    pub fn with_digest(
+        bytes: Bytes,
+        declared: Option<&MediaType>,
+        digest: &Digest,
+    ) -> Result<Self, DocumentError> {
+        check_length(bytes.len())?;
+        let actual = Digest::of_with(digest.algorithm(), &bytes);
+        if actual != *digest {
+            return Err(DocumentError::DigestMismatch {
+                expected: digest.clone(),
+                actual,
+            });
+        }
+        Self::assemble(bytes, declared, actual)
+    }
+
+    fn assemble(
+        bytes: Bytes,
+        declared: Option<&MediaType>,
+        digest: Digest,
+    ) -> Result<Self, DocumentError> {
+        let probe: Probe = serde_json::from_slice(&bytes).map_err(DocumentError::Malformed)?;
+        let media_type = probe.media_type(declared)?;
+        let view = if media_type.is_index() {
+            View::Index(
+                serde_json::from_slice::<Index>(&bytes)
+                    .map(Into::into)
+                    .map_err(DocumentError::Malformed)?,
+            )
+        } else {
+            View::Manifest(
+                serde_json::from_slice::<Manifest>(&bytes)
+                    .map(Into::into)
+                    .map_err(DocumentError::Malformed)?,
+            )
+        };
+        let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
+        Ok(Self {
+            bytes,
+            descriptor,
+            view,
+        })
+    }
+
+    /// The bytes, as they came.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Type, digest and length; platform and annotations where it was found by them.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// The digest of the bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+
+    /// The type to send it with.
+    pub fn media_type(&self) -> &MediaType {
+        &self.descriptor.media_type
+    }
+
+    /// The document, read.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The image manifest, if it is one.
+    pub fn as_manifest(&self) -> Option<&Manifest> {
+        match &self.view {
+            View::Manifest(manifest) => Some(manifest),
+            View::Index(_) => None,
+        }
+    }
+
+    /// The index, if it is one.
+    pub fn as_index(&self) -> Option<&Index> {
+        match &self.view {
+            View::Index(index) => Some(index),
+            View::Manifest(_) => None,
+        }
+    }
+
+    /// What it is about, for a signature or another referrer.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match &self.view {
+            View::Manifest(manifest) => manifest.subject.as_ref(),
+            View::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// What it is made of: config and layers of a manifest, in that order;
+    /// children of an index. The subject is not among them.
+    pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, rest) = match &self.view {
+            View::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
+            View::Index(index) => (None, &index.manifests),
+        };
+        config.into_iter().chain(rest)
+    }
+}
+
+impl Probe {
+    fn media_type(self, declared: Option<&MediaType>) -> Result<MediaType, DocumentError> {
+        let by_shape = self.shape()?;
+        let media_type = match (self.media_type, declared) {
+            (Some(found), Some(declared)) if found != *declared => {
+                return Err(DocumentError::Contradiction {
+                    declared: declared.clone(),
+                    found,
+                });
+            }
+            (Some(found), _) => found,
+            (None, Some(declared)) => declared.clone(),
+            (None, None) => by_shape.clone(),
+        };
+        if !media_type.is_index() && !media_type.is_manifest() {
+            return Err(DocumentError::NotAManifest(media_type));
+        }
+        if media_type.is_index() != by_shape.is_index() {
+            return Err(DocumentError::Ambiguous(
+                "of one type by name and of another by content",
+            ));
+        }
+        Ok(media_type)
+    }
+
+    fn shape(&self) -> Result<MediaType, DocumentError> {
+        if self.fs_layers.is_some() {
+            return Err(DocumentError::Ambiguous(
+                "of Docker schema 1, which is not supported: rebuild the image or convert it",
+            ));
+        }
+        let image = self.config.is_some() || self.layers.is_some();
+        match (image, self.manifests.is_some()) {
+            (true, true) => Err(DocumentError::Ambiguous("both an image and an index")),
+            (true, false) => Ok(MediaType::OCI_MANIFEST),
+            (false, true) => Ok(MediaType::OCI_INDEX),
+            (false, false) => Err(DocumentError::Ambiguous("neither an image nor an index")),
+        }
+    }
+}
+
+fn check_length(bytes: usize) -> Result<(), DocumentError> {
+    if bytes > MAX_MANIFEST_BYTES {
+        return Err(DocumentError::TooLarge(bytes as u64));
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The nouns and grammars of the OCI specifications, and the two ports that
+//! everything else meets at.
+//!
+//! ```text
+//!   nouns      Digest · Reference · MediaType · Descriptor · Platform · Document
+//!              Manifest · Index · ImageConfig · layout
+//!   grammar    wire::{challenge, scope, range, error}
+//!   ports      Source ──▶ bytes that can be pushed      PushTarget ──▶ a repository
+//! ```
+//!
+//! Three decisions shape the crate:
+//!
+//! - **Raw bytes are the only currency for manifests.** A [`Document`] is made
+//!   from bytes and yields bytes; [`Manifest`] and [`Index`] are read-only views
+//!   with no way back, so a digest can never change by passing through here.
+//! - **[`Source::open`] is the only way to bytes.** Retry, resume and chunking
+//!   are then one mechanism: ask again, from another offset.
+//! - **A target is one repository**, and needs two methods to be one; what a
+//!   [`PushTarget`] does not say, it does not claim.
+//!
+//! The crate knows nothing of files, sockets or a runtime.
+
+pub mod config;
+pub mod descriptor;
+pub mod digest;
+pub mod document;
+pub mod layout;
+pub mod manifest;
+pub mod media_type;
+pub mod platform;
+pub mod reference;
+pub mod source;
+pub mod target;
+pub mod wire;
+
+pub use config::ImageConfig;
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use document::{Document, DocumentError, MAX_MANIFEST_BYTES};
+pub use manifest::{Index, Manifest};
+pub use media_type::MediaType;
+pub use platform::Platform;
+pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
+pub use source::{BlobStream, Source, SourceError};
+pub use target::{
+    BlobUpload, ManifestReceipt, MountOutcome, Presence, PushTarget, SessionStatus, TargetError,
+    TargetErrorKind, UploadObserver, UploadReceipt, UploadSession,
+};

@@ -1,0 +1,130 @@
+//! Media types, and the questions the product asks of them.
+//!
+//! A media type is kept as the text it came as. What it *means* is asked in one
+//! place only, here: [`MediaType::is_foreign`] above all, because tools whose
+//! several predicates disagree push layers they must not.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a piece of content, as written in a descriptor or header.
+///
+/// Comparison is byte for byte; parameters (`; charset=…`) are cut off by
+/// [`MediaType::from_header`] and are not part of the type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaType(std::borrow::Cow<'static, str>);
+
+impl MediaType {
+    /// OCI image manifest.
+    pub const OCI_MANIFEST: Self = Self::known("application/vnd.oci.image.manifest.v1+json");
+    /// OCI image index.
+    pub const OCI_INDEX: Self = Self::known("application/vnd.oci.image.index.v1+json");
+    /// OCI image config.
+    pub const OCI_CONFIG: Self = Self::known("application/vnd.oci.image.config.v1+json");
+    /// OCI layer, plain tar.
+    pub const OCI_LAYER: Self = Self::known("application/vnd.oci.image.layer.v1.tar");
+    /// OCI layer, gzip.
+    pub const OCI_LAYER_GZIP: Self = Self::known("application/vnd.oci.image.layer.v1.tar+gzip");
+    /// OCI layer, zstd.
+    pub const OCI_LAYER_ZSTD: Self = Self::known("application/vnd.oci.image.layer.v1.tar+zstd");
+    /// OCI empty descriptor (`{}`).
+    pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
+    /// Docker image manifest, schema 2.
+    pub const DOCKER_MANIFEST: Self =
+        Self::known("application/vnd.docker.distribution.manifest.v2+json");
+    /// Docker manifest list.
+    pub const DOCKER_LIST: Self =
+        Self::known("application/vnd.docker.distribution.manifest.list.v2+json");
+    /// Docker image config.
+    pub const DOCKER_CONFIG: Self = Self::known("application/vnd.docker.container.image.v1+json");
+    /// Docker layer, plain tar.
+    pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
+    /// Docker layer, gzip.
+    pub const DOCKER_LAYER_GZIP: Self =
+        Self::known("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    /// Docker layer that is distributed from its `urls`.
+    pub const DOCKER_FOREIGN_LAYER: Self =
+        Self::known("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+
+    /// What a client accepts when it asks for a manifest: the four kinds it can follow.
+    pub const MANIFESTS: [Self; 4] = [
+        Self::OCI_MANIFEST,
+        Self::OCI_INDEX,
+        Self::DOCKER_MANIFEST,
+        Self::DOCKER_LIST,
+    ];
+
+    const fn known(text: &'static str) -> Self {
+        Self(std::borrow::Cow::Borrowed(text))
+    }
+
+    /// A media type from its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(std::borrow::Cow::Owned(text.into()))
+    }
+
+    /// A media type from a `Content-Type` header: parameters and white space cut off.
+    pub fn from_header(value: &str) -> Self {
+        let essence = value.split(';').next().unwrap_or_default();
+        Self::new(essence.trim().to_ascii_lowercase())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is an image manifest, OCI or Docker.
+    pub fn is_manifest(&self) -> bool {
+        *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
+    }
+
+    /// Whether this is an image index or a Docker manifest list.
+    pub fn is_index(&self) -> bool {
+        *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+
+    /// Whether this is an image config, OCI or Docker.
+    pub fn is_config(&self) -> bool {
+        *self == Self::OCI_CONFIG || *self == Self::DOCKER_CONFIG
+    }
+
+    /// Whether a layer of this type is **foreign**: to be had from its `urls`, and
+    /// not to be uploaded unless asked for. The one predicate for it.
+    ///
+    /// True for Docker's foreign layers (tar, gzip, zstd) and OCI's
+    /// nondistributable ones
+    /// ([image-spec](https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers)).
+    /// Whether `urls` are present does not matter: an empty list never makes a
+    /// layer foreign, and a missing one never makes it ordinary.
+    pub fn is_foreign(&self) -> bool {
+        const FOREIGN: [&str; 2] = [
+            "application/vnd.docker.image.rootfs.foreign.diff.tar",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        ];
+        FOREIGN
+            .iter()
+            .filter_map(|base| self.0.strip_prefix(base))
+            .any(|suffix| matches!(suffix, "" | ".gzip" | "+gzip" | ".zstd" | "+zstd"))
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for MediaType {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl PartialEq<str> for MediaType {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether two references agree, part by part.
+
+use super::{Reference, Registry, Repository, Scheme, Tag};
+use crate::Digest;
+
+/// Which parts of two references have to agree.
+///
+/// Each part stands for itself: comparing repositories says nothing of
+/// registries. Parts are put together with `|`.
+///
+/// ```
+/// use longshore_oci::{Reference, reference::Parts};
+/// let hub: Reference = "index.docker.io/library/alpine:3".parse()?;
+/// let short: Reference = "alpine:edge".parse()?;
+/// assert!(hub.agrees(&short, Parts::REGISTRY | Parts::REPOSITORY));
+/// assert!(!hub.agrees(&short, Parts::ALL));
+/// # Ok::<(), longshore_oci::ReferenceError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts(u8);
+
+impl Parts {
+    /// Nothing: any two references agree.
+    pub const NONE: Self = Self(0);
+    /// The scheme; none written counts as the one that would be used (`https`, or `http` on loopback).
+    pub const SCHEME: Self = Self(1);
+    /// The registry, whatever its case; default ports and Docker Hub's aliases are equal.
+    pub const REGISTRY: Self = Self(1 << 1);
+    /// The repository's path, case-sensitive.
+    pub const REPOSITORY: Self = Self(1 << 2);
+    /// The tag, case-sensitive; a missing one agrees only with a missing one.
+    pub const TAG: Self = Self(1 << 3);
+    /// The digest; a missing one agrees only with a missing one.
+    pub const DIGEST: Self = Self(1 << 4);
+    /// Every part.
+    pub const ALL: Self = Self((1 << 5) - 1);
+
+    /// Whether all of `parts` are among these.
+    pub const fn contains(self, parts: Self) -> bool {
+        self.0 & parts.0 == parts.0
+    }
+}
+
+impl std::ops::BitOr for Parts {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl Reference {
+    /// Whether the two references agree in all of `parts`.
+    ///
+    /// Reflexive and symmetric for any parts.
+    pub fn agrees(&self, other: &Self, parts: Parts) -> bool {
+        let asked = |part| parts.contains(part);
+        let registry = |it: &Self| -> Registry { it.repository().registry().clone() };
+        let path = |it: &Self| -> Repository { it.repository().clone() };
+        (!asked(Parts::SCHEME) || self.effective_scheme() == other.effective_scheme())
+            && (!asked(Parts::REGISTRY) || registry(self) == registry(other))
+            && (!asked(Parts::REPOSITORY) || path(self).path() == path(other).path())
+            && (!asked(Parts::TAG) || same::<Tag>(self.tag(), other.tag()))
+            && (!asked(Parts::DIGEST) || same::<Digest>(self.digest(), other.digest()))
+    }
+
+    /// The scheme that will be used: the one written, else `http` on loopback, else `https`.
+    pub fn effective_scheme(&self) -> Scheme {
+        self.scheme().unwrap_or_else(|| {
+            if self.repository().registry().is_loopback() {
+                Scheme::Http
+            } else {
+                Scheme::Https
+            }
+        })
+    }
+}
+
+fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+    a == b
+}

@@ -1,0 +1,145 @@
+//! The port for bytes that can be pushed.
+
+use std::{error::Error, fmt};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::{Descriptor, Digest, Document, DocumentError, Repository};
+
+/// The bytes of a blob from some offset to its end, in pieces of the source's choosing.
+///
+/// A piece is at most 1 MiB, so that what is in flight stays bounded.
+pub type BlobStream = BoxStream<'static, Result<Bytes, SourceError>>;
+
+/// Where an image's bytes come from: a layout, an archive, a registry, a build.
+///
+/// [`open`](Self::open) is the only way to a blob's bytes. A source need not
+/// verify them: who reads to push does. A document is verified where it is read,
+/// because [`Document`] cannot be made otherwise.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The manifest or index to push.
+    async fn root(&self) -> Result<Document, SourceError>;
+
+    /// The manifest or index that `descriptor` describes.
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError>;
+
+    /// The bytes of `blob` from `offset` (in bytes, at most its size) to its end.
+    ///
+    /// May be called any number of times, at the same time too. A source that
+    /// cannot seek reads and drops.
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError>;
+
+    /// Whether `blob` can be opened and has its size, as far as can be told
+    /// without reading it. The default claims nothing and finds no fault.
+    async fn check_blob(&self, _blob: &Descriptor) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// The manifests in this source that are about `subject`: signatures, attestations.
+    /// The default knows of none.
+    async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    /// The repository it was read from, if it was one: blobs can be mounted from there.
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+}
+
+/// Why a source could not give what it should hold.
+///
+/// `place` is where it looked, for a person: a path, an archive's entry, a URL without secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It is not there.
+    #[error("{digest} is missing: nothing at {place}")]
+    Missing {
+        /// The content's digest.
+        digest: Digest,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// It has another length.
+    #[error("{digest} at {place} is {actual} bytes long, expected {expected}")]
+    WrongSize {
+        /// The content's digest.
+        digest: Digest,
+        /// Where it was read.
+        place: String,
+        /// Its size by its descriptor, in bytes.
+        expected: u64,
+        /// The size found, in bytes.
+        actual: u64,
+    },
+    /// It has other content.
+    #[error("{expected} at {place} is altered: its content has digest {actual}")]
+    Altered {
+        /// The digest it should have.
+        expected: Digest,
+        /// The digest it has.
+        actual: Digest,
+        /// Where it was read.
+        place: String,
+    },
+    /// It is there and cannot be read.
+    #[error("could not read {place}")]
+    Unreadable {
+        /// Where it was read.
+        place: String,
+        /// Why not.
+        #[source]
+        error: Box<dyn Error + Send + Sync>,
+    },
+    /// A manifest or index is not one, or not the right one.
+    #[error("the manifest at {place} is not usable")]
+    Document {
+        /// Where it was read.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        error: DocumentError,
+    },
+    /// The source as a whole is not what it should be: a broken archive, a layout without its marker.
+    #[error("{place} is not usable: {reason}")]
+    Invalid {
+        /// The source.
+        place: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
+}
+
+impl SourceError {
+    /// A read that failed.
+    pub fn unreadable(
+        place: impl fmt::Display,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unreadable {
+            place: place.to_string(),
+            error: error.into(),
+        }
+    }
+
+    /// A source that is not what it should be.
+    pub fn invalid(place: impl fmt::Display, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            place: place.to_string(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The content it is about, if it is about one.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Missing { digest, .. } | Self::WrongSize { digest, .. } => Some(digest),
+            Self::Altered { expected, .. } => Some(expected),
+            _ => None,
+        }
+    }
+}

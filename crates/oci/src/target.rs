@@ -1,0 +1,224 @@
+//! The port for a repository that content is pushed into.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{Descriptor, Digest, Document, Repository, Source, Tag, TagOrDigest};
+
+mod error;
+mod session;
+
+pub use error::{TargetError, TargetErrorKind};
+pub use session::UploadSession;
+
+/// A repository that content can be pushed into.
+///
+/// This is a contract between the push engine and whatever stands behind a
+/// repository: a registry client, a recording double, a test's own fake. Two
+/// methods do the work and must be written, beside the name. The rest save work:
+/// their defaults claim nothing, so a target that keeps them is slower, never wrong.
+///
+/// A wrapper writes them all, under `#[deny(clippy::missing_trait_methods)]`:
+/// a default it forgot would silently switch off what it wraps.
+///
+/// # Order
+///
+/// Callers push what a manifest refers to before the manifest. Implementations
+/// need not check, but a registry may refuse the manifest if it was not done.
+///
+/// # Cancelling
+///
+/// Dropping a future of this trait stops its work. An upload session that was
+/// open is given up as well as the implementation can.
+#[async_trait]
+pub trait PushTarget: fmt::Debug + Send + Sync {
+    /// The repository pushed into.
+    fn repository(&self) -> &Repository;
+
+    /// Uploads a blob, from the start or into a session that is open already.
+    ///
+    /// `Ok` means that the registry has committed the blob under its digest.
+    async fn upload_blob(&self, upload: BlobUpload<'_>) -> Result<UploadReceipt, TargetError>;
+
+    /// Puts a manifest, byte for byte and with its own media type, under its tag,
+    /// or under its digest if there is none.
+    async fn put_manifest(
+        &self,
+        document: &Document,
+        tag: Option<&Tag>,
+    ) -> Result<ManifestReceipt, TargetError>;
+
+    /// Whether the repository holds the blob.
+    async fn has_blob(&self, _blob: &Descriptor) -> Result<Presence, TargetError> {
+        Ok(Presence::Unknown)
+    }
+
+    /// Whether the repository holds a manifest, and under which digest.
+    async fn has_manifest(&self, _at: &TagOrDigest) -> Result<Presence, TargetError> {
+        Ok(Presence::Unknown)
+    }
+
+    /// Asks the registry to link a blob from a repository of the same registry.
+    ///
+    /// `from` may be the target's own repository: then it is a question whether the
+    /// blob is there, in the one request that also opens the session for its upload
+    /// if it is not. Refusal is an answer, not an error.
+    async fn mount_blob(
+        &self,
+        _blob: &Descriptor,
+        _from: &Repository,
+    ) -> Result<MountOutcome, TargetError> {
+        Ok(MountOutcome::Refused(None))
+    }
+
+    /// Says from which repositories mounts will be asked, before the first request:
+    /// a token for all of them can then be fetched at once. Only a hint.
+    fn expect_mounts(&self, _from: &[Repository]) {}
+
+    /// What the registry still holds of an upload that was left unfinished.
+    async fn session_status(&self, _session: &UploadSession) -> Result<SessionStatus, TargetError> {
+        Ok(SessionStatus::Gone)
+    }
+
+    /// Gives an unfinished upload up, so that the registry may forget it.
+    async fn cancel_session(&self, _session: UploadSession) -> Result<(), TargetError> {
+        Ok(())
+    }
+}
+
+/// A blob to upload.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct BlobUpload<'a> {
+    /// The blob: digest and size in bytes.
+    pub blob: &'a Descriptor,
+    /// Where its bytes are, from any offset, any number of times.
+    pub source: &'a dyn Source,
+    /// A session that is open already, to be used instead of opening one.
+    pub session: Option<UploadSession>,
+    /// Who is told how it goes.
+    pub observer: &'a dyn UploadObserver,
+}
+
+/// Told how an upload goes. Never waited for; must not block.
+pub trait UploadObserver: Send + Sync {
+    /// `bytes` more of the body were handed to the transport.
+    fn sent(&self, _bytes: u64) {}
+
+    /// The body goes on from `offset` (bytes into the blob), whatever was sent before.
+    fn rewound(&self, _offset: u64) {}
+
+    /// The registry holds `session.acknowledged()` bytes.
+    fn acknowledged(&self, _session: &UploadSession) {}
+}
+
+/// Tells nobody.
+impl UploadObserver for () {}
+
+/// What came of an upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadReceipt {
+    /// Body bytes sent for this blob in all attempts together. What is over the blob's size was sent again.
+    pub sent: u64,
+}
+
+/// What came of putting a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestReceipt {
+    /// Whether the registry confirmed the digest: by its answer, or when asked afterwards.
+    pub verified: bool,
+    /// Whether the registry says that it lists the manifest under its subject (`OCI-Subject`).
+    pub subject: bool,
+}
+
+/// Whether something is in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is, under this digest.
+    Held(Digest),
+    /// It is not.
+    Absent,
+    /// Nobody can say. Treated as absent, never reported as held.
+    Unknown,
+}
+
+/// What came of asking for a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountOutcome {
+    /// The blob is in the repository now.
+    Mounted,
+    /// It is not. Often the refusal opens a session that an upload can use.
+    Refused(Option<UploadSession>),
+}
+
+/// What a registry holds of an unfinished upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionStatus {
+    /// This much, and the session to go on in.
+    Open(UploadSession),
+    /// Nothing: the session is not known, or not any more.
+    Gone,
+}
+
+impl<'a> BlobUpload<'a> {
+    /// An upload from the start, observed by nobody.
+    pub fn new(blob: &'a Descriptor, source: &'a dyn Source) -> Self {
+        Self {
+            blob,
+            source,
+            session: None,
+            observer: &(),
+        }
+    }
+
+    /// The same in a session that is open already.
+    #[must_use]
+    pub fn in_session(mut self, session: Option<UploadSession>) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// The same, observed.
+    #[must_use]
+    pub fn observed(mut self, observer: &'a dyn UploadObserver) -> Self {
+        self.observer = observer;
+        self
+    }
+}
+
+impl fmt::Debug for BlobUpload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobUpload")
+            .field("blob", &self.blob.digest)
+            .field("source", &self.source)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UploadReceipt {
+    /// A receipt for `sent` body bytes.
+    pub fn new(sent: u64) -> Self {
+        Self { sent }
+    }
+}
+
+impl ManifestReceipt {
+    /// A receipt for a manifest whose digest the registry confirmed.
+    pub fn verified() -> Self {
+        Self {
+            verified: true,
+            subject: false,
+        }
+    }
+
+    /// The same with whether the subject was acknowledged.
+    #[must_use]
+    pub fn with_subject(mut self, acknowledged: bool) -> Self {
+        self.subject = acknowledged;
+        self
+    }
+}

@@ -1,0 +1,143 @@
+//! Challenges: `WWW-Authenticate`, parsed and written.
+//!
+//! [RFC 7235](https://www.rfc-editor.org/rfc/rfc7235#section-4.1) for the grammar,
+//! [distribution, Token Authentication](https://github.com/distribution/distribution/blob/main/docs/content/spec/auth/token.md)
+//! for what Bearer's parameters mean.
+
+use std::fmt;
+
+use super::ScopeSet;
+
+/// The longest header value parsed, in bytes, inclusive.
+pub const MAX_HEADER_BYTES: usize = 8 * 1024;
+
+/// One way a registry says it may be authenticated to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Challenge {
+    /// User name and password.
+    Basic {
+        /// What the password is for; free text.
+        realm: String,
+    },
+    /// A token from the token service at `realm`.
+    Bearer {
+        /// The token service's URL, as written: to be judged before anything is sent there.
+        realm: String,
+        /// The service's name for the registry.
+        service: Option<String>,
+        /// What the refused request needs; empty if it does not say, or says it unreadably.
+        scope: ScopeSet,
+        /// Why a token that was sent did not do: `invalid_token`, `insufficient_scope`.
+        error: Option<String>,
+    },
+    /// A scheme that is not spoken here.
+    Other {
+        /// Its name.
+        scheme: String,
+    },
+}
+
+/// Why a header holds no challenge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// Over [`MAX_HEADER_BYTES`].
+    #[error("WWW-Authenticate header of {0} bytes is too long: at most 8192 bytes are read")]
+    TooLong(usize),
+    /// Not by the grammar.
+    #[error("WWW-Authenticate header is malformed: {0}")]
+    Malformed(String),
+    /// A Bearer challenge that names no token service.
+    #[error("Bearer challenge has no realm to fetch a token from")]
+    NoRealm,
+}
+
+impl Challenge {
+    /// The challenges of one header value, in order.
+    pub fn parse(header: &str) -> Result<Vec<Self>, ChallengeError> {
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(ChallengeError::TooLong(header.len()));
+        }
+        http_auth::parse_challenges(header)
+            .map_err(|error| {
+                ChallengeError::Malformed(error.to_string().chars().take(200).collect())
+            })?
+            .iter()
+            .map(Self::from_parsed)
+            .collect()
+    }
+
+    fn from_parsed(parsed: &http_auth::ChallengeRef<'_>) -> Result<Self, ChallengeError> {
+        let parameter = |name: &str| {
+            parsed
+                .params
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.to_unescaped())
+        };
+        if parsed.scheme.eq_ignore_ascii_case("basic") {
+            return Ok(Self::Basic {
+                realm: parameter("realm").unwrap_or_default(),
+            });
+        }
+        if !parsed.scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Self::Other {
+                scheme: parsed.scheme.to_owned(),
+            });
+        }
+        Ok(Self::Bearer {
+            realm: parameter("realm")
+                .filter(|realm| !realm.is_empty())
+                .ok_or(ChallengeError::NoRealm)?,
+            service: parameter("service"),
+            scope: parameter("scope")
+                .and_then(|scope| scope.parse().ok())
+                .unwrap_or_default(),
+            error: parameter("error"),
+        })
+    }
+}
+
+impl fmt::Display for Challenge {
+    /// As a header value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic { realm } => write!(f, "Basic realm={}", Quoted(realm)),
+            Self::Other { scheme } => f.write_str(scheme),
+            Self::Bearer {
+                realm,
+                service,
+                scope,
+                error,
+            } => {
+                write!(f, "Bearer realm={}", Quoted(realm))?;
+                if let Some(service) = service {
+                    write!(f, ",service={}", Quoted(service))?;
+                }
+                if !scope.is_empty() {
+                    write!(f, ",scope={}", Quoted(&scope.to_string()))?;
+                }
+                if let Some(error) = error {
+                    write!(f, ",error={}", Quoted(error))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for c in self.0.chars().filter(|c| !c.is_control()) {
+            if matches!(c, '"' | '\\') {
+                f.write_str("\\")?;
+            }
+            write!(f, "{c}")?;
+        }
+        f.write_str("\"")
+    }
+}
