@@ -1,0 +1,93 @@
+# What the scripts beside this file share: words on the terminal, processes
+# that end with the script, and the two registries. Sourced, never run.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# Where things too large for the clone are kept between runs.
+real_image_dir() {
+  printf '%s\n' "${LONGSHORE_REAL_IMAGE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/longshore-ci}"
+}
+
+# need TOOL…: dies naming every tool that is missing, not only the first.
+need() {
+  local tool missing=()
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+  done
+  [ ${#missing[@]} -eq 0 ] || die "missing: ${missing[*]}"
+}
+
+# Processes started through `background` are ended, by their ids, by `end_all`.
+BACKGROUND=()
+
+end_process() {
+  local pid=$1 waited=0
+  kill "$pid" 2>/dev/null || return 0
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.1
+    waited=$((waited + 1))
+    [ "$waited" -lt 50 ] || kill -KILL "$pid" 2>/dev/null || true
+  done
+  wait "$pid" 2>/dev/null || true
+}
+
+end_all() {
+  local pid
+  for pid in "${BACKGROUND[@]+"${BACKGROUND[@]}"}"; do
+    end_process "$pid"
+  done
+  BACKGROUND=()
+}
+
+# wait_for_line FILE PATTERN PID: prints the first line of FILE that matches,
+# gives up after 20 s or when the process is gone.
+wait_for_line() {
+  local file=$1 pattern=$2 pid=$3 try
+  for ((try = 0; try < 200; try++)); do
+    if grep -m1 -oE "$pattern" "$file" 2>/dev/null; then return 0; fi
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  say "no line matching '$pattern'; the process said:"
+  tail -n 20 "$file" >&2 || true
+  return 1
+}
+
+# start_docker_registry DIR: Debian's docker-registry over DIR/store on a
+# loopback port of its own choosing. Sets ADDRESS, PID and LOG (the access log).
+start_docker_registry() {
+  local dir=$1
+  mkdir -p "$dir/store"
+  cat >"$dir/config.yml" <<YAML
+version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage:
+  filesystem: {rootdirectory: $dir/store, maxthreads: 100}
+  delete: {enabled: true}
+  maintenance: {uploadpurging: {enabled: false}}
+http: {addr: 127.0.0.1:0}
+YAML
+  LOG=$dir/registry.log
+  OTEL_TRACES_EXPORTER=none docker-registry serve "$dir/config.yml" >"$LOG" 2>&1 </dev/null &
+  PID=$!
+  BACKGROUND+=("$PID")
+  ADDRESS=$(wait_for_line "$LOG" 'listening on 127\.0\.0\.1:[0-9]+' "$PID") || die "docker-registry did not start"
+  ADDRESS=${ADDRESS#listening on }
+}
+
+# start_longshore BINARY DIR: the embedded registry over DIR/store.
+# Sets ADDRESS, PID and LOG.
+start_longshore() {
+  local binary=$1 dir=$2
+  mkdir -p "$dir/store"
+  LOG=$dir/serve.log
+  "$binary" serve --store "$dir/store" --listen 127.0.0.1:0 --print-address >"$LOG" 2>"$dir/serve.err" </dev/null &
+  PID=$!
+  BACKGROUND+=("$PID")
+  ADDRESS=$(wait_for_line "$LOG" '^127\.0\.0\.1:[0-9]+$' "$PID") || {
+    tail -n 20 "$dir/serve.err" >&2
+    die "longshore serve did not print its address"
+  }
+}

@@ -1,0 +1,38 @@
+# The few commands a contributor needs. `just` lists them.
+
+_default:
+    @just --list --unsorted
+
+# Formatting, lints, dependency rules, documentation, the feature ledger
+check: && doc
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo deny check bans licenses sources
+    scripts/walls.sh
+    scripts/features.py --check
+
+# Every test, as the README has it
+test:
+    cargo test --workspace
+
+# The main job, end to end, on this machine alone
+demo:
+    cargo run --release -- demo
+
+# Documentation of all crates; a warning is an error
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# A real image to real registries and back (Debian, root)
+real:
+    cargo build --release --locked
+    ci/real-image.sh
+
+# longshore beside other tools, one run (Debian, root, Go); see bench/README.md
+bench *arguments:
+    cargo build --release --locked
+    bench/run {{ arguments }}
+
+# All checks, as the build machine runs them
+ci:
+    .ci/run
