@@ -28,7 +28,7 @@ real:
     cargo build --release --locked
     ci/real-image.sh
 
-# longshore beside other tools, one run (Debian, root, Go); see bench/README.md
+# longshore beside other tools, one run (Debian, Go, GNU time); see docs/benchmarks.md
 bench *arguments:
     cargo build --release --locked
     bench/run {{ arguments }}
