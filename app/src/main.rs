@@ -1,2 +1,84 @@
-//! (being written)
-fn main() {}
+//! The `longshore` command: reads settings, wires libraries together, prints, and
+//! ends with an exit code that says why.
+
+mod command;
+mod env;
+mod error;
+mod exit;
+mod interrupt;
+mod open;
+mod render;
+mod settings;
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+use command::{Cli, Command};
+use env::Environment;
+use error::AppError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::read();
+    start_log(cli.verbose, &environment);
+    let as_json = cli.command.prints_json();
+    match run(cli.command, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if as_json {
+                let _ = writeln!(std::io::stdout(), "{}", error.json());
+            }
+            let _ = write!(std::io::stderr(), "{}", error.text());
+            error.cause().into()
+        }
+    }
+}
+
+fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
+    if let Command::Completions(args) = &command {
+        return command::completions::completions(args);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AppError::Io {
+            attempted: "start the runtime".into(),
+            error,
+        })?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Push(args) => command::push::push(&args, environment).await,
+            Command::Plan(args) => command::plan::plan(&args, environment).await,
+            Command::Serve(args) => command::serve::serve(&args).await,
+            Command::Demo(args) => command::demo::demo(&args).await,
+            Command::Completions(args) => command::completions::completions(&args),
+        }
+    });
+    // A reader thread may sit in a read that nobody waits for any more.
+    runtime.shutdown_background();
+    result
+}
+
+impl Command {
+    /// Whether standard output carries one JSON object, success or not.
+    fn prints_json(&self) -> bool {
+        match self {
+            Self::Push(args) => args.json,
+            Self::Plan(args) => args.json,
+            _ => false,
+        }
+    }
+}
+
+fn start_log(verbose: u8, environment: &Environment) {
+    let chosen = match (verbose, &environment.log) {
+        (0, None) => return,
+        (0, Some(log)) => log.clone(),
+        (1, _) => "longshore=info,longshore_registry=info,longshore_server=info".into(),
+        (_, _) => "longshore=debug,longshore_registry=debug,longshore_server=debug".into(),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(chosen))
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,33 @@
+//! The subcommands, one a file: the doc comment is the help, the body is wiring.
+
+use clap::{Parser, Subcommand};
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod plan;
+pub(crate) mod push;
+pub(crate) mod serve;
+
+/// Push OCI images, moving only the bytes that must be moved
+///
+/// longshore puts images into registries from an OCI layout, an OCI archive or a
+/// docker-save archive. It asks what is there, sends the rest, and says what it did.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = crate::exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Log to standard error what is done; twice for every request
+    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Push(push::PushArgs),
+    Plan(plan::PlanArgs),
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+}

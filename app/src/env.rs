@@ -1,0 +1,56 @@
+//! Every environment variable the command reads. Nothing else in the workspace reads any.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+/// The environment, read once at the start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// `LONGSHORE_CONFIG`: the settings file, instead of the one in the user's
+    /// configuration directory.
+    pub(crate) config: Option<PathBuf>,
+    /// `LONGSHORE_USERNAME`: the user name for the destination's registry.
+    pub(crate) username: Option<String>,
+    /// `LONGSHORE_PASSWORD`: the password or token that goes with it.
+    pub(crate) password: Option<Password>,
+    /// `LONGSHORE_CONCURRENCY`: requests in flight to one host.
+    pub(crate) concurrency: Option<String>,
+    /// `LONGSHORE_LOG`: what to log to standard error, for instance `debug`.
+    pub(crate) log: Option<String>,
+    /// `DOCKER_CONFIG`: the directory of `config.json`, instead of `~/.docker`.
+    pub(crate) docker_config: Option<PathBuf>,
+    /// The user's home directory.
+    pub(crate) home: Option<PathBuf>,
+}
+
+/// A password on its way to the client; `Debug` does not print it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(pub(crate) String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Environment {
+    /// The environment of this process. An empty variable counts as none.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    pub(crate) fn read() -> Self {
+        let path = |name: &str| -> Option<OsString> {
+            env::var_os(name).filter(|value| !value.is_empty())
+        };
+        let text = |name: &str| path(name).and_then(|value| value.into_string().ok());
+        Self {
+            config: path("LONGSHORE_CONFIG").map(PathBuf::from),
+            username: text("LONGSHORE_USERNAME"),
+            password: text("LONGSHORE_PASSWORD").map(Password),
+            concurrency: text("LONGSHORE_CONCURRENCY"),
+            log: text("LONGSHORE_LOG"),
+            docker_config: path("DOCKER_CONFIG").map(PathBuf::from),
+            home: etcetera::home_dir().ok(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What went wrong, told three ways: an exit code, a message with its causes and
+//! what to do next, and the same as JSON.
+
+use std::{error::Error as _, fmt::Write as _};
+
+use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
+use push::{PushError, source::OpenError};
+use serde_json::{Value, json};
+
+use crate::{exit::Cause, settings::SettingsError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    #[error("the reference {text:?} cannot be used")]
+    Reference {
+        text: String,
+        #[source]
+        error: ReferenceError,
+    },
+    #[error("{0}")]
+    Usage(String),
+    #[error("the settings cannot be used")]
+    Settings(#[from] SettingsError),
+    #[error("the source cannot be used")]
+    Open(#[from] OpenError),
+    #[error("could not read the source {place}")]
+    Source {
+        place: String,
+        #[source]
+        error: SourceError,
+    },
+    #[error("the push failed")]
+    Push(#[from] PushError),
+    #[error("the registry client could not be set up")]
+    Client(#[source] registry::ClientError),
+    #[error("the embedded registry failed")]
+    Serve(#[source] server::ServerError),
+    #[error("some tags were refused: {}", .tags.join(", "))]
+    Partly { tags: Vec<String> },
+    #[error("the command took longer than its --timeout")]
+    Timeout,
+    #[error("could not write the output")]
+    Output(#[source] std::io::Error),
+    #[error("could not {attempted}")]
+    Io {
+        attempted: String,
+        #[source]
+        error: std::io::Error,
+    },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl AppError {
+    /// Which exit code it ends with.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Reference { .. } | Self::Usage(_) | Self::Settings(_) => Cause::Usage,
+            Self::Open(error) => open_cause(error),
+            Self::Source { error, .. } => source_cause(error),
+            Self::Push(error) => push_cause(error),
+            Self::Timeout => Cause::Network,
+            Self::Partly { .. } => Cause::Partly,
+            Self::Interrupted => Cause::Interrupted,
+            Self::Client(_) => Cause::Usage,
+            Self::Serve(_) | Self::Output(_) | Self::Io { .. } => Cause::Internal,
+        }
+    }
+
+    /// The error and its causes, one a line, and a hint.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("error: {self}\n");
+        for cause in self.causes() {
+            let _ = writeln!(text, "  because {cause}");
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+        text
+    }
+
+    /// The same as one JSON object.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "error": {
+            "cause": self.cause(),
+            "exit_code": self.cause().code(),
+            "message": self.to_string(),
+            "because": self.causes(),
+            "hint": self.hint(),
+        }})
+    }
+
+    fn causes(&self) -> Vec<String> {
+        let mut causes: Vec<String> = Vec::new();
+        let mut next = self.source();
+        while let Some(error) = next {
+            let text = error.to_string();
+            if causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            next = error.source();
+        }
+        causes
+    }
+
+    /// What the person at the terminal might do next.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Push(error) => error.hint().map(Into::into).or_else(|| {
+                error.target_error().and_then(|it| target_hint(it)).map(Into::into)
+            }),
+            Self::Open(OpenError::Ambiguous { .. }) => {
+                Some("choose one with --image NAME".into())
+            }
+            Self::Open(OpenError::NoSuchPlatform { .. }) => {
+                Some("leave --platform out to push all of them".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn open_cause(error: &OpenError) -> Cause {
+    match error {
+        OpenError::NotFound { .. }
+        | OpenError::NoSuchImage { .. }
+        | OpenError::NoSuchPlatform { .. } => Cause::SourceNotFound,
+        OpenError::Ambiguous { .. } => Cause::Usage,
+        _ => Cause::LocalData,
+    }
+}
+
+fn source_cause(error: &SourceError) -> Cause {
+    match error {
+        // A registry as source fails as a registry.
+        SourceError::Unreadable { error, .. } => {
+            match error.downcast_ref::<TargetError>() {
+                Some(error) if error.status() == Some(404) => Cause::SourceNotFound,
+                Some(error) => target_cause(error),
+                None => Cause::LocalData,
+            }
+        }
+        _ => Cause::LocalData,
+    }
+}
+
+fn push_cause(error: &PushError) -> Cause {
+    if let Some(error) = error.target_error() {
+        return target_cause(error);
+    }
+    match error {
+        PushError::Gate { .. } | PushError::MountRequired { .. } => Cause::Gate,
+        PushError::Source { error, .. } => source_cause(error),
+        PushError::LocalBlob { .. } => Cause::LocalData,
+        _ => Cause::LocalData,
+    }
+}
+
+fn target_cause(error: &TargetError) -> Cause {
+    match error.kind() {
+        TargetErrorKind::Unauthorized | TargetErrorKind::Denied => Cause::Credentials,
+        TargetErrorKind::RateLimited => Cause::RateLimited,
+        TargetErrorKind::Network | TargetErrorKind::Timeout => Cause::Network,
+        TargetErrorKind::Source => error
+            .as_source_error()
+            .map_or(Cause::LocalData, source_cause),
+        _ => Cause::Refused,
+    }
+}
+
+fn target_hint(error: &TargetError) -> Option<&'static str> {
+    match error.kind() {
+        TargetErrorKind::Unauthorized => Some(
+            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with docker login",
+        ),
+        TargetErrorKind::Denied => {
+            Some("the account may lack the right to push to this repository")
+        }
+        TargetErrorKind::Network => Some(
+            "check the registry's name and port; a registry without TLS needs --plain-http, one with a private CA --ca FILE",
+        ),
+        TargetErrorKind::Protocol => {
+            Some("is there a registry at this address, or a proxy or web page in front of it?")
+        }
+        TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
+        TargetErrorKind::RateLimited => Some("try again later, or with a lower --concurrency"),
+        _ => None,
+    }
+}

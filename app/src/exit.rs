@@ -1,0 +1,83 @@
+//! Exit codes: one per cause, stable, documented in `longshore help`.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// Why the command ended as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cause {
+    /// A bug of ours, or a machine that would not let us work.
+    Internal,
+    /// The command line, a reference or the settings are wrong.
+    Usage,
+    /// Authentication or permission.
+    Credentials,
+    /// There is no such source, image or platform.
+    SourceNotFound,
+    /// Local data is missing, corrupt, or not an image.
+    LocalData,
+    /// The registry refused it, or did not answer as a registry does.
+    Refused,
+    /// The network failed or a time limit passed.
+    Network,
+    /// The registry wants fewer requests.
+    RateLimited,
+    /// A gate of the user's own stopped it.
+    Gate,
+    /// Some of it was done, some was refused.
+    Partly,
+    /// Ctrl-C or a termination signal.
+    Interrupted,
+}
+
+impl Cause {
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Credentials => 3,
+            Self::SourceNotFound => 4,
+            Self::LocalData => 5,
+            Self::Refused => 6,
+            Self::Network => 7,
+            Self::RateLimited => 8,
+            Self::Gate => 9,
+            Self::Partly => 10,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Cause> for ExitCode {
+    fn from(cause: Cause) -> Self {
+        Self::from(cause.code())
+    }
+}
+
+/// The table `longshore help` ends with.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done
+  1    internal error
+  2    wrong usage: the command line, a reference, the settings
+  3    authentication or permission
+  4    source not found: no such path, image or platform
+  5    local data missing or corrupt
+  6    refused by the registry
+  7    network failure or time limit
+  8    rate limited
+  9    stopped by a gate (--max-upload-bytes)
+  10   partly done
+  130  interrupted
+
+Environment:
+  LONGSHORE_CONFIG       settings file (default: longshore/config.toml in the
+                         user's configuration directory)
+  LONGSHORE_USERNAME     user name for the destination's registry
+  LONGSHORE_PASSWORD     the password or token that goes with it
+  LONGSHORE_CONCURRENCY  requests in flight to one host
+  LONGSHORE_LOG          what to log to standard error, for instance debug
+  DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)";
