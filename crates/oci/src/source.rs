@@ -38,6 +38,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Where `blob` is, for a person who reads an error: a path, an archive's entry.
+    fn place(&self, _blob: &Descriptor) -> String {
+        "the source".to_owned()
+    }
+
     /// The manifests in this source that are about `subject`: signatures, attestations.
     /// The default knows of none.
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

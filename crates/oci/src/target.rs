@@ -29,8 +29,10 @@ pub use session::UploadSession;
 ///
 /// # Cancelling
 ///
-/// Dropping a future of this trait stops its work. An upload session that was
-/// open is given up as well as the implementation can.
+/// Dropping a future of this trait stops its work. A session that is handed to
+/// [`upload_blob`](Self::upload_blob) belongs to the target from then on: if the
+/// upload fails or is dropped, the target gives it up as well as it can. A session
+/// that was never handed over is given up by whoever holds it.
 #[async_trait]
 pub trait PushTarget: fmt::Debug + Send + Sync {
     /// The repository pushed into.
@@ -85,6 +87,10 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
     async fn cancel_session(&self, _session: UploadSession) -> Result<(), TargetError> {
         Ok(())
     }
+
+    /// Gives an unfinished upload up without waiting for it: for a caller that is being
+    /// dropped. Must not block. The default leaves the session to its own end.
+    fn abandon_session(&self, _session: UploadSession) {}
 }
 
 /// A blob to upload.
