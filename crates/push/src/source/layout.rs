@@ -1,0 +1,189 @@
+//! An OCI image layout in a directory.
+//!
+//! Nothing outside the directory is ever read: a blob's path comes from a parsed
+//! digest, and a symbolic link that leads out is refused.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError, layout};
+
+use super::{
+    OpenError, Selection,
+    blocking::blocking,
+    image::{Blobs, Image},
+    platform::child_for,
+    range::FileRange,
+};
+
+/// The longest `oci-layout` file read, in bytes.
+const MAX_MARKER_BYTES: usize = 4096;
+
+/// An image of an OCI image layout in a directory
+/// ([image-spec](https://github.com/opencontainers/image-spec/blob/main/image-layout.md)).
+#[derive(Debug)]
+pub struct Layout(Image<Directory>);
+
+impl Layout {
+    /// Opens the image that `selection` means.
+    ///
+    /// Fails if the directory is no layout, if there are several images and
+    /// `selection` does not tell them apart, or if there is none of that name or platform.
+    pub async fn open(path: &Path, selection: &Selection) -> Result<Self, OpenError> {
+        let (directory, path) = (path.to_owned(), path.to_owned());
+        let selected = selection.clone();
+        let open = move || Image::open(Directory::open(&directory)?, &path, &selected);
+        let it = Self(blocking(open).await??);
+        match &selection.platform {
+            Some(platform) => {
+                let child = child_for(&it, it.0.root().clone(), platform).await?;
+                Ok(Self(it.0.with_root(child)))
+            }
+            None => Ok(it),
+        }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Source for Layout {
+    async fn root(&self) -> Result<Document, SourceError> {
+        Ok(self.0.root().clone())
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
+        self.0.document(descriptor).await
+    }
+
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        self.0.open_blob(blob, offset).await
+    }
+
+    async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
+        self.0.check_blob(blob).await
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        self.0.referrers(subject).await
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+}
+
+/// The directory of a layout.
+#[derive(Debug)]
+struct Directory {
+    /// As it was given, for messages.
+    given: PathBuf,
+    /// Without links, to tell what leads out of it.
+    resolved: PathBuf,
+}
+
+impl Directory {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let not_an_image = |found: String| OpenError::NotAnImage {
+            path: path.to_owned(),
+            found,
+        };
+        let resolved = path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::NotFound {
+                path: path.to_owned(),
+            },
+            _ => SourceError::unreadable(path.display(), error).into(),
+        })?;
+        let marker = path.join(layout::MARKER);
+        match read_marker(&marker) {
+            Ok(marker) if marker.image_layout_version == layout::VERSION => Ok(Self {
+                given: path.to_owned(),
+                resolved,
+            }),
+            Ok(marker) => Err(not_an_image(format!(
+                "a layout of version {:?}, and only {} is known",
+                marker.image_layout_version,
+                layout::VERSION
+            ))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(not_an_image(directory_without_marker(path)))
+            }
+            Err(error) => Err(SourceError::unreadable(marker.display(), error).into()),
+        }
+    }
+
+    /// Opens the file at `relative`, which must be a regular one within the layout.
+    fn file(&self, relative: &str) -> Result<FileRange, io::Error> {
+        let given = self.given.join(relative);
+        let resolved = self.resolved.join(relative).canonicalize()?;
+        if !resolved.starts_with(&self.resolved) {
+            return Err(io::Error::other(
+                "it is a link that leads out of the layout, which is not followed: copy the \
+                 layout with its links resolved (cp -RL)",
+            ));
+        }
+        // Looked at before it is opened: opening a pipe would wait for its other end.
+        if !fs::metadata(&resolved)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        FileRange::whole(File::open(&resolved)?, given.display().to_string())
+    }
+}
+
+impl Blobs for Directory {
+    fn index(&self) -> Result<FileRange, SourceError> {
+        let place = self.given.join(layout::INDEX);
+        self.file(layout::INDEX)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => SourceError::invalid(
+                    self.given.display(),
+                    "it is an image layout without its index.json",
+                ),
+                _ => SourceError::unreadable(place.display(), error),
+            })
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<FileRange, SourceError> {
+        let relative = layout::blob_path(digest);
+        let place = self.given.join(&relative);
+        self.file(&relative).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SourceError::Missing {
+                digest: digest.clone(),
+                place: place.display().to_string(),
+            },
+            _ => SourceError::unreadable(place.display(), error),
+        })
+    }
+}
+
+fn read_marker(path: &Path) -> io::Result<layout::Marker> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(MAX_MARKER_BYTES as u64)
+        .read_to_end(&mut content)?;
+    parse_marker(&content)
+}
+
+/// The content of `oci-layout`.
+pub(super) fn parse_marker(content: &[u8]) -> io::Result<layout::Marker> {
+    serde_json::from_slice(content)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// What a directory that is no layout may be instead, so that a person need not guess.
+fn directory_without_marker(path: &Path) -> String {
+    let what = "a directory without oci-layout";
+    if path.join(layout::INDEX).exists() {
+        format!("{what}, though with index.json")
+    } else if path.join("manifest.json").exists() {
+        format!("{what}, though with manifest.json: an unpacked archive or a `skopeo copy dir:`")
+    } else {
+        what.to_owned()
+    }
+}

@@ -1,0 +1,252 @@
+//! Runs of bytes within an open file, and the stream that reads one.
+//!
+//! The file reader decides how fast an upload can be. Two decisions:
+//!
+//! - **Positioned reads of 256 KiB, two ahead, on the runtime's blocking threads.**
+//!   A thread is held for one read only, never while the network is slow; what is
+//!   in flight is two pieces in the stream and one with whoever reads it, 768 KiB,
+//!   and the buffers go round instead of being asked for anew.
+//! - **A file that changes under the reading is an error.** Length and time of
+//!   modification are compared with those at opening after every read, so a stream
+//!   that ended well is one whose file stood still.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future, stream};
+use oci::{BlobStream, SourceError};
+
+/// How much is read at once, in bytes.
+const PIECE: u32 = 256 * 1024;
+
+/// How many reads are under way at once for one stream.
+const READS_AHEAD: usize = 2;
+
+/// How many buffers of a stream wait to be used again.
+const SPARE_BUFFERS: usize = READS_AHEAD + 1;
+
+/// What tells that a file is still as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+/// A run of bytes within an open file.
+///
+/// Cheap to clone; any number of clones may be read at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct FileRange {
+    file: Arc<File>,
+    stamp: Stamp,
+    start: u64,
+    length: u64,
+    place: Arc<str>,
+}
+
+/// Why a file read is not to be trusted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("it changed while it was read")]
+    Changed,
+    #[error("it is {actual} bytes long, at most {limit} are read")]
+    TooLong { actual: u64, limit: u64 },
+    #[error("it was opened at byte {offset} of {length}")]
+    BeyondEnd { offset: u64, length: u64 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+impl FileRange {
+    /// All of `file`, which `place` names for a person.
+    pub(super) fn whole(file: File, place: impl Into<Arc<str>>) -> io::Result<Self> {
+        let stamp = Stamp::from(&file.metadata()?);
+        Ok(Self {
+            file: Arc::new(file),
+            stamp,
+            start: 0,
+            length: stamp.length,
+            place: place.into(),
+        })
+    }
+
+    /// The `length` bytes from `start` within this one, or nothing if they reach beyond it.
+    pub(super) fn part(&self, start: u64, length: u64, place: impl Into<Arc<str>>) -> Option<Self> {
+        if start.checked_add(length)? > self.length {
+            return None;
+        }
+        Some(Self {
+            start: self.start.checked_add(start)?,
+            length,
+            place: place.into(),
+            ..self.clone()
+        })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where it is, for a person.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Reads at `offset` until `buffer` is full or the range ends. Blocks.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, ReadError> {
+        let left = self.length.saturating_sub(offset);
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let mut filled = 0;
+        while filled < wanted {
+            let at = self.start + offset + filled as u64;
+            match positioned_read(&self.file, &mut buffer[filled..wanted], at) {
+                Ok(0) => return Err(ReadError::Changed),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if Stamp::from(&self.file.metadata()?) != self.stamp {
+            return Err(ReadError::Changed);
+        }
+        Ok(filled)
+    }
+
+    /// All of it, if it is at most `limit` bytes long (inclusive). Blocks.
+    pub(super) fn read_all(&self, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let too_long = || ReadError::TooLong {
+            actual: self.length,
+            limit,
+        };
+        if self.length > limit {
+            return Err(too_long());
+        }
+        let mut content = vec![0; usize::try_from(self.length).map_err(|_| too_long())?];
+        self.read_at(&mut content, 0)?;
+        Ok(content)
+    }
+
+    /// Gives `each` the content from its beginning, in pieces of at most 256 KiB. Blocks.
+    pub(super) fn for_each_piece(&self, mut each: impl FnMut(&[u8])) -> Result<(), ReadError> {
+        let mut buffer = vec![0; piece_length(self.length)];
+        let mut offset = 0;
+        while offset < self.length {
+            let filled = self.read_at(&mut buffer, offset)?;
+            each(&buffer[..filled]);
+            offset += filled as u64;
+        }
+        Ok(())
+    }
+
+    /// The bytes from `offset` (at most its length) to its end. Ends after the first error.
+    pub(super) fn stream(self, offset: u64) -> Result<BlobStream, SourceError> {
+        if offset > self.length {
+            let length = self.length;
+            return Err(self.unreadable(ReadError::BeyondEnd { offset, length }));
+        }
+        let spare = Spare::default();
+        let pieces = stream::iter((offset..self.length).step_by(PIECE as usize))
+            .map(move |at| {
+                let (range, spare) = (self.clone(), spare.clone());
+                let reading = tokio::task::spawn_blocking(move || range.piece(at, spare));
+                async move {
+                    reading.await.unwrap_or_else(|stopped| {
+                        Err(SourceError::unreadable("the file being read", stopped))
+                    })
+                }
+            })
+            .buffered(READS_AHEAD)
+            .scan(false, |failed, piece| {
+                let ended = std::mem::replace(failed, piece.is_err());
+                future::ready((!ended).then_some(piece))
+            });
+        Ok(pieces.boxed())
+    }
+
+    fn piece(&self, at: u64, spare: Spare) -> Result<Bytes, SourceError> {
+        let mut buffer = spare.take(piece_length(self.length - at));
+        let filled = self
+            .read_at(&mut buffer, at)
+            .map_err(|error| self.unreadable(error))?;
+        Ok(Bytes::from_owner(Piece {
+            buffer,
+            filled,
+            spare,
+        }))
+    }
+
+    /// The error of a read of this range that failed.
+    pub(super) fn unreadable(&self, error: ReadError) -> SourceError {
+        match error {
+            ReadError::Io(error) => SourceError::unreadable(&self.place, error),
+            other => SourceError::unreadable(&self.place, other),
+        }
+    }
+}
+
+fn piece_length(left: u64) -> usize {
+    usize::try_from(left).map_or(PIECE as usize, |left| left.min(PIECE as usize))
+}
+
+#[cfg(unix)]
+fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}
+
+#[cfg(windows)]
+fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, at)
+}
+
+/// The buffers of one stream that nobody uses at present.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// What was read once: goes back to the spare buffers when the last `Bytes` of it is dropped.
+struct Piece {
+    buffer: Vec<u8>,
+    filled: usize,
+    spare: Spare,
+}
+
+impl Spare {
+    fn take(&self, length: usize) -> Vec<u8> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        used.filter(|it| it.len() >= length)
+            .unwrap_or_else(|| vec![0; length])
+    }
+
+    fn give_back(&self, buffer: Vec<u8>) {
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < SPARE_BUFFERS {
+            buffers.push(buffer);
+        }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.spare.give_back(std::mem::take(&mut self.buffer));
+    }
+}
