@@ -7,13 +7,14 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use crate::Digest;
 
-use crate::{Digest, DigestError};
-
+mod error;
 mod grammar;
 mod matching;
+mod text;
 
+pub use error::ReferenceError;
 pub use matching::Parts;
 
 /// The registry meant when a reference names none.
@@ -36,7 +37,17 @@ pub enum Scheme {
 ///
 /// Kept in one normal form, so that equality means the same registry: lower
 /// case; Docker Hub's aliases (`index.docker.io`, `registry-1.docker.io`) are
-/// `docker.io`; `:443` is dropped.
+/// `docker.io`; an IPv6 address is in its shortest form; `:443` is dropped, or
+/// `:80` behind `http://`. A loopback registry keeps its port as it was written,
+/// because whether it is spoken to with TLS is for the caller to say.
+///
+/// ```
+/// use longshore_oci::Registry;
+/// let it: Registry = "GHCR.io:443".parse()?;
+/// assert_eq!(it.name(), "ghcr.io");
+/// assert_eq!("index.docker.io".parse::<Registry>()?, Registry::docker_hub());
+/// # Ok::<(), longshore_oci::ReferenceError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Registry(Box<str>);
 
@@ -52,7 +63,7 @@ pub struct Repository {
 pub struct Tag(Box<str>);
 
 /// What stands in the manifest slot of a URL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum TagOrDigest {
     /// A tag.
     Tag(Tag),
@@ -61,6 +72,24 @@ pub enum TagOrDigest {
 }
 
 /// A reference to an image: `[scheme://][registry/]repository[:tag][@digest]`.
+///
+/// | text | what it is |
+/// | --- | --- |
+/// | `alpine` | `docker.io/library/alpine`, no tag |
+/// | `team/app:1` | `docker.io/team/app`, tag `1` |
+/// | `localhost/app`, `host.example/app`, `host:5000/app`, `[::1]:5000/app` | the first part is a registry: it is `localhost`, or has a dot or a colon |
+/// | `Host/app` | the same: it has upper-case letters, which no repository has |
+/// | `https://host/app` | the same: it comes after a scheme |
+/// | `docker://alpine` | `alpine` |
+/// | `app@sha256:…`, `host:5000/app:1@sha256:…` | with a digest |
+/// | the empty text | [`Empty`](ReferenceError::Empty) |
+/// | `::x`, `app:` | [`Tag`](ReferenceError::Tag) |
+/// | `host:port/app`, `host:65536/app` | [`Registry`](ReferenceError::Registry) |
+/// | `host:5000/Team/App` | [`UpperCase`](ReferenceError::UpperCase) |
+/// | `host.example/`, `host.example/app/`, `host.example/a//b` | [`Repository`](ReferenceError::Repository) |
+/// | `app@sha256:12`, `app@` | [`Digest`](ReferenceError::Digest) |
+/// | 64 hex digits | [`ImageId`](ReferenceError::ImageId) |
+/// | `ftp://host/app` | [`Scheme`](ReferenceError::Scheme) |
 ///
 /// ```
 /// use longshore_oci::Reference;
@@ -78,38 +107,30 @@ pub struct Reference {
     digest: Option<Digest>,
 }
 
-/// Why a text is not a reference, or not the part of one it should be.
-///
-/// Texts are cut to 300 characters.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReferenceError {
-    /// Nothing there.
-    #[error("the reference is empty: expected registry/repository[:tag][@digest]")]
-    Empty,
-    /// The host or port is not one.
-    #[error("registry {0:?} is malformed: expected host[:port]")]
-    Registry(String),
-    /// The repository's path is not one.
-    #[error(
-        "repository {0:?} is malformed: lower-case letters, digits and single separators . _ __ - only, parts divided by /"
-    )]
-    Repository(String),
-    /// The repository's path has upper-case letters.
-    #[error("repository {0:?} has upper-case letters: repositories are lower case")]
-    UpperCase(String),
-    /// Registry and repository are together over [`MAX_NAME_BYTES`].
-    #[error("name {0:?} is too long: registry and repository take at most 255 bytes")]
-    TooLong(String),
-    /// The tag is not one.
-    #[error("tag {0:?} is malformed: up to 128 letters, digits, . _ and -, the first not . or -")]
-    Tag(String),
-    /// The digest is not one.
-    #[error("the reference's digest is wrong")]
-    Digest(#[source] DigestError),
-    /// A scheme that no registry is spoken to with.
-    #[error("scheme {0:?} is not supported: use https://, http:// or none")]
-    Scheme(String),
+// === impl Scheme ===
+
+impl Scheme {
+    /// The scheme as it is written before `://`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port meant where none is written: 80 or 443.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 // === impl Registry ===
@@ -154,19 +175,20 @@ impl Registry {
     /// it, `127.0.0.0/8` or `[::1]`. Such a registry is spoken to without TLS unless
     /// the reference says `https://`.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback())
+        grammar::is_loopback(self.host())
     }
 
-    /// The repository at `path` of this registry.
+    /// The repository at `path` of this registry; on Docker Hub a path of one
+    /// part is below `library/`.
     pub fn repository(&self, path: &str) -> Result<Repository, ReferenceError> {
         grammar::check_path(path)?;
+        let path = if self.is_docker_hub() && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
         if self.0.len() + 1 + path.len() > MAX_NAME_BYTES {
-            return Err(ReferenceError::TooLong(grammar::shortened(path)));
+            return Err(ReferenceError::TooLong(grammar::shortened(&path)));
         }
         Ok(Repository {
             registry: self.clone(),
@@ -179,7 +201,7 @@ impl FromStr for Registry {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        grammar::registry(text, None).map(|name| Self(name.into()))
+        grammar::registry(text, Scheme::Https).map(|name| Self(name.into()))
     }
 }
 
@@ -220,8 +242,11 @@ impl Repository {
 impl FromStr for Repository {
     type Err = ReferenceError;
 
+    /// By the grammar of [`Reference`], with neither tag nor digest. A repository has no
+    /// scheme: one that is written is dropped, and a port beside it is kept.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let reference: Reference = text.parse()?;
+        let (scheme, rest) = grammar::scheme(text)?;
+        let reference = Reference::read(rest, scheme, Scheme::Https)?;
         match (reference.tag, reference.digest) {
             (None, None) => Ok(reference.repository),
             _ => Err(ReferenceError::Repository(grammar::shortened(text))),
@@ -256,15 +281,6 @@ impl FromStr for Tag {
 }
 
 // === impl TagOrDigest ===
-
-impl fmt::Display for TagOrDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tag(tag) => tag.fmt(f),
-            Self::Digest(digest) => digest.fmt(f),
-        }
-    }
-}
 
 impl FromStr for TagOrDigest {
     type Err = ReferenceError;
@@ -332,36 +348,31 @@ impl Reference {
             (None, None) => TagOrDigest::Tag(Tag::latest()),
         }
     }
-}
 
-impl FromStr for Reference {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (scheme, rest) = grammar::scheme(text)?;
-        if rest.is_empty() {
+    /// Reads what comes after `scheme`; the port of `implied` is dropped from the registry.
+    fn read(text: &str, scheme: Option<Scheme>, implied: Scheme) -> Result<Self, ReferenceError> {
+        if text.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        let (rest, digest) = match rest.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest)),
-            None => (rest, None),
+        if grammar::is_image_id(text) {
+            return Err(ReferenceError::ImageId(text.into()));
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (text, None),
         };
         let digest = digest
             .map(str::parse)
             .transpose()
             .map_err(ReferenceError::Digest)?;
-        let (registry, path) = grammar::split_registry(rest);
+        let (registry, path) = grammar::split_registry(name, scheme);
         let (path, tag) = grammar::split_tag(path);
         let tag = tag.map(str::parse).transpose()?;
         let registry = match registry {
-            Some(name) => Registry(grammar::registry(name, scheme)?.into()),
+            Some(name) => Registry(grammar::registry(name, implied)?.into()),
             None => Registry::docker_hub(),
         };
-        let repository = if registry.is_docker_hub() && !path.contains('/') && !path.is_empty() {
-            registry.repository(&format!("library/{path}"))?
-        } else {
-            registry.repository(path)?
-        };
+        let repository = registry.repository(path)?;
         Ok(Self {
             scheme,
             repository,
@@ -371,62 +382,14 @@ impl FromStr for Reference {
     }
 }
 
-impl fmt::Display for Reference {
-    /// The whole reference without its scheme.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.repository.fmt(f)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
-        if let Some(digest) = &self.digest {
-            write!(f, "@{digest}")?;
-        }
-        Ok(())
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (scheme, rest) = grammar::scheme(text)?;
+        Self::read(rest, scheme, scheme.unwrap_or(Scheme::Https))
     }
 }
 
-// === text ===
-
-impl fmt::Display for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Repository {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.path)
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Debug, serde: as the text that parses back.
-macro_rules! as_text {
-    ($($name:ident),*) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", self.to_string())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
-            }
-        }
-    )*};
-}
-
-as_text!(Registry, Repository, Tag, Reference);
+#[cfg(test)]
+mod tests;

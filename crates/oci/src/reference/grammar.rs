@@ -1,27 +1,41 @@
 //! The grammar of references, on plain text.
 
-use super::{DOCKER_HUB, ReferenceError, Scheme};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr},
+};
 
-/// Cuts `scheme://` off.
+use super::{DOCKER_HUB, MAX_NAME_BYTES, ReferenceError, Scheme};
+
+/// Cuts `scheme://` off, in any case.
 pub(super) fn scheme(text: &str) -> Result<(Option<Scheme>, &str), ReferenceError> {
-    match text.split_once("://") {
-        None => Ok((None, text)),
-        Some(("http", rest)) => Ok((Some(Scheme::Http), rest)),
-        Some(("https", rest)) => Ok((Some(Scheme::Https), rest)),
-        Some(("docker", rest)) => Ok((None, rest)),
-        Some((other, _)) => Err(ReferenceError::Scheme(shortened(other))),
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok((None, text));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Ok((Some(Scheme::Http), rest)),
+        "https" => Ok((Some(Scheme::Https), rest)),
+        "docker" => Ok((None, rest)),
+        _ => Err(ReferenceError::Scheme(shortened(scheme))),
     }
 }
 
-/// Cuts the registry off the front, if the first part looks like one: it has a
-/// dot or a colon, is `localhost`, or begins an IPv6 address. Docker's rule.
-pub(super) fn split_registry(text: &str) -> (Option<&str>, &str) {
+/// Cuts the registry off the front, if the first part is one.
+///
+/// After a scheme it always is. Without one, by Docker's rule: it is if it has a
+/// dot or a colon, is `localhost`, or has upper-case letters, which no repository has
+/// ([distribution/reference](https://github.com/distribution/reference/blob/main/normalize.go)).
+pub(super) fn split_registry(text: &str, scheme: Option<Scheme>) -> (Option<&str>, &str) {
     match text.split_once('/') {
         Some((first, rest))
-            if first == "localhost" || first.contains(['.', ':', '[']) || has_upper(first) =>
+            if scheme.is_some()
+                || first == "localhost"
+                || first.contains(['.', ':'])
+                || has_upper(first) =>
         {
             (Some(first), rest)
         }
+        None if scheme.is_some() => (Some(text), ""),
         _ => (None, text),
     }
 }
@@ -48,49 +62,69 @@ pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
 }
 
 /// A registry's name in its normal form.
-pub(super) fn registry(text: &str, scheme: Option<Scheme>) -> Result<String, ReferenceError> {
+///
+/// The port is dropped where it is that of `scheme`. On loopback it is kept as
+/// written: which scheme is meant there is not known before somebody asks for
+/// one, and `127.0.0.1:443` must not become port 80.
+pub(super) fn registry(text: &str, scheme: Scheme) -> Result<String, ReferenceError> {
+    if text.len() > MAX_NAME_BYTES {
+        return Err(ReferenceError::TooLong(shortened(text)));
+    }
     let wrong = || ReferenceError::Registry(shortened(text));
     let lower = text.to_ascii_lowercase();
     let (host, port) = split_port(&lower);
-    if !is_host(host) {
-        return Err(wrong());
-    }
-    let port = match port {
-        None => None,
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            Some(digits.parse::<u16>().map_err(|_| wrong())?)
-        }
-        Some(_) => return Err(wrong()),
-    };
-    let default = match scheme {
-        Some(Scheme::Http) => 80,
-        _ => 443,
-    };
-    match (host, port) {
-        (_, Some(0)) => Err(wrong()),
-        ("docker.io" | "index.docker.io" | "registry-1.docker.io", None | Some(443)) => {
-            Ok(DOCKER_HUB.into())
-        }
-        (host, Some(port)) if port != default => Ok(format!("{host}:{port}")),
-        (host, _) => Ok(host.into()),
-    }
+    let host = host_name(host).ok_or_else(wrong)?;
+    let port = port
+        .map(|digits| port_number(digits).ok_or_else(wrong))
+        .transpose()?
+        .filter(|&port| is_loopback(&host) || port != scheme.port());
+    Ok(match (&*host, port) {
+        ("docker.io" | "index.docker.io" | "registry-1.docker.io", None) => DOCKER_HUB.into(),
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.into(),
+    })
 }
 
-fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[') {
-        return address
-            .strip_suffix(']')
-            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+/// 1 to 65535, in digits only: `u16::from_str` takes a sign, a port has none.
+fn port_number(digits: &str) -> Option<u16> {
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
-    !host.is_empty()
-        && host.split('.').all(|label| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
+    digits.parse().ok().filter(|&port| port != 0)
+}
+
+/// The host as it is kept, if it is one: an IPv6 address in its shortest form.
+fn host_name(host: &str) -> Option<Cow<'_, str>> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]").into());
+    }
+    host.split('.').all(is_label).then_some(host.into())
+}
+
+/// A part of a host's name. Underscores are no host's, strictly, but container
+/// networks name services so.
+fn is_label(label: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    !label.is_empty()
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(is_word)
+}
+
+/// `localhost`, a name below it, `127.0.0.0/8` or `[::1]`.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a text is nothing but an image's ID. Docker takes no such repository.
+pub(super) fn is_image_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/…)*`

@@ -1,12 +1,12 @@
 //! Whether two references agree, part by part.
 
-use super::{Reference, Registry, Repository, Scheme, Tag};
-use crate::Digest;
+use super::{Reference, Scheme};
 
 /// Which parts of two references have to agree.
 ///
 /// Each part stands for itself: comparing repositories says nothing of
-/// registries. Parts are put together with `|`.
+/// registries. Parts are put together with `|`: `REGISTRY | REPOSITORY` for the same
+/// repository, [`ALL`](Self::ALL) for the same reference.
 ///
 /// ```
 /// use longshore_oci::{Reference, reference::Parts};
@@ -54,14 +54,17 @@ impl Reference {
     ///
     /// Reflexive and symmetric for any parts.
     pub fn agrees(&self, other: &Self, parts: Parts) -> bool {
-        let asked = |part| parts.contains(part);
-        let registry = |it: &Self| -> Registry { it.repository().registry().clone() };
-        let path = |it: &Self| -> Repository { it.repository().clone() };
-        (!asked(Parts::SCHEME) || self.effective_scheme() == other.effective_scheme())
-            && (!asked(Parts::REGISTRY) || registry(self) == registry(other))
-            && (!asked(Parts::REPOSITORY) || path(self).path() == path(other).path())
-            && (!asked(Parts::TAG) || same::<Tag>(self.tag(), other.tag()))
-            && (!asked(Parts::DIGEST) || same::<Digest>(self.digest(), other.digest()))
+        let agree = |part, equal: bool| !parts.contains(part) || equal;
+        agree(
+            Parts::SCHEME,
+            self.effective_scheme() == other.effective_scheme(),
+        ) && agree(Parts::REGISTRY, self.endpoint() == other.endpoint())
+            && agree(
+                Parts::REPOSITORY,
+                self.repository().path() == other.repository().path(),
+            )
+            && agree(Parts::TAG, self.tag() == other.tag())
+            && agree(Parts::DIGEST, self.digest() == other.digest())
     }
 
     /// The scheme that will be used: the one written, else `http` on loopback, else `https`.
@@ -74,8 +77,15 @@ impl Reference {
             }
         })
     }
-}
 
-fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
-    a == b
+    /// Host and port, the port only where it is not the scheme's own: on loopback a
+    /// registry keeps its port as it was written.
+    fn endpoint(&self) -> (&str, Option<u16>) {
+        let registry = self.repository().registry();
+        let default = self.effective_scheme().port();
+        (
+            registry.host(),
+            registry.port().filter(|&port| port != default),
+        )
+    }
 }
