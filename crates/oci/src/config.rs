@@ -21,14 +21,24 @@ pub struct ImageConfig {
     #[serde(
         rename = "os.version",
         default,
+        deserialize_with = "crate::nullable::or_empty",
         skip_serializing_if = "Option::is_none"
     )]
     pub os_version: Option<String>,
     /// Features the image needs.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "crate::nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub os_features: Vec<String>,
     /// Variant of the architecture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::nullable::or_empty",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub variant: Option<String>,
     /// What is run and how, as Docker's schema has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +46,11 @@ pub struct ImageConfig {
     /// The layers, uncompressed.
     pub rootfs: RootFs,
     /// How the layers came about.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub history: Vec<History>,
     /// Every other key.
     #[serde(flatten)]
@@ -51,7 +65,7 @@ pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
     /// Digests of the *uncompressed* layers, base first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub diff_ids: Vec<Digest>,
 }
 
@@ -74,7 +88,16 @@ pub struct History {
 }
 
 impl ImageConfig {
-    /// Reads a config.
+    /// Reads a config. Keys it does not know are kept, a `null` list is an empty one.
+    ///
+    /// ```
+    /// use longshore_oci::ImageConfig;
+    /// let config = ImageConfig::from_slice(
+    ///     br#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":null}}"#,
+    /// )?;
+    /// assert_eq!(config.platform().to_string(), "linux/amd64");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn from_slice(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }

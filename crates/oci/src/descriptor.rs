@@ -23,10 +23,18 @@ pub struct Descriptor {
     /// The content's length in bytes.
     pub size: u64,
     /// Where else the content can be had. Never fetched without being asked for, never with credentials.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub urls: Vec<String>,
     /// Free-form annotations.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::nullable::or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// What an index's child runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,10 +3,12 @@
 //! The only form in which a manifest travels. It is made from bytes, it yields
 //! the same bytes; what is read out of it is a view without a way back.
 
-use bytes::Bytes;
-use serde::Deserialize;
+use std::{cmp::Ordering, fmt, sync::Arc};
 
-use crate::{Descriptor, Digest, Index, Manifest, MediaType};
+use bytes::Bytes;
+use serde::{Deserialize, de::Error as _};
+
+use crate::{Descriptor, Digest, Index, Manifest, MediaType, nullable::Key};
 
 /// The largest manifest read, accepted or sent: 4 MiB, inclusive, the practical limit
 /// everywhere ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
@@ -24,7 +26,7 @@ pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 /// assert_eq!(index.bytes().as_ref(), bytes);
 /// # Ok::<(), longshore_oci::DocumentError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Document {
     bytes: Bytes,
     descriptor: Descriptor,
@@ -36,9 +38,9 @@ pub struct Document {
 #[non_exhaustive]
 pub enum View {
     /// An image manifest or an artifact's.
-    Manifest(std::sync::Arc<Manifest>),
+    Manifest(Arc<Manifest>),
     /// An image index or manifest list.
-    Index(std::sync::Arc<Index>),
+    Index(Arc<Index>),
 }
 
 /// Why some bytes are not a document, or not the one that was expected.
@@ -86,14 +88,21 @@ pub enum DocumentError {
     },
 }
 
+/// What tells the kinds of manifests apart. A key that stands twice is an error,
+/// because readers disagree about which one counts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Probe {
-    media_type: Option<MediaType>,
-    manifests: Option<serde::de::IgnoredAny>,
-    layers: Option<serde::de::IgnoredAny>,
-    config: Option<serde::de::IgnoredAny>,
-    fs_layers: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "crate::nullable::or_empty")]
+    media_type: Option<String>,
+    #[serde(default)]
+    manifests: Key,
+    #[serde(default)]
+    layers: Key,
+    #[serde(default)]
+    config: Key,
+    #[serde(default)]
+    fs_layers: Key,
 }
 
 impl Document {
@@ -148,6 +157,7 @@ impl Document {
         declared: Option<&MediaType>,
         digest: Digest,
     ) -> Result<Self, DocumentError> {
+        check_object(&bytes)?;
         let probe: Probe = serde_json::from_slice(&bytes).map_err(DocumentError::Malformed)?;
         let media_type = probe.media_type(declared)?;
         let view = if media_type.is_index() {
@@ -231,10 +241,17 @@ impl Document {
     }
 }
 
+impl fmt::Debug for Document {
+    /// The descriptor, and neither bytes nor view: they are up to 4 MiB.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Document").field(&self.descriptor).finish()
+    }
+}
+
 impl Probe {
     fn media_type(self, declared: Option<&MediaType>) -> Result<MediaType, DocumentError> {
         let by_shape = self.shape()?;
-        let media_type = match (self.media_type, declared) {
+        let media_type = match (self.media_type.map(MediaType::new), declared) {
             (Some(found), Some(declared)) if found != *declared => {
                 return Err(DocumentError::Contradiction {
                     declared: declared.clone(),
@@ -257,17 +274,20 @@ impl Probe {
     }
 
     fn shape(&self) -> Result<MediaType, DocumentError> {
-        if self.fs_layers.is_some() {
+        if self.fs_layers == Key::Present {
             return Err(DocumentError::Ambiguous(
                 "of Docker schema 1, which is not supported: rebuild the image or convert it",
             ));
         }
-        let image = self.config.is_some() || self.layers.is_some();
-        match (image, self.manifests.is_some()) {
-            (true, true) => Err(DocumentError::Ambiguous("both an image and an index")),
-            (true, false) => Ok(MediaType::OCI_MANIFEST),
-            (false, true) => Ok(MediaType::OCI_INDEX),
-            (false, false) => Err(DocumentError::Ambiguous("neither an image nor an index")),
+        // A value outweighs a `null`, and a `null` a key that is not there.
+        let image = self.config.max(self.layers);
+        match image.cmp(&self.manifests) {
+            Ordering::Greater => Ok(MediaType::OCI_MANIFEST),
+            Ordering::Less => Ok(MediaType::OCI_INDEX),
+            Ordering::Equal if image == Key::Present => {
+                Err(DocumentError::Ambiguous("both an image and an index"))
+            }
+            Ordering::Equal => Err(DocumentError::Ambiguous("neither an image nor an index")),
         }
     }
 }
@@ -278,3 +298,15 @@ fn check_length(bytes: usize) -> Result<(), DocumentError> {
     }
     Ok(())
 }
+
+/// A list of a structure's fields would be read as that structure.
+fn check_object(bytes: &[u8]) -> Result<(), DocumentError> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let error = serde_json::Error::custom("expected an object, found a list");
+        return Err(DocumentError::Malformed(error));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ pub mod document;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;
+mod nullable;
 pub mod platform;
 pub mod reference;
 pub mod source;

@@ -18,7 +18,7 @@ pub struct Manifest {
     /// The config: a blob like the layers.
     pub config: Descriptor,
     /// The layers, base first. One digest may stand several times.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub layers: Vec<Descriptor>,
     /// The kind of artifact, if it is not an image.
     #[serde(default)]
@@ -27,7 +27,7 @@ pub struct Manifest {
     #[serde(default)]
     pub subject: Option<Descriptor>,
     /// Free-form annotations.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Manifest {
 #[non_exhaustive]
 pub struct Index {
     /// The children, in their order of preference.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub manifests: Vec<Descriptor>,
     /// The kind of artifact, if it is not an image.
     #[serde(default)]
@@ -46,26 +46,33 @@ pub struct Index {
     #[serde(default)]
     pub subject: Option<Descriptor>,
     /// Free-form annotations.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Index {
-    /// The first child for `platform`, by [`Platform::matches`].
+    /// The first child for `platform`, by [`Platform::matches`]; among those that match,
+    /// the first of just that variant goes before one of another, so that `amd64`
+    /// finds an image that runs on every such machine.
     pub fn child_for(&self, platform: &Platform) -> Option<&Descriptor> {
-        self.manifests.iter().find(|child| {
-            child
-                .platform
-                .as_ref()
-                .is_some_and(|offered| platform.matches(offered))
-        })
+        let matching = || {
+            self.manifests.iter().filter_map(|child| {
+                let offered = child.platform.as_ref()?;
+                platform.matches(offered).then_some((child, offered))
+            })
+        };
+        matching()
+            .find(|(_, offered)| offered.cpu() == platform.cpu())
+            .or_else(|| matching().next())
+            .map(|(child, _)| child)
     }
 
-    /// The platforms there are, in order, each once; what says `unknown` (an attestation) is left out.
+    /// The platforms there are, in order, each once; what says `unknown` (an attestation) or nothing is left out.
     pub fn platforms(&self) -> Vec<&Platform> {
         let mut platforms: Vec<&Platform> = Vec::new();
         for platform in self.manifests.iter().filter_map(|it| it.platform.as_ref()) {
-            if platform.os != "unknown" && !platforms.contains(&platform) {
+            let known = !matches!(platform.os.as_str(), "" | "unknown");
+            if known && !platforms.contains(&platform) {
                 platforms.push(platform);
             }
         }

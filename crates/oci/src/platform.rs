@@ -13,22 +13,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Platform {
-    /// CPU architecture, in Go's names: `amd64`, `arm64`, …
+    /// CPU architecture, in Go's names: `amd64`, `arm64`, … Empty if a document left it out.
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub architecture: String,
-    /// Operating system, in Go's names: `linux`, `windows`, …
+    /// Operating system, in Go's names: `linux`, `windows`, … Empty if a document left it out.
+    #[serde(default, deserialize_with = "crate::nullable::or_default")]
     pub os: String,
     /// Version of the operating system; on Windows the full build, `10.0.20348.2113`.
     #[serde(
         rename = "os.version",
         default,
+        deserialize_with = "crate::nullable::or_empty",
         skip_serializing_if = "Option::is_none"
     )]
     pub os_version: Option<String>,
     /// Features the image needs, for instance `win32k`.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "crate::nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub os_features: Vec<String>,
     /// Variant of the architecture: `v7`, `v8`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::nullable::or_empty",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub variant: Option<String>,
 }
 
@@ -51,20 +63,42 @@ impl Platform {
 
     /// Whether an image for `offered` is what `self` asks for.
     ///
-    /// OS and architecture must be equal (`x86_64` and `aarch64` mean `amd64` and
-    /// `arm64`; a missing variant of `arm64` means `v8`, of `arm` means `v7`).
-    /// Variant and OS version matter only if `self` names them; a version matches
+    /// OS and architecture must be equal, whatever name the architecture goes by
+    /// (`x86_64` is `amd64`, `aarch64` is `arm64`, `i386` is `386`, `armhf` is `arm/v7`).
+    /// Variant and OS version matter only if `self` names them: a missing variant
+    /// counts as `v1` of `amd64`, `v8` of `arm64` and `v7` of `arm`; a version matches
     /// itself and, given as a prefix of whole components, everything below it:
     /// `10.0.20348` matches `10.0.20348.2113`. Each feature asked for must be offered.
+    ///
+    /// ```
+    /// use longshore_oci::Platform;
+    /// let asked: Platform = "windows/amd64:10.0.20348".parse()?;
+    /// assert!(asked.matches(&"windows/amd64:10.0.20348.2113".parse()?));
+    /// assert!(!asked.matches(&"windows/amd64:10.0.203480.1".parse()?));
+    /// # Ok::<(), longshore_oci::platform::PlatformError>(())
+    /// ```
     pub fn matches(&self, offered: &Self) -> bool {
+        let (asked, variant) = named(&self.architecture, self.variant.as_deref());
         self.os == offered.os
-            && architecture(&self.architecture) == architecture(&offered.architecture)
-            && (self.variant.is_none() || self.full_variant() == offered.full_variant())
+            && asked == named(&offered.architecture, None).0
+            && (variant.is_none() || self.cpu() == offered.cpu())
             && self.os_version_matches(offered)
             && self
                 .os_features
                 .iter()
                 .all(|feature| offered.os_features.contains(feature))
+    }
+
+    /// Architecture and variant, a missing variant counting as the default one.
+    pub(crate) fn cpu(&self) -> (&str, Option<&str>) {
+        let (architecture, variant) = named(&self.architecture, self.variant.as_deref());
+        let default = match architecture {
+            "amd64" => Some("v1"),
+            "arm64" => Some("v8"),
+            "arm" => Some("v7"),
+            _ => None,
+        };
+        (architecture, variant.or(default))
     }
 
     fn os_version_matches(&self, offered: &Self) -> bool {
@@ -80,22 +114,27 @@ impl Platform {
         };
         rest.is_empty() || rest.starts_with('.')
     }
-
-    fn full_variant(&self) -> Option<&str> {
-        match (architecture(&self.architecture), self.variant.as_deref()) {
-            ("arm64", None) => Some("v8"),
-            ("arm", None) => Some("v7"),
-            (_, variant) => variant,
-        }
-    }
 }
 
-fn architecture(name: &str) -> &str {
-    match name {
-        "x86_64" | "x86-64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
+/// Architecture and variant in Go's names. The other names are those containerd
+/// knows ([platforms](https://github.com/containerd/platforms/blob/main/database.go)).
+fn named<'a>(architecture: &'a str, variant: Option<&'a str>) -> (&'a str, Option<&'a str>) {
+    let (architecture, implied) = match architecture {
+        "x86_64" | "x86-64" => ("amd64", None),
+        "i386" => ("386", None),
+        "aarch64" => ("arm64", None),
+        "armhf" => ("arm", Some("v7")),
+        "armel" => ("arm", Some("v6")),
+        other => (other, None),
+    };
+    let variant = match (architecture, variant) {
+        ("arm" | "arm64", Some("8")) => Some("v8"),
+        ("arm", Some("7")) => Some("v7"),
+        ("arm", Some("6")) => Some("v6"),
+        ("arm", Some("5")) => Some("v5"),
+        (_, variant) => variant,
+    };
+    (architecture, variant.or(implied))
 }
 
 impl fmt::Display for Platform {
@@ -132,16 +171,18 @@ impl FromStr for Platform {
         }
         let (os, arch, variant) = match parts[..] {
             [os, arch] => (os, arch, None),
-            [os, arch, variant] => (os, arch, Some(variant)),
+            [os, arch, variant] => (os, arch, Some(variant.to_ascii_lowercase())),
             _ => return Err(wrong()),
         };
+        let arch = arch.to_ascii_lowercase();
+        let (arch, variant) = named(&arch, variant.as_deref());
         Ok(Self {
             variant: variant.map(Into::into),
             os_version: version.map(Into::into),
-            ..Self::new(
-                os.to_ascii_lowercase(),
-                architecture(&arch.to_ascii_lowercase()),
-            )
+            ..Self::new(os.to_ascii_lowercase(), arch)
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
