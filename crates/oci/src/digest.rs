@@ -276,3 +276,6 @@ fn hex_digit(nibble: u8) -> char {
 fn shortened(text: &str) -> String {
     text.chars().take(160).collect()
 }
+
+#[cfg(test)]
+mod tests;

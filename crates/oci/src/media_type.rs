@@ -128,3 +128,88 @@ impl PartialEq<str> for MediaType {
         self.0 == other
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::MediaType;
+
+    #[test]
+    fn foreign_are_dockers_foreign_and_ocis_nondistributable_layers() {
+        let docker = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+        let oci = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+        for base in [docker, oci] {
+            for compression in ["", ".gzip", "+gzip", "+zstd", ".zstd"] {
+                let it = MediaType::new(format!("{base}{compression}"));
+                assert!(it.is_foreign(), "{it}");
+            }
+            for other in ["+", "gzip", "+gzip+zstd", "+xz", ".gz", "x", " ", "+GZIP"] {
+                let it = MediaType::new(format!("{base}{other}"));
+                assert!(!it.is_foreign(), "{it}");
+            }
+        }
+        for ordinary in [
+            MediaType::OCI_LAYER,
+            MediaType::OCI_LAYER_GZIP,
+            MediaType::OCI_LAYER_ZSTD,
+            MediaType::DOCKER_LAYER,
+            MediaType::DOCKER_LAYER_GZIP,
+            MediaType::OCI_CONFIG,
+            MediaType::OCI_EMPTY,
+            MediaType::new(""),
+            MediaType::new("text/plain; application/vnd.oci.image.layer.nondistributable.v1.tar"),
+        ] {
+            assert!(!ordinary.is_foreign(), "{ordinary}");
+        }
+    }
+
+    #[test]
+    fn a_type_keeps_its_family_and_compression_through_json() {
+        for text in [
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "application/vnd.docker.image.rootfs.diff.tar.zstd",
+            "Application/Odd",
+            "",
+        ] {
+            let it: MediaType = serde_json::from_value(text.into()).expect("a media type");
+            assert_eq!((it.as_str(), it.to_string().as_str()), (text, text));
+            assert_eq!(serde_json::to_value(&it).expect("json"), text);
+        }
+        let escaped = r#""application\/vnd.oci.empty.v1+json""#;
+        let it: MediaType = serde_json::from_reader(escaped.as_bytes()).expect("a media type");
+        assert_eq!(it, MediaType::OCI_EMPTY);
+    }
+
+    #[test]
+    fn each_of_the_four_manifests_is_an_image_or_an_index() {
+        for it in &MediaType::MANIFESTS {
+            assert!(it.is_manifest() != it.is_index(), "{it}");
+            assert!(!it.is_config() && !it.is_foreign(), "{it}");
+        }
+        assert!(MediaType::OCI_CONFIG.is_config() && MediaType::DOCKER_CONFIG.is_config());
+        assert!(!MediaType::new("application/vnd.oci.image.manifest.v1+JSON").is_manifest());
+    }
+
+    #[test]
+    fn a_header_loses_parameters_white_space_and_case() {
+        for header in [
+            "application/vnd.oci.image.index.v1+json",
+            " Application/VND.oci.image.index.v1+json ; charset=utf-8",
+            "application/vnd.oci.image.index.v1+json;",
+        ] {
+            assert_eq!(MediaType::from_header(header), MediaType::OCI_INDEX);
+        }
+        assert_eq!(MediaType::from_header(""), MediaType::new(""));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_one_kind_at_most(text in "\\PC{0,60}") {
+            let it = MediaType::from_header(&text);
+            let kinds = [it.is_manifest(), it.is_index(), it.is_config(), it.is_foreign()];
+            prop_assert!(kinds.into_iter().filter(|&kind| kind).count() <= 1);
+        }
+    }
+}

@@ -9,5 +9,5 @@ pub mod scope;
 
 pub use challenge::{Challenge, ChallengeError};
 pub use error::{ErrorBody, ErrorCode, ErrorEntry};
-pub use range::{ByteRange, ChunkRange, RangeError, UploadedRange};
+pub use range::{ByteRange, ChunkRange, ContentRange, RangeError, UploadedRange};
 pub use scope::{Action, Scope, ScopeError, ScopeSet};

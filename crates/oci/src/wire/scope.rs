@@ -103,9 +103,12 @@ impl Scope {
         &self.actions
     }
 
-    /// Whether this allows all that `other` asks for.
+    /// Whether this allows all that `other` asks for; `*` allows everything.
     pub fn covers(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.name == other.name && other.actions.is_subset(&self.actions)
+        let any = Action::Other("*".into());
+        self.kind == other.kind
+            && self.name == other.name
+            && (other.actions.is_subset(&self.actions) || self.actions.contains(&any))
     }
 }
 
@@ -124,11 +127,13 @@ impl FromStr for Scope {
     type Err = ScopeError;
 
     /// The name may contain colons (a host and port): the first and the last one divide.
+    /// White space divides scopes, so there is none in one.
     fn from_str(text: &str) -> Result<Self, ScopeError> {
         let wrong = || ScopeError(text.chars().take(300).collect());
         let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
         let (name, actions) = rest.rsplit_once(':').ok_or_else(wrong)?;
-        if kind.is_empty() || name.is_empty() {
+        let spaced = text.contains(|c: char| c.is_whitespace() || c.is_control());
+        if kind.is_empty() || name.is_empty() || spaced {
             return Err(wrong());
         }
         Ok(Self {
@@ -197,7 +202,7 @@ impl FromIterator<Scope> for ScopeSet {
 }
 
 impl fmt::Display for ScopeSet {
-    /// Divided by spaces, as the OAuth2 flow and challenges write it.
+    /// Divided by spaces, as the `OAuth2` flow and challenges write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, scope) in self.0.iter().enumerate() {
             let space = if at == 0 { "" } else { " " };
@@ -214,3 +219,6 @@ impl FromStr for ScopeSet {
         text.split_ascii_whitespace().map(str::parse).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
