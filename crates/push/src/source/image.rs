@@ -23,13 +23,16 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// How many of a layout's manifests are read to find out which are about others.
 const MAX_REFERRERS_LOOKED_AT: usize = 1000;
 
-/// Where a layout's files are found. Every method blocks.
+/// Where a layout's files are found. Methods block.
 pub(super) trait Blobs: fmt::Debug + Send + Sync + 'static {
     /// The layout's `index.json`.
     fn index(&self) -> Result<FileRange, SourceError>;
 
     /// The blob, of whatever length it has.
     fn blob(&self, digest: &Digest) -> Result<FileRange, SourceError>;
+
+    /// Where the blob is or would be, for a person. Does not block.
+    fn place(&self, digest: &Digest) -> String;
 }
 
 /// An image of a layout: what its [`Blobs`] hold, and which of it is meant.
@@ -95,6 +98,10 @@ impl<B: Blobs> Image<B> {
 
     pub(super) async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.sized(blob).await.map(|_| ())
+    }
+
+    pub(super) fn place(&self, digest: &Digest) -> String {
+        self.blobs.place(digest)
     }
 
     async fn sized(&self, blob: &Descriptor) -> Result<FileRange, SourceError> {

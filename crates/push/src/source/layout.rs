@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The longest `oci-layout` file read, in bytes.
-const MAX_MARKER_BYTES: usize = 4096;
+pub(super) const MAX_MARKER_BYTES: u64 = 4096;
 
 /// An image of an OCI image layout in a directory
 /// ([image-spec](https://github.com/opencontainers/image-spec/blob/main/image-layout.md)).
@@ -67,6 +67,10 @@ impl Source for Layout {
         self.0.check_blob(blob).await
     }
 
+    fn place(&self, blob: &Descriptor) -> String {
+        self.0.place(&blob.digest)
+    }
+
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.0.referrers(subject).await
     }
@@ -99,20 +103,16 @@ impl Directory {
         })?;
         let marker = path.join(layout::MARKER);
         match read_marker(&marker) {
-            Ok(marker) if marker.image_layout_version == layout::VERSION => Ok(Self {
-                given: path.to_owned(),
-                resolved,
-            }),
-            Ok(marker) => Err(not_an_image(format!(
-                "a layout of version {:?}, and only {} is known",
-                marker.image_layout_version,
-                layout::VERSION
-            ))),
+            Ok(content) => check_marker(&content).map_err(not_an_image)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(not_an_image(directory_without_marker(path)))
+                return Err(not_an_image(directory_without_marker(path)));
             }
-            Err(error) => Err(SourceError::unreadable(marker.display(), error).into()),
+            Err(error) => return Err(SourceError::unreadable(marker.display(), error).into()),
         }
+        Ok(Self {
+            given: path.to_owned(),
+            resolved,
+        })
     }
 
     /// Opens the file at `relative`, which must be a regular one within the layout.
@@ -147,33 +147,46 @@ impl Blobs for Directory {
     }
 
     fn blob(&self, digest: &Digest) -> Result<FileRange, SourceError> {
-        let relative = layout::blob_path(digest);
-        let place = self.given.join(&relative);
-        self.file(&relative).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => SourceError::Missing {
-                digest: digest.clone(),
-                place: place.display().to_string(),
-            },
-            _ => SourceError::unreadable(place.display(), error),
-        })
+        let place = self.place(digest);
+        self.file(&layout::blob_path(digest))
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => SourceError::Missing {
+                    digest: digest.clone(),
+                    place,
+                },
+                _ => SourceError::unreadable(place, error),
+            })
+    }
+
+    fn place(&self, digest: &Digest) -> String {
+        let path = self.given.join(layout::blob_path(digest));
+        path.display().to_string()
     }
 }
 
-fn read_marker(path: &Path) -> io::Result<layout::Marker> {
+fn read_marker(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut content = Vec::new();
     File::open(path)?
-        .take(MAX_MARKER_BYTES as u64)
+        .take(MAX_MARKER_BYTES)
         .read_to_end(&mut content)?;
-    parse_marker(&content)
+    Ok(content)
 }
 
-/// The content of `oci-layout`.
-pub(super) fn parse_marker(content: &[u8]) -> io::Result<layout::Marker> {
-    serde_json::from_slice(content)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+/// Whether the content of `oci-layout` is that of a layout we know; if not, what it
+/// is, for a person.
+pub(super) fn check_marker(content: &[u8]) -> Result<(), String> {
+    match serde_json::from_slice::<layout::Marker>(content) {
+        Ok(marker) if marker.image_layout_version == layout::VERSION => Ok(()),
+        Ok(marker) => Err(format!(
+            "an image layout of version {:?}, and only {} is known",
+            marker.image_layout_version,
+            layout::VERSION
+        )),
+        Err(error) => Err(format!("something whose oci-layout is malformed: {error}")),
+    }
 }
 
 /// What a directory that is no layout may be instead, so that a person need not guess.

@@ -55,6 +55,10 @@ impl Source for OnePlatform {
         self.source.check_blob(blob).await
     }
 
+    fn place(&self, blob: &Descriptor) -> String {
+        self.source.place(blob)
+    }
+
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.source.referrers(subject).await
     }

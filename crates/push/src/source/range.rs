@@ -22,7 +22,7 @@ use futures_util::{StreamExt as _, future, stream};
 use oci::{BlobStream, SourceError};
 
 /// How much is read at once, in bytes.
-const PIECE: u32 = 256 * 1024;
+pub(super) const PIECE: u32 = 256 * 1024;
 
 /// How many reads are under way at once for one stream.
 const READS_AHEAD: usize = 2;
@@ -54,6 +54,8 @@ pub(super) struct FileRange {
 pub(super) enum ReadError {
     #[error("it changed while it was read")]
     Changed,
+    #[error("nobody waits for it")]
+    Abandoned,
     #[error("it is {actual} bytes long, at most {limit} are read")]
     TooLong { actual: u64, limit: u64 },
     #[error("it was opened at byte {offset} of {length}")]
@@ -97,6 +99,11 @@ impl FileRange {
         })
     }
 
+    /// Where it begins within its file, in bytes.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Its length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
@@ -105,6 +112,14 @@ impl FileRange {
     /// Where it is, for a person.
     pub(super) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Whether its file is still as it was when it was opened. Blocks.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        if Stamp::from(&self.file.metadata()?) != self.stamp {
+            return Err(ReadError::Changed);
+        }
+        Ok(())
     }
 
     /// Reads at `offset` until `buffer` is full or the range ends. Blocks.
@@ -121,9 +136,7 @@ impl FileRange {
                 Err(error) => return Err(error.into()),
             }
         }
-        if Stamp::from(&self.file.metadata()?) != self.stamp {
-            return Err(ReadError::Changed);
-        }
+        self.check()?;
         Ok(filled)
     }
 
@@ -141,13 +154,19 @@ impl FileRange {
         Ok(content)
     }
 
-    /// Gives `each` the content from its beginning, in pieces of at most 256 KiB. Blocks.
-    pub(super) fn for_each_piece(&self, mut each: impl FnMut(&[u8])) -> Result<(), ReadError> {
+    /// Gives `each` the content from its beginning, in pieces of at most 256 KiB,
+    /// for as long as it answers `true`. Blocks.
+    pub(super) fn for_each_piece(
+        &self,
+        mut each: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), ReadError> {
         let mut buffer = vec![0; piece_length(self.length)];
         let mut offset = 0;
         while offset < self.length {
             let filled = self.read_at(&mut buffer, offset)?;
-            each(&buffer[..filled]);
+            if !each(&buffer[..filled]) {
+                return Err(ReadError::Abandoned);
+            }
             offset += filled as u64;
         }
         Ok(())
@@ -250,3 +269,6 @@ impl Drop for Piece {
         self.spare.give_back(std::mem::take(&mut self.buffer));
     }
 }
+
+#[cfg(test)]
+mod tests;

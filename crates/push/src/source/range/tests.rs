@@ -1,0 +1,71 @@
+use std::{io::Write as _, time::Duration};
+
+use futures_util::TryStreamExt as _;
+
+use super::*;
+
+fn range(content: &[u8]) -> FileRange {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    FileRange::whole(file, "test").unwrap()
+}
+
+fn content(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_part_is_read_within_its_bounds() {
+    let content = content(3 * PIECE as usize + 17);
+    let whole = range(&content);
+    let length = content.len() as u64;
+    let part = whole.part(5, length - 9, "part").unwrap();
+    let read: Vec<Bytes> = part.stream(3).unwrap().try_collect().await.unwrap();
+    assert!(read.concat() == content[8..content.len() - 4]);
+    assert!(whole.part(5, length - 5, "part").is_some());
+    assert!(whole.part(5, length - 4, "part").is_none());
+    assert!(whole.part(u64::MAX, 2, "part").is_none());
+}
+
+#[tokio::test]
+async fn a_piece_stays_as_it_is_while_the_stream_goes_on() {
+    let content = content(20 * PIECE as usize);
+    let mut pieces = range(&content).stream(0).unwrap();
+    let first = pieces.try_next().await.unwrap().unwrap();
+    let rest: Vec<Bytes> = pieces.try_collect().await.unwrap();
+    assert!(first == content[..PIECE as usize]);
+    assert!(rest.concat() == content[PIECE as usize..]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_lets_go_of_the_file() {
+    let whole = range(&content(20 * PIECE as usize));
+    let mut pieces = whole.clone().stream(0).unwrap();
+    pieces.try_next().await.unwrap().unwrap();
+    assert!(Arc::strong_count(&whole.file) > 1);
+    drop(pieces);
+    while Arc::strong_count(&whole.file) > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn what_is_over_the_limit_is_not_read() {
+    let whole = range(&content(11));
+    assert_eq!(whole.read_all(11).unwrap(), content(11));
+    let error = whole.read_all(10).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "it is 11 bytes long, at most 10 are read"
+    );
+}
+
+#[test]
+fn a_file_that_was_cut_is_noticed() {
+    let whole = range(&content(100));
+    whole.file.set_len(50).unwrap();
+    let error = whole.read_all(100).unwrap_err();
+    assert_eq!(error.to_string(), "it changed while it was read");
+}

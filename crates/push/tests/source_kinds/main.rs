@@ -1,0 +1,10 @@
+//! Sources, every kind of them: one conformance suite over all, then what is particular.
+
+#[cfg(test)]
+mod choice;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod fixture;
