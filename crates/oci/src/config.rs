@@ -112,3 +112,58 @@ impl ImageConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::ImageConfig;
+    use crate::Digest;
+
+    fn windows() -> Value {
+        json!({
+            "architecture": "amd64",
+            "os": "windows",
+            "os.version": "10.0.20348.2113",
+            "os.features": ["win32k"],
+            "created": "2024-01-01T00:00:00Z",
+            "config": {"Cmd": ["c:\\windows\\system32\\cmd.exe"], "ArgsEscaped": true},
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(b"")]},
+            "history": [{"created_by": "Apply image", "comment": "kept"}, {"empty_layer": true}],
+            "x-unknown": {"kept": [1, null]},
+        })
+    }
+
+    #[test]
+    fn a_config_keeps_every_key_through_json() {
+        let it = ImageConfig::from_slice(windows().to_string().as_bytes()).expect("a config");
+        assert_eq!(it.platform().to_string(), "windows/amd64:10.0.20348.2113");
+        assert_eq!(it.platform().os_features, ["win32k"]);
+        assert_eq!(it.rootfs.diff_ids, [Digest::of(b"")]);
+        assert!(it.history[1].empty_layer && !it.history[0].empty_layer);
+        assert_eq!(serde_json::to_value(&it).expect("json"), windows());
+    }
+
+    #[test]
+    fn null_and_empty_fields_are_read_as_missing_ones() {
+        let text = r#"{"architecture":"arm","os":"linux","os.version":"","os.features":null,
+            "variant":"","config":null,"history":null,"rootfs":{"type":"layers","diff_ids":null}}"#;
+        let it = ImageConfig::from_slice(text.as_bytes()).expect("a config");
+        assert_eq!(it.platform().to_string(), "linux/arm");
+        assert!(it.config.is_none() && it.history.is_empty() && it.rootfs.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_an_image_config_is_an_error() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"architecture":"a","os":"b"}"#,
+            "{\"os\":1}",
+        ] {
+            assert!(ImageConfig::from_slice(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -81,3 +81,50 @@ impl Descriptor {
         self.annotations.get(REF_NAME).map(String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Descriptor, REF_NAME};
+    use crate::{Digest, MediaType, Platform};
+
+    #[test]
+    fn a_descriptor_of_bytes_has_their_length_and_digest() {
+        let it = Descriptor::of(MediaType::OCI_EMPTY, b"{}");
+        assert_eq!((it.size, &it.digest), (2, &Digest::of(b"{}")));
+        assert!(!it.is_foreign() && !it.is_document());
+    }
+
+    #[test]
+    fn json_has_the_specifications_keys_and_leaves_empty_ones_out() {
+        let mut it = Descriptor::of(MediaType::OCI_MANIFEST, b"");
+        let digest = it.digest.to_string();
+        let mut json = json!({"mediaType": MediaType::OCI_MANIFEST, "digest": digest, "size": 0});
+        assert_eq!(serde_json::to_value(&it).expect("json"), json);
+
+        it.urls = vec!["https://example.com/a".into()];
+        it.annotations.insert(REF_NAME.into(), "1.2".into());
+        it.platform = Some(Platform::new("linux", "amd64"));
+        it.artifact_type = Some("application/x".into());
+        json["urls"] = json!(["https://example.com/a"]);
+        json["annotations"] = json!({REF_NAME: "1.2"});
+        json["platform"] = json!({"os": "linux", "architecture": "amd64"});
+        json["artifactType"] = json!("application/x");
+        assert_eq!(serde_json::to_value(&it).expect("json"), json);
+        assert_eq!(
+            serde_json::from_value::<Descriptor>(json).expect("a descriptor"),
+            it
+        );
+        assert_eq!(it.ref_name(), Some("1.2"));
+        assert!(it.is_document());
+    }
+
+    #[test]
+    fn urls_do_not_make_a_layer_foreign_and_their_absence_does_not_make_it_ordinary() {
+        let mut ordinary = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"");
+        let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER, b"");
+        ordinary.urls = vec!["https://example.com/a".into()];
+        assert!(!ordinary.is_foreign() && foreign.is_foreign());
+    }
+}

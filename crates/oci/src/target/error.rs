@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::{
     Digest, SourceError,
-    wire::{ErrorBody, ErrorCode},
+    wire::{ErrorBody, ErrorCode, error::printable},
 };
 
 /// Why a target could not do what it was asked.
@@ -176,12 +176,90 @@ impl fmt::Display for TargetErrorKind {
             Self::Network => f.write_str("the connection failed"),
             Self::Timeout => f.write_str("a time limit passed"),
             Self::DigestMismatch { expected, actual } => {
+                let actual = printable(actual, 160);
                 write!(f, "the registry says digest {actual}, expected {expected}")
             }
             Self::Protocol => f.write_str("the answer is not a registry's"),
             Self::Unsafe => f.write_str("the answer leads where it must not"),
             Self::Source => f.write_str("its bytes could not be read"),
             Self::Unsupported => f.write_str("it is not supported"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::{TargetError, TargetErrorKind};
+    use crate::{
+        Digest, SourceError,
+        wire::{ErrorBody, ErrorCode},
+    };
+
+    #[test]
+    fn an_error_says_what_was_attempted_and_what_the_registry_said() {
+        let body = br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m"},{"code":"X"}]}"#;
+        let error = TargetError::new(TargetErrorKind::Denied, "put manifest h/a:1")
+            .with_status(403)
+            .with_answer(ErrorBody::parse(body))
+            .with_sent(7);
+        assert_eq!(
+            error.to_string(),
+            "could not put manifest h/a:1: the credentials do not allow it (HTTP 403); \
+             DENIED: no[31m; X"
+        );
+        assert_eq!((error.status(), error.sent()), (Some(403), 7));
+        let codes: Vec<_> = error.codes().cloned().collect();
+        assert_eq!(codes, [ErrorCode::Denied, ErrorCode::Other("X".into())]);
+        assert!(!error.retryable() && error.source().is_none());
+    }
+
+    #[test]
+    fn a_source_that_failed_is_the_cause_and_not_repeated() {
+        let missing = SourceError::Missing {
+            digest: Digest::of(b""),
+            place: "a place".into(),
+        };
+        let text = missing.to_string();
+        let error = TargetError::from_source(missing, "upload blob x");
+        assert_eq!(error.kind(), &TargetErrorKind::Source);
+        assert!(matches!(
+            error.as_source_error(),
+            Some(SourceError::Missing { .. })
+        ));
+        assert_eq!(error.source().map(ToString::to_string), Some(text.clone()));
+        assert!(!error.to_string().contains(&text));
+    }
+
+    #[test]
+    fn only_network_and_load_are_worth_another_try() {
+        use TargetErrorKind as Kind;
+        let retryable = |kind| TargetError::new(kind, "x").retryable();
+        for kind in [
+            Kind::RateLimited,
+            Kind::Server,
+            Kind::Network,
+            Kind::Timeout,
+        ] {
+            assert!(retryable(kind.clone()), "{kind}");
+        }
+        let mismatch = Kind::DigestMismatch {
+            expected: Digest::of(b""),
+            actual: "sha256:\u{1b}0".into(),
+        };
+        assert!(!mismatch.to_string().contains('\u{1b}'));
+        for kind in [
+            Kind::Unauthorized,
+            Kind::Denied,
+            Kind::Refused,
+            mismatch,
+            Kind::Protocol,
+            Kind::Unsafe,
+            Kind::Source,
+            Kind::Unsupported,
+        ] {
+            assert!(!retryable(kind.clone()), "{kind}");
         }
     }
 }

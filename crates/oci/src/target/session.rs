@@ -62,3 +62,21 @@ impl fmt::Debug for UploadSession {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::UploadSession;
+
+    #[test]
+    fn a_session_keeps_what_it_knows_through_json_and_prints_no_location() {
+        let it = UploadSession::new("https://h/v2/a/blobs/uploads/1?signature=secret")
+            .with_acknowledged(7)
+            .with_chunk_minimum(5);
+        let json = serde_json::to_string(&it).expect("json");
+        let read: UploadSession = serde_json::from_str(&json).expect("a session");
+        assert_eq!(read, it);
+        assert_eq!((read.acknowledged(), read.chunk_minimum()), (7, 5));
+        let text = format!("{it:?}");
+        assert!(!text.contains("secret") && text.contains('7'), "{text}");
+    }
+}

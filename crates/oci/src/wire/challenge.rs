@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::ScopeSet;
+use super::{ScopeSet, error::printable};
 
 /// The longest header value parsed, in bytes, inclusive.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
@@ -55,17 +55,32 @@ pub enum ChallengeError {
 
 impl Challenge {
     /// The challenges of one header value, in order.
+    ///
+    /// A Bearer challenge without a realm is left out where there is another
+    /// challenge to go by, and an error where there is none.
+    ///
+    /// ```
+    /// use longshore_oci::wire::Challenge;
+    /// let header = r#"Bearer realm="https://auth.example/token",service="h",scope="repository:a:pull", Basic realm="h""#;
+    /// let challenges = Challenge::parse(header)?;
+    /// assert!(matches!(&challenges[0], Challenge::Bearer { scope, .. } if !scope.is_empty()));
+    /// assert!(matches!(&challenges[1], Challenge::Basic { realm } if realm == "h"));
+    /// # Ok::<(), longshore_oci::wire::ChallengeError>(())
+    /// ```
     pub fn parse(header: &str) -> Result<Vec<Self>, ChallengeError> {
         if header.len() > MAX_HEADER_BYTES {
             return Err(ChallengeError::TooLong(header.len()));
         }
-        http_auth::parse_challenges(header)
-            .map_err(|error| {
-                ChallengeError::Malformed(error.to_string().chars().take(200).collect())
-            })?
+        let parsed = http_auth::parse_challenges(header.trim())
+            .map_err(|error| ChallengeError::Malformed(printable(&error.to_string(), 200)))?;
+        let (usable, wrong): (Vec<_>, Vec<_>) = parsed
             .iter()
             .map(Self::from_parsed)
-            .collect()
+            .partition(Result::is_ok);
+        match wrong.into_iter().find_map(Result::err) {
+            Some(error) if usable.is_empty() => Err(error),
+            _ => Ok(usable.into_iter().flatten().collect()),
+        }
     }
 
     fn from_parsed(parsed: &http_auth::ChallengeRef<'_>) -> Result<Self, ChallengeError> {
@@ -100,7 +115,7 @@ impl Challenge {
 }
 
 impl fmt::Display for Challenge {
-    /// As a header value.
+    /// As a header value. Control characters are left out: a header cannot carry them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Basic { realm } => write!(f, "Basic realm={}", Quoted(realm)),
@@ -141,3 +156,6 @@ impl fmt::Display for Quoted<'_> {
         f.write_str("\"")
     }
 }
+
+#[cfg(test)]
+mod tests;

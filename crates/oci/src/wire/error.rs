@@ -1,8 +1,8 @@
 //! Error bodies: `{"errors":[{"code","message","detail"}]}`.
 //!
 //! [distribution-spec, Error Codes](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes).
-//! A body may be anything (a proxy's HTML page): what cannot be read is simply no
-//! errors.
+//! A body may be anything: a proxy's HTML page, another vendor's JSON, half of
+//! either. What can be read of it is kept, what cannot is simply no errors.
 
 use std::fmt;
 
@@ -11,12 +11,14 @@ use serde_json::Value;
 
 use crate::Digest;
 
+mod digests;
+mod reading;
+
 /// The most of an error body that is read, in bytes, inclusive.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// The most errors kept of one body.
-const MAX_ENTRIES: usize = 1024;
-/// The most characters kept of a message.
-const MAX_MESSAGE_CHARS: usize = 1024;
+/// The most characters printed of a message. All of it is kept, because a message may
+/// be the only place where a registry lists what is missing.
+const MAX_PRINTED_CHARS: usize = 1024;
 
 macro_rules! error_codes {
     ($($variant:ident = $text:literal, $what:literal;)*) => {
@@ -25,7 +27,7 @@ macro_rules! error_codes {
         #[non_exhaustive]
         pub enum ErrorCode {
             $(#[doc = concat!("`", $text, "`: ", $what)] $variant,)*
-            /// A code the specification does not name.
+            /// A code the specification does not name, cut to 100 characters.
             Other(Box<str>),
         }
 
@@ -43,7 +45,7 @@ macro_rules! error_codes {
             fn from(text: &str) -> Self {
                 match text {
                     $($text => Self::$variant,)*
-                    other => Self::Other(other.chars().take(100).collect::<String>().into()),
+                    other => Self::Other(printable(other, 100).into()),
                 }
             }
         }
@@ -144,30 +146,32 @@ impl fmt::Display for ErrorEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.code.fmt(f)?;
         if let Some(message) = &self.message {
-            // Foreign text: no control characters reach a terminal or a log.
-            let printable = message.chars().filter(|c| !c.is_control());
-            write!(f, ": {}", printable.collect::<String>())?;
+            write!(f, ": {}", printable(message, MAX_PRINTED_CHARS))?;
         }
         Ok(())
     }
 }
 
 impl ErrorBody {
-    /// The errors of a body; none if it is too long, not JSON, or JSON of another kind.
+    /// The errors of a body, as far as they can be read.
+    ///
+    /// Beside the specification's form these are read: a list or object without
+    /// `errors` around it; a single error as `{"message"}`, `{"code", "message"}`, `{"error":
+    /// …}` (OAuth's `error_description` too) or `{"detail"}`; codes that are numbers, errors that
+    /// are only texts. A body that is cut off yields the errors before the cut, and only
+    /// the first [`MAX_BODY_BYTES`] are looked at. HTML, plain text and nothing are no errors.
+    ///
+    /// ```
+    /// use longshore_oci::wire::{ErrorBody, ErrorCode};
+    /// let body = ErrorBody::parse(br#"{"errors":[{"code":"BLOB_UNKNOWN"},{"code":"DEN"#);
+    /// assert!(body.has(&ErrorCode::BlobUnknown));
+    /// assert_eq!(body.errors.len(), 1);
+    /// assert_eq!(ErrorBody::parse(b"<html>Bad Gateway</html>"), ErrorBody::default());
+    /// ```
     pub fn parse(bytes: &[u8]) -> Self {
-        if bytes.len() > MAX_BODY_BYTES {
-            return Self::default();
+        Self {
+            errors: reading::errors(&bytes[..bytes.len().min(MAX_BODY_BYTES)]),
         }
-        let mut body: Self = serde_json::from_slice(bytes).unwrap_or_default();
-        body.errors.truncate(MAX_ENTRIES);
-        for entry in &mut body.errors {
-            if let Some(message) = &mut entry.message
-                && let Some((cut, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS)
-            {
-                message.truncate(cut);
-            }
-        }
-        body
     }
 
     /// A body of one error.
@@ -188,36 +192,25 @@ impl ErrorBody {
     /// a list, or only inside the message. What is found are *candidates*: a registry may
     /// name the first missing digest only, or one that is not missing at all.
     pub fn mentioned_digests(&self) -> Vec<Digest> {
-        let mut found = Vec::new();
+        let mut found = digests::Mentioned::default();
         for entry in &self.errors {
-            if let Some(message) = &entry.message {
-                digests_in(message, &mut found);
-            }
-            digests_in_value(&entry.detail, &mut found);
+            found.in_text(entry.message.as_deref().unwrap_or_default());
+            found.in_value(&entry.detail);
         }
-        found
+        found.into_vec()
     }
 }
 
-fn digests_in_value(value: &Value, found: &mut Vec<Digest>) {
-    match value {
-        Value::String(text) => digests_in(text, found),
-        Value::Array(values) => values.iter().for_each(|it| digests_in_value(it, found)),
-        Value::Object(fields) => fields.values().for_each(|it| digests_in_value(it, found)),
-        _ => {}
-    }
+/// Foreign text for a terminal or log: no control characters and none that turn the
+/// direction of writing, at most `limit` characters.
+pub(crate) fn printable(text: &str, limit: usize) -> String {
+    let turns = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|&c| !c.is_control() && !turns(c))
+        .take(limit)
+        .collect()
 }
 
-fn digests_in(text: &str, found: &mut Vec<Digest>) {
-    for (at, _) in text.match_indices("sha") {
-        let candidate = &text[at..];
-        let end = candidate
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == ':'))
-            .unwrap_or(candidate.len());
-        if let Ok(digest) = candidate[..end].parse::<Digest>()
-            && !found.contains(&digest)
-        {
-            found.push(digest);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

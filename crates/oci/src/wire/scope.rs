@@ -69,6 +69,15 @@ impl From<&str> for Action {
 // === impl Scope ===
 
 impl Scope {
+    /// `<kind>:<name>:<actions>`, for resources of any kind.
+    pub fn new(kind: &str, name: &str, actions: impl IntoIterator<Item = Action>) -> Self {
+        Self {
+            kind: kind.into(),
+            name: name.into(),
+            actions: actions.into_iter().collect(),
+        }
+    }
+
     /// `repository:<path>:<actions>`.
     pub fn repository(repository: &Repository, actions: impl IntoIterator<Item = Action>) -> Self {
         Self {
