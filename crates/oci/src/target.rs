@@ -33,6 +33,58 @@ pub use session::UploadSession;
 /// [`upload_blob`](Self::upload_blob) belongs to the target from then on: if the
 /// upload fails or is dropped, the target gives it up as well as it can. A session
 /// that was never handed over is given up by whoever holds it.
+/// # Example
+///
+/// A target that counts, and can be pushed to like any other:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use futures_util::StreamExt;
+/// use longshore_oci::{
+///     BlobUpload, Document, ManifestReceipt, PushTarget, Repository, Tag, TargetError,
+///     UploadReceipt,
+/// };
+///
+/// #[derive(Debug)]
+/// struct Counting {
+///     repository: Repository,
+///     bytes: AtomicU64,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl PushTarget for Counting {
+///     fn repository(&self) -> &Repository {
+///         &self.repository
+///     }
+///
+///     async fn upload_blob(&self, upload: BlobUpload<'_>) -> Result<UploadReceipt, TargetError> {
+///         let read_error = |error| TargetError::from_source(error, "upload a blob");
+///         let mut body = upload.source.open(upload.blob, 0).await.map_err(read_error)?;
+///         let mut sent = 0;
+///         while let Some(piece) = body.next().await {
+///             sent += piece.map_err(read_error)?.len() as u64;
+///         }
+///         self.bytes.fetch_add(sent, Ordering::Relaxed);
+///         Ok(UploadReceipt::new(sent))
+///     }
+///
+///     async fn put_manifest(
+///         &self,
+///         _document: &Document,
+///         _tag: Option<&Tag>,
+///     ) -> Result<ManifestReceipt, TargetError> {
+///         Ok(ManifestReceipt::default())
+///     }
+/// }
+///
+/// let target: Box<dyn PushTarget> = Box::new(Counting {
+///     repository: "localhost/app".parse()?,
+///     bytes: AtomicU64::new(0),
+/// });
+/// assert_eq!(target.repository().path(), "app");
+/// # Ok::<(), longshore_oci::ReferenceError>(())
+/// ```
 #[async_trait]
 pub trait PushTarget: fmt::Debug + Send + Sync {
     /// The repository pushed into.
@@ -228,3 +280,6 @@ impl ManifestReceipt {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;
