@@ -1,1 +1,65 @@
-//! (being written)
+//! An embedded OCI registry: for tests, for demos, for air gaps.
+//!
+//! ```text
+//!   socket ─▶ connection ─▶ exchange ─▶ uploads · blobs · manifests · tags · referrers ─▶ Store
+//!   (resets)   (h1, h2, TLS)  (log, faults, auth)                          memory │ directory
+//! ```
+//!
+//! It speaks the [distribution
+//! specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md),
+//! stores what it is given byte for byte, refuses manifests whose children are
+//! missing and names every one of them. Two things make it a registry for tests:
+//!
+//! - **It remembers every request** in a [`RequestLog`], complete before the client
+//!   has the answer, so that a test can compare whole conversations.
+//! - **It says no on cue**: [`Faults`] break any request at any byte.
+//!
+//! Three decisions shape it. Routing reads a path from its end, because a
+//! repository's name may hold any number of slashes. A request runs as a task of
+//! its own, so that a connection that dies loses nothing that had arrived. And an
+//! answer that refuses a body leaves at once, while the body is still read and
+//! dropped within a bound, so that the client gets to see why.
+//!
+//! ```
+//! use longshore_server::Server;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let server = Server::builder().memory().start().await?;
+//! // … a client talks to server.registry() …
+//! assert_eq!(server.log().lines(), Vec::<String>::new());
+//! server.shutdown().await;
+//! # Ok::<(), longshore_server::ServerError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod answer;
+mod auth;
+mod blobs;
+mod body;
+mod builder;
+mod error;
+mod exchange;
+mod faults;
+mod log;
+mod manifests;
+mod referrers;
+mod route;
+mod running;
+mod secret;
+mod socket;
+mod store;
+mod tags;
+mod tls;
+mod uploads;
+
+pub use auth::{Auth, Bearer, Users};
+pub use builder::{Server, ServerBuilder};
+pub use error::ServerError;
+pub use faults::{Action, Answer, Faults, Installation, Rule};
+pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
+pub use manifests::Validation;
+pub use route::Endpoint;
+pub use running::RunningServer;
+pub use secret::Secret;
+pub use uploads::{Limits, UploadOptions};

@@ -1,0 +1,140 @@
+//! Blobs: HEAD, GET with ranges, DELETE.
+//!
+//! [distribution-spec, Pulling blobs](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-blobs),
+//! [RFC 9110, Range Requests](https://www.rfc-editor.org/rfc/rfc9110#section-14).
+
+use std::{io, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use oci::{
+    Digest,
+    wire::{ByteRange, ErrorCode},
+};
+
+use crate::{
+    answer::{self, Refusal, set, set_digest},
+    exchange::Exchange,
+    route::Name,
+    store::{self, Content},
+};
+
+/// How much of a blob is read and sent at a time; two pieces are in memory.
+const PIECE_BYTES: usize = 512 * 1024;
+
+pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
+    let (store, wanted) = (Arc::clone(&x.app.store), digest.clone());
+    let content = store::blocking(move || store.open(&name, &wanted))
+        .await?
+        .ok_or_else(|| unknown(&digest))?;
+    let length = content.length();
+    let (offset, count) = match range(x) {
+        None => (0, length),
+        Some(range) => range.resolve(length).ok_or_else(|| {
+            Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::SizeInvalid)
+                .message(format!("the blob has {length} bytes"))
+                .header(header::CONTENT_RANGE, format!("bytes */{length}"))
+        })?,
+    };
+    let body = if x.method == Method::HEAD || count == 0 {
+        Body::empty()
+    } else {
+        Body::from_stream(pieces(content, offset, count))
+    };
+    let mut response = Response::new(body);
+    describe(&mut response, &digest, count);
+    if range(x).is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let last = offset + count - 1;
+        let range = format!("bytes {offset}-{last}/{length}");
+        set(&mut response, header::CONTENT_RANGE, range);
+    }
+    Ok(response)
+}
+
+fn describe(response: &mut Response, digest: &Digest, count: u64) {
+    let headers = response.headers_mut();
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, octets);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(count));
+    set(response, header::ETAG, format!("\"{digest}\""));
+    set_digest(response, digest);
+}
+
+/// The range asked for. What cannot be read, or asks for several, is answered with the
+/// whole blob; a first byte after the last is a range that there is not.
+fn range(x: &Exchange) -> Option<ByteRange> {
+    if x.method != Method::GET {
+        return None;
+    }
+    let text = x.headers.get(header::RANGE)?.to_str().ok()?;
+    match text.parse() {
+        Ok(range) => Some(range),
+        Err(_) if is_backwards(text) => Some(ByteRange::Last(0)),
+        Err(_) => None,
+    }
+}
+
+fn is_backwards(text: &str) -> bool {
+    let numbers = text
+        .trim()
+        .strip_prefix("bytes=")
+        .and_then(|it| it.split_once('-'))
+        .and_then(|(first, last)| Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?)));
+    numbers.is_some_and(|(first, last)| first > last)
+}
+
+/// The bytes from `offset`, read one piece ahead of what is sent.
+fn pieces(
+    content: Box<dyn Content>,
+    offset: u64,
+    count: u64,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let start = (Some(read_ahead(content, Some(offset), count)), count);
+    stream::try_unfold(start, |(reading, left)| async move {
+        let Some(reading) = reading else {
+            return Ok(None);
+        };
+        let (content, piece) = reading.await.map_err(io::Error::other)??;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let left = left - piece.len() as u64;
+        let next = (left > 0).then(|| read_ahead(content, None, left));
+        Ok(Some((piece, (next, left))))
+    })
+}
+
+type Reading = tokio::task::JoinHandle<io::Result<(Box<dyn Content>, Bytes)>>;
+
+fn read_ahead(mut content: Box<dyn Content>, seek: Option<u64>, left: u64) -> Reading {
+    tokio::task::spawn_blocking(move || {
+        if let Some(offset) = seek {
+            content.seek(offset)?;
+        }
+        let limit = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+        let piece = content.read(limit)?;
+        Ok((content, piece))
+    })
+}
+
+pub(crate) async fn delete(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
+    x.check_deletes()?;
+    let (store, wanted) = (Arc::clone(&x.app.store), digest.clone());
+    if !store::blocking(move || store.remove_blob(&name, &wanted)).await? {
+        return Err(unknown(&digest));
+    }
+    Ok(answer::empty(StatusCode::ACCEPTED))
+}
+
+fn unknown(digest: &Digest) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown)
+        .message("the repository does not hold this blob")
+        .detail(digest.to_string())
+}

@@ -1,0 +1,181 @@
+//! Request bodies: read piece by piece, counted, broken on cue, and, when they
+//! are not wanted, dropped in the background so that the client sees its answer.
+//!
+//! A client that is still sending when the answer comes may see a reset instead
+//! of it if the connection closes at once. So what is left of an unwanted body is
+//! read and dropped, within bounds, while the answer is already on its way.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, StatusCode, header},
+};
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use oci::wire::ErrorCode;
+
+use crate::{answer::Refusal, faults::BodyFault, log::Record, socket::Connection};
+
+/// How much of an unwanted body is dropped before the connection may close, in bytes.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+/// How long it is dropped for.
+const LINGER_TIME: Duration = Duration::from_secs(10);
+/// An unwanted body of at most this length is dropped without closing the connection.
+const KEEP_ALIVE_BYTES: u64 = 256 * 1024;
+
+/// The body of one request.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// Never locked: it only makes a body that is `Send` a field that is `Sync`.
+    body: Mutex<Body>,
+    record: Arc<Record>,
+    connection: Connection,
+    idle: Duration,
+    fault: Option<(u64, BodyFault)>,
+    received: u64,
+    /// A piece that came before the point where a fault strikes ends in it.
+    ended: bool,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        body: Body,
+        record: Arc<Record>,
+        connection: Connection,
+        idle: Duration,
+        fault: Option<(u64, BodyFault)>,
+    ) -> Self {
+        let ended = body.is_end_stream();
+        Self {
+            body: Mutex::new(body),
+            record,
+            connection,
+            idle,
+            fault,
+            received: 0,
+            ended,
+        }
+    }
+
+    /// The next piece; none at the end.
+    ///
+    /// Fails with what to answer: the client went away, it has been silent too
+    /// long, or a fault strikes. Pieces handed out before are good.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.fault.as_ref().is_some_and(|it| it.0 <= self.received) {
+            return Err(self.strike().await);
+        }
+        loop {
+            let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let frame = tokio::time::timeout(self.idle, body.frame()).await;
+            let Ok(frame) = frame else {
+                return Err(silent());
+            };
+            match frame {
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "request body broke off");
+                    self.ended = true;
+                    return Err(Refusal::Abandoned);
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        return Ok(Some(self.count(data)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts a piece, up to where a fault strikes.
+    fn count(&mut self, mut data: Bytes) -> Bytes {
+        if let Some((at, _)) = self.fault {
+            let left = usize::try_from(at - self.received).unwrap_or(usize::MAX);
+            data.truncate(left);
+        }
+        self.received += data.len() as u64;
+        self.record.received(data.len());
+        data
+    }
+
+    async fn strike(&mut self) -> Refusal {
+        match self.fault.take().map(|it| it.1) {
+            Some(BodyFault::Answer(answer)) => Refusal::Scripted(Box::new(answer)),
+            Some(BodyFault::Stall) => {
+                self.connection.closed().await;
+                Refusal::Abandoned
+            }
+            Some(BodyFault::Reset) | None => Refusal::Reset,
+        }
+    }
+
+    /// The whole body, if it is no longer than `limit` bytes.
+    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Bytes, Refusal> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            if whole.len() + piece.len() > limit {
+                return Err(too_large(limit as u64));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.into())
+    }
+
+    /// Drops what is left of the body, in the background. Says whether the
+    /// connection should close after the answer.
+    pub(crate) fn drop_rest(self, headers: &HeaderMap) -> bool {
+        let body = self
+            .body
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.ended || body.is_end_stream() {
+            return false;
+        }
+        let closes = body
+            .size_hint()
+            .exact()
+            .is_none_or(|left| left > KEEP_ALIVE_BYTES);
+        // Who waits for "100 Continue" has sent nothing, and reading would ask for it.
+        if headers.contains_key(header::EXPECT) && self.received == 0 {
+            return true;
+        }
+        tokio::spawn(async move {
+            let dropping = drop_bytes(body, LINGER_BYTES);
+            let _ = tokio::time::timeout(LINGER_TIME, dropping).await;
+        });
+        closes
+    }
+}
+
+async fn drop_bytes(mut body: Body, limit: u64) {
+    let mut dropped = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        dropped += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if dropped > limit {
+            return;
+        }
+    }
+}
+
+fn silent() -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid)
+        .message("the body stopped coming")
+}
+
+pub(crate) fn too_large(limit: u64) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
+        .message(format!("the body is over the limit of {limit} bytes"))
+}

@@ -1,0 +1,152 @@
+//! What a server is to be, before it runs.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
+
+use crate::{
+    Auth, Faults, Limits, RunningServer, ServerError, UploadOptions, Validation, log, running, tls,
+};
+
+/// The embedded registry; [`Server::builder`] is the way in.
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// A server in memory, on a free port of 127.0.0.1, open to everybody, that
+    /// refuses manifests with missing children: until it is told otherwise.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            storage: Storage::Memory,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            auth: Auth::None,
+            tls: None,
+            faults: Faults::new(),
+            limits: Limits::default(),
+            options: Options::default(),
+            log_entries: log::DEFAULT_ENTRIES,
+            keep_headers: None,
+        }
+    }
+}
+
+/// Settings of a server that is not running yet.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct ServerBuilder {
+    pub(crate) storage: Storage,
+    pub(crate) address: SocketAddr,
+    pub(crate) auth: Auth,
+    pub(crate) tls: Option<tls::Identity>,
+    pub(crate) faults: Faults,
+    pub(crate) limits: Limits,
+    pub(crate) options: Options,
+    pub(crate) log_entries: NonZeroUsize,
+    pub(crate) keep_headers: Option<bool>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    Memory,
+    Directory(PathBuf),
+}
+
+/// How requests are answered where it is a matter of choice.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) validation: Validation,
+    pub(crate) uploads: UploadOptions,
+    pub(crate) deletes: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            validation: Validation::All,
+            uploads: UploadOptions::default(),
+            deletes: true,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Keeps everything in memory, up to [`Limits::memory_bytes`]; it is gone when the server stops.
+    pub fn memory(mut self) -> Self {
+        self.storage = Storage::Memory;
+        self
+    }
+
+    /// Keeps everything in a directory, which is made if it is not there.
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.storage = Storage::Directory(path.into());
+        self
+    }
+
+    /// Listens here; port 0 is any free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Asks clients who they are.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// Speaks TLS only, HTTP/2 and HTTP/1.1, with this certificate chain and key, both PEM.
+    pub fn tls(mut self, certificates: &[u8], key: &[u8]) -> Result<Self, ServerError> {
+        self.tls = Some(tls::Identity::from_pem(certificates, key)?);
+        Ok(self)
+    }
+
+    /// Does these faults; more may be added through the handle while the server runs.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// What happens to manifests whose children are missing.
+    pub fn validation(mut self, validation: Validation) -> Self {
+        self.options.validation = validation;
+        self
+    }
+
+    /// How uploads answer where registries differ.
+    pub fn uploads(mut self, options: UploadOptions) -> Self {
+        self.options.uploads = options;
+        self
+    }
+
+    /// Whether manifests, tags and blobs may be deleted; if not, the answer is 405. On.
+    pub fn deletes(mut self, on: bool) -> Self {
+        self.options.deletes = on;
+        self
+    }
+
+    /// Sets the bounds.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many requests the log keeps. 100,000.
+    pub fn log_entries(mut self, entries: NonZeroUsize) -> Self {
+        self.log_entries = entries;
+        self
+    }
+
+    /// Whether raw headers, credentials with them, are kept in memory for
+    /// [`RequestLog::saw_secret`](crate::RequestLog::saw_secret). On for servers in memory, off for others.
+    pub fn keep_headers(mut self, on: bool) -> Self {
+        self.keep_headers = Some(on);
+        self
+    }
+
+    /// Starts the server: when this comes back, it listens.
+    pub async fn start(self) -> Result<RunningServer, ServerError> {
+        running::start(self).await
+    }
+}

@@ -1,0 +1,220 @@
+//! Manifests: PUT, GET, HEAD, DELETE; the bytes as they came.
+//!
+//! [distribution-spec, Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
+
+mod condition;
+mod validate;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use oci::{
+    Digest, Document, DocumentError, MediaType, Tag, TagOrDigest,
+    wire::{ErrorCode, ErrorEntry},
+};
+
+pub use validate::Validation;
+
+use crate::{
+    answer::{self, Refusal, set, set_digest},
+    body,
+    exchange::Exchange,
+    log::text,
+    route::Name,
+    store::{self, NewManifest, Put, StoredManifest},
+};
+
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The most tags moved by one request.
+const MAX_TAGS: usize = 64;
+
+/// `PUT …/manifests/<tag or digest>[?tag=…]`.
+pub(crate) async fn put(
+    x: &mut Exchange,
+    name: Name,
+    which: TagOrDigest,
+) -> Result<Response, Refusal> {
+    let tags = tags(x, &which)?;
+    let condition = condition::for_put(&x.headers)?;
+    let document = receive(x, &which).await?;
+    let sparse = x.faults.accept_sparse;
+    let (store, rule) = (Arc::clone(&x.app.store), x.app.options.validation);
+    let new = NewManifest {
+        digest: document.digest().clone(),
+        media_type: document.media_type().clone(),
+        bytes: document.bytes().clone(),
+        tags,
+        subject: document.subject().map(|it| it.digest.clone()),
+        condition,
+    };
+    let (done, new, missing) = {
+        let name = name.clone();
+        store::blocking(move || {
+            let missing = match rule {
+                Validation::AcceptAll => Vec::new(),
+                _ if sparse => Vec::new(),
+                _ => validate::missing(&*store, &name, &document)?,
+            };
+            let done = match missing.as_slice() {
+                [] => store.put_manifest(&name, &new)?,
+                _ => Put::Stored,
+            };
+            Ok((done, new, missing))
+        })
+        .await?
+    };
+    if !missing.is_empty() {
+        return Err(rule.refuse(&missing));
+    }
+    if done == Put::ConditionFailed {
+        return Err(
+            Refusal::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied)
+                .message("the tag is not where the condition wants it"),
+        );
+    }
+    Ok(created(&name, &which, &new))
+}
+
+/// The tags that are to point to the manifest: the URL's, or the query's.
+fn tags(x: &Exchange, which: &TagOrDigest) -> Result<Vec<Tag>, Refusal> {
+    if let TagOrDigest::Tag(tag) = which {
+        return Ok(vec![tag.clone()]);
+    }
+    let mut tags: Vec<Tag> = Vec::new();
+    for text in x.query.all("tag") {
+        let tag: Tag = text.parse().map_err(|error: oci::ReferenceError| {
+            Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid).message(error.to_string())
+        })?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    if tags.len() > MAX_TAGS {
+        return Err(
+            Refusal::new(StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid)
+                .message(format!("at most {MAX_TAGS} tags are moved by one request")),
+        );
+    }
+    Ok(tags)
+}
+
+/// The body, as the document it is.
+async fn receive(x: &mut Exchange, which: &TagOrDigest) -> Result<Document, Refusal> {
+    let limit = x.app.limits.manifest_bytes;
+    let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
+    if declared.is_some_and(|declared: usize| declared > limit) {
+        return Err(body::too_large(limit as u64));
+    }
+    // Each may take its limit of memory, so not all come in at the same time.
+    let turn = Arc::clone(&x.app.manifest_turns);
+    let _turn = turn.acquire_owned().await;
+    let bytes = x.intake.collect(limit).await?;
+    let declared = text(&x.headers, header::CONTENT_TYPE).map(|it| MediaType::from_header(&it));
+    let declared = declared.as_ref();
+    match which {
+        TagOrDigest::Tag(_) => Document::new(bytes, declared),
+        TagOrDigest::Digest(digest) => Document::with_digest(bytes, declared, digest),
+    }
+    .map_err(|error| refuse(&error))
+}
+
+fn refuse(error: &DocumentError) -> Refusal {
+    let (status, code) = match error {
+        DocumentError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+        DocumentError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+        _ => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+    };
+    let mut message = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        message = format!("{message}: {source}");
+    }
+    Refusal::new(status, code).message(message)
+}
+
+fn created(name: &Name, which: &TagOrDigest, new: &NewManifest) -> Response {
+    let mut response = answer::empty(StatusCode::CREATED);
+    let location = format!("/v2/{name}/manifests/{which}");
+    set(&mut response, header::LOCATION, location);
+    set_digest(&mut response, &new.digest);
+    if let Some(subject) = &new.subject {
+        set(&mut response, OCI_SUBJECT, subject);
+    }
+    if matches!(which, TagOrDigest::Digest(_)) {
+        for tag in &new.tags {
+            if let Ok(tag) = HeaderValue::try_from(tag.as_str()) {
+                response.headers_mut().append(OCI_TAG, tag);
+            }
+        }
+    }
+    response
+}
+
+/// `GET` and `HEAD …/manifests/<tag or digest>`.
+pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<Response, Refusal> {
+    let store = Arc::clone(&x.app.store);
+    let wanted = which.clone();
+    let found = store::blocking(move || {
+        let digest = match wanted {
+            TagOrDigest::Digest(digest) => Some(digest),
+            TagOrDigest::Tag(tag) => store.tag(&name, &tag)?,
+        };
+        match digest {
+            Some(digest) => Ok(store.manifest(&name, &digest)?.map(|it| (digest, it))),
+            None => Ok(None),
+        }
+    });
+    let (digest, manifest) = found.await?.ok_or_else(|| unknown(&which))?;
+    if condition::is_not_modified(&x.headers, &digest) {
+        let mut response = answer::empty(StatusCode::NOT_MODIFIED);
+        set(&mut response, header::ETAG, format!("\"{digest}\""));
+        set_digest(&mut response, &digest);
+        return Ok(response);
+    }
+    Ok(found_response(x, &digest, manifest))
+}
+
+fn found_response(x: &Exchange, digest: &Digest, manifest: StoredManifest) -> Response {
+    let length = manifest.bytes.len();
+    let body = if x.method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::from(manifest.bytes)
+    };
+    let mut response = Response::new(body);
+    set(&mut response, header::CONTENT_TYPE, manifest.media_type);
+    set(&mut response, header::CONTENT_LENGTH, length);
+    set(&mut response, header::ETAG, format!("\"{digest}\""));
+    set_digest(&mut response, digest);
+    response
+}
+
+/// `DELETE …/manifests/<tag or digest>`: a tag alone, or a manifest with all its tags.
+pub(crate) async fn delete(
+    x: &Exchange,
+    name: Name,
+    which: TagOrDigest,
+) -> Result<Response, Refusal> {
+    x.check_deletes()?;
+    let (store, it) = (Arc::clone(&x.app.store), which.clone());
+    let removed = store::blocking(move || match it {
+        TagOrDigest::Tag(tag) => store.remove_tag(&name, &tag),
+        TagOrDigest::Digest(digest) => store.remove_manifest(&name, &digest),
+    });
+    if !removed.await? {
+        return Err(unknown(&which));
+    }
+    Ok(answer::empty(StatusCode::ACCEPTED))
+}
+
+fn unknown(which: &TagOrDigest) -> Refusal {
+    let entry = ErrorEntry::new(ErrorCode::ManifestUnknown)
+        .message("the repository holds no such manifest")
+        .detail(which.to_string());
+    Refusal::all(StatusCode::NOT_FOUND, vec![entry])
+}

@@ -1,0 +1,88 @@
+//! Whether all that a manifest refers to is there.
+
+use std::io;
+
+use axum::http::StatusCode;
+use oci::{
+    Descriptor, Digest, Document,
+    wire::{ErrorCode, ErrorEntry},
+};
+
+use crate::{answer::Refusal, route::Name, store::Store};
+
+/// What happens to a manifest whose children are not all in the repository.
+///
+/// Foreign layers and the subject may be missing in any case
+/// ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Validation {
+    /// It is refused; every missing child is named in an error of its own, its digest
+    /// the `detail`.
+    #[default]
+    All,
+    /// It is refused; the first missing child alone is named, as some registries do.
+    First,
+    /// It is refused; no child is named, as some registries do.
+    None,
+    /// It is accepted.
+    AcceptAll,
+}
+
+impl Validation {
+    pub(super) fn refuse(self, missing: &[Digest]) -> Refusal {
+        let named = match self {
+            Self::First => &missing[..missing.len().min(1)],
+            Self::None => &[],
+            Self::All | Self::AcceptAll => missing,
+        };
+        let entry = || {
+            ErrorEntry::new(ErrorCode::ManifestBlobUnknown)
+                .message("the manifest refers to content that is not in the repository")
+        };
+        let mut errors: Vec<_> = named
+            .iter()
+            .map(|digest| entry().detail(digest.to_string()))
+            .collect();
+        if errors.is_empty() {
+            errors.push(entry());
+        }
+        Refusal::all(StatusCode::BAD_REQUEST, errors)
+    }
+}
+
+/// The children that are not in the repository, each once, in order.
+pub(super) fn missing(
+    store: &dyn Store,
+    name: &Name,
+    document: &Document,
+) -> io::Result<Vec<Digest>> {
+    let mut missing: Vec<Digest> = Vec::new();
+    let is_index = document.as_index().is_some();
+    for child in document.children() {
+        if !child.is_foreign()
+            && !missing.contains(&child.digest)
+            && !is_there(store, name, child, is_index)?
+        {
+            missing.push(child.digest.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// A manifest's children are blobs; an index's are manifests, or, if their type says
+/// nothing, blobs.
+fn is_there(
+    store: &dyn Store,
+    name: &Name,
+    child: &Descriptor,
+    in_index: bool,
+) -> io::Result<bool> {
+    if in_index && store.has_manifest(name, &child.digest)? {
+        return Ok(true);
+    }
+    if in_index && child.is_document() {
+        return Ok(false);
+    }
+    Ok(store.blob(name, &child.digest)?.is_some())
+}

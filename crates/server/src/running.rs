@@ -1,0 +1,339 @@
+//! A server that runs: accepting connections, and stopping.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use oci::Registry;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Faults, Limits, RequestLog, ServerBuilder, ServerError,
+    auth::Guard,
+    builder::{Options, Storage},
+    exchange,
+    socket::{Connection, Socket},
+    store::{self, Memory, Store},
+    uploads::Sessions,
+};
+
+/// How many manifests are received at a time: each may take its limit of memory.
+const MANIFESTS_AT_ONCE: usize = 64;
+/// How long the head of a request, or a TLS handshake, may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests that are under way may go on when the server shuts down.
+const GRACE: Duration = Duration::from_secs(10);
+/// How much HTTP/2 lets a client send ahead, per stream and per connection: with less,
+/// the round trip bounds an upload's speed.
+const H2_WINDOW: u32 = 8 * 1024 * 1024;
+/// The most that is read from a connection at once.
+const READ_BYTES: usize = 512 * 1024;
+
+/// A server that runs. It stops when this is dropped.
+#[derive(Debug)]
+pub struct RunningServer {
+    app: Arc<App>,
+    registry: Registry,
+    stopping: Stopping,
+    tasks: TaskTracker,
+}
+
+/// What every request may use.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Sessions,
+    pub(crate) log: RequestLog,
+    pub(crate) faults: Faults,
+    pub(crate) guard: Guard,
+    pub(crate) limits: Limits,
+    pub(crate) options: Options,
+    pub(crate) manifest_turns: Arc<Semaphore>,
+    pub(crate) address: SocketAddr,
+    secure: bool,
+}
+
+/// Asked to stop: in two steps, the second without patience.
+#[derive(Clone, Debug, Default)]
+struct Stopping {
+    gently: CancellationToken,
+    now: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
+    let in_memory = matches!(builder.storage, Storage::Memory);
+    let store = open(&builder).await?;
+    let idle = builder.limits.session_idle;
+    let leftovers = {
+        let store = Arc::clone(&store);
+        store::blocking(move || store.leftovers(idle)).await
+    };
+    let listen = |error| ServerError::Listen {
+        address: builder.address,
+        error,
+    };
+    let listener = TcpListener::bind(builder.address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let registry = address
+        .to_string()
+        .parse()
+        .map_err(|error| listen(io::Error::other(error)))?;
+    let keep_headers = builder.keep_headers.unwrap_or(in_memory);
+    let app = Arc::new(App {
+        sessions: Sessions::new(&builder.limits, leftovers.map_err(listen)?),
+        store,
+        log: RequestLog::new(builder.log_entries, keep_headers),
+        faults: builder.faults,
+        guard: Guard::new(builder.auth),
+        manifest_turns: Arc::new(Semaphore::new(MANIFESTS_AT_ONCE)),
+        limits: builder.limits,
+        options: builder.options,
+        address,
+        secure: builder.tls.is_some(),
+    });
+    let stopping = Stopping::default();
+    let tasks = TaskTracker::new();
+    let accepting = Accepting {
+        app: Arc::clone(&app),
+        listener,
+        tls: builder.tls.map(|it| TlsAcceptor::from(it.0)),
+        stopping: stopping.clone(),
+        tasks: tasks.clone(),
+    };
+    tasks.spawn(accepting.run());
+    tasks.close();
+    Ok(RunningServer {
+        app,
+        registry,
+        stopping,
+        tasks,
+    })
+}
+
+async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, ServerError> {
+    match &builder.storage {
+        Storage::Memory => Ok(Arc::new(Memory::new(builder.limits.memory_bytes))),
+        Storage::Directory(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || store::Directory::open(&path)).await;
+            match opened {
+                Ok(opened) => Ok(Arc::new(opened?)),
+                Err(error) => Err(ServerError::Store {
+                    path: path_of(builder),
+                    error: io::Error::other(error),
+                }),
+            }
+        }
+    }
+}
+
+fn path_of(builder: &ServerBuilder) -> std::path::PathBuf {
+    match &builder.storage {
+        Storage::Directory(path) => path.clone(),
+        Storage::Memory => std::path::PathBuf::new(),
+    }
+}
+
+// === impl RunningServer ===
+
+impl RunningServer {
+    /// The address it listens on, with the port it got.
+    pub fn addr(&self) -> SocketAddr {
+        self.app.address
+    }
+
+    /// The same as a registry's name, for references.
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// `http://127.0.0.1:…` or `https://…`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.app.scheme(), self.app.address)
+    }
+
+    /// What it was asked so far, and is asked from now on.
+    pub fn log(&self) -> RequestLog {
+        self.app.log.clone()
+    }
+
+    /// Its faults, to add to and take from.
+    pub fn faults(&self) -> Faults {
+        self.app.faults.clone()
+    }
+
+    /// How many upload sessions are open.
+    pub fn open_sessions(&self) -> usize {
+        self.app.sessions.count()
+    }
+
+    /// Forgets every open upload session, as a registry does that lost its memory.
+    pub async fn lose_sessions(&self) {
+        self.app.sessions.lose_all().await;
+    }
+
+    /// Makes every token worthless that was issued so far.
+    pub fn revoke_tokens(&self) {
+        self.app.guard.revoke();
+    }
+
+    /// Stops: takes no more connections, lets requests that are under way end for at most
+    /// ten seconds, and comes back when nothing of it is left, so that its store can be opened again.
+    pub async fn shutdown(self) {
+        self.stopping.gently.cancel();
+        if tokio::time::timeout(GRACE, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            self.stopping.now.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.stopping.gently.cancel();
+        self.stopping.now.cancel();
+    }
+}
+
+impl fmt::Display for RunningServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url())
+    }
+}
+
+/// The loop that takes connections.
+struct Accepting {
+    app: Arc<App>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stopping: Stopping,
+    tasks: TaskTracker,
+}
+
+impl Accepting {
+    async fn run(self) {
+        let places = Arc::new(Semaphore::new(self.app.limits.connections));
+        let mut number = 0;
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, self.listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                next = next => next,
+                () = self.stopping.gently.cancelled() => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, mostly: others may end soon.
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let connection = Connection::new(number);
+            number += 1;
+            let serving = self.serve(stream, connection.clone());
+            self.tasks.spawn(async move {
+                serving.await;
+                connection.close();
+                drop(place);
+            });
+        }
+    }
+
+    /// Serves one connection to its end.
+    fn serve(
+        &self,
+        stream: TcpStream,
+        connection: Connection,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (app, tls, stopping) = (
+            Arc::clone(&self.app),
+            self.tls.clone(),
+            self.stopping.clone(),
+        );
+        async move {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "connection without TCP_NODELAY");
+            }
+            let socket = Socket::new(stream, connection.clone());
+            let Some(tls) = tls else {
+                return speak(app, socket, &connection, &stopping).await;
+            };
+            let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket));
+            let handshake = tokio::select! {
+                handshake = handshake => handshake,
+                () = stopping.gently.cancelled() => return,
+            };
+            match handshake {
+                Ok(Ok(socket)) => speak(app, socket, &connection, &stopping).await,
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+/// Speaks HTTP/1.1 or HTTP/2, whichever the client begins with.
+async fn speak(
+    app: Arc<App>,
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    connection: &Connection,
+    stopping: &Stopping,
+) {
+    let router: Router = Router::new()
+        .fallback(exchange::serve)
+        .layer(axum::Extension(connection.clone()))
+        .with_state(app);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(READ_BYTES);
+    http.http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(H2_WINDOW)
+        .initial_connection_window_size(2 * H2_WINDOW)
+        .max_concurrent_streams(256)
+        .max_frame_size(256 * 1024)
+        .max_header_list_size(128 * 1024);
+    let service = TowerToHyperService::new(router);
+    let serving = http.serve_connection(TokioIo::new(socket), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = connection.broken() => return,
+        () = stopping.gently.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving => ended,
+                () = connection.broken() => return,
+                () = stopping.now.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}

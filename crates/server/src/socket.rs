@@ -1,0 +1,175 @@
+//! The socket under a connection, and the handle that can break it.
+//!
+//! Faults need what HTTP libraries hide: a reset instead of an orderly close, and a
+//! close in the middle of an answer. Both are done here, below TLS and HTTP.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+
+/// One connection, as the requests on it see it; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    number: u64,
+    /// Set when the connection is to be dropped at once.
+    broken: CancellationToken,
+    /// Set when it is gone.
+    closed: CancellationToken,
+    resets: AtomicBool,
+    /// How many bytes more may be written.
+    budget: AtomicU64,
+}
+
+/// A TCP stream that its [`Connection`] can break.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    connection: Connection,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn new(number: u64) -> Self {
+        Self(Arc::new(Shared {
+            number,
+            broken: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            resets: AtomicBool::new(false),
+            budget: AtomicU64::new(u64::MAX),
+        }))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Has the connection dropped with a TCP reset.
+    pub(crate) fn reset(&self) {
+        self.0.resets.store(true, Ordering::Release);
+        self.0.broken.cancel();
+    }
+
+    /// Lets so many bytes more be written, and then has the connection closed.
+    pub(crate) fn cut_after(&self, bytes: u64) {
+        self.0.budget.store(bytes, Ordering::Release);
+    }
+
+    /// Comes back when the connection is to be dropped.
+    pub(crate) async fn broken(&self) {
+        self.0.broken.cancelled().await;
+    }
+
+    /// Comes back when the connection is gone.
+    pub(crate) async fn closed(&self) {
+        self.0.closed.cancelled().await;
+    }
+
+    /// Says that the connection is gone.
+    pub(crate) fn close(&self) {
+        self.0.closed.cancel();
+    }
+}
+
+// === impl Socket ===
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, connection: Connection) -> Self {
+        Self { stream, connection }
+    }
+
+    /// How much of `wanted` may be written; 0 if the connection ends here.
+    fn allowance(&self, wanted: usize) -> usize {
+        let budget = self.connection.0.budget.load(Ordering::Acquire);
+        usize::try_from(budget).map_or(wanted, |budget| budget.min(wanted))
+    }
+
+    fn spend(&self, written: usize) {
+        let budget = &self.connection.0.budget;
+        if budget.load(Ordering::Acquire) != u64::MAX {
+            budget.fetch_sub(written as u64, Ordering::AcqRel);
+        }
+    }
+
+    fn cut(&self) -> io::Error {
+        self.connection.0.broken.cancel();
+        io::ErrorKind::BrokenPipe.into()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.connection.0.resets.load(Ordering::Acquire)
+            && let Err(error) = self.stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "connection closes without a reset");
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let allowed = self.allowance(bytes.len());
+        if allowed == 0 && !bytes.is_empty() {
+            return Poll::Ready(Err(self.cut()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]);
+        if let Poll::Ready(Ok(written)) = written {
+            self.spend(written);
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.connection.0.budget.load(Ordering::Acquire) == u64::MAX {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        }
+        let first = slices.iter().find(|it| !it.is_empty());
+        self.poll_write(cx, first.map_or(&[][..], |it| it))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,183 @@
+//! The port to storage: content once, and what each repository holds of it.
+//!
+//! Methods block and are called off the async threads ([`blocking`]). What one
+//! returns as done is durable, as far as the store promises durability.
+//! One suite of tests runs over every implementation (`store/tests.rs`).
+
+mod directory;
+mod memory;
+
+use std::{fmt, io, time::Duration};
+
+use bytes::Bytes;
+use oci::{Algorithm, Digest, MediaType, Tag};
+
+pub(crate) use directory::Directory;
+pub(crate) use memory::Memory;
+
+use crate::route::Name;
+
+/// Where content and repositories are kept.
+pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The length of a blob, if the repository holds it.
+    fn blob(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>>;
+
+    /// A blob's bytes, if the repository holds it.
+    fn open(&self, name: &Name, digest: &Digest) -> io::Result<Option<Box<dyn Content>>>;
+
+    /// Lets `to` hold what `from` holds. False if it does not.
+    fn mount(&self, from: &Name, to: &Name, digest: &Digest) -> io::Result<bool>;
+
+    /// The first repository that holds a blob and that `may_read` accepts.
+    fn holder(&self, digest: &Digest, may_read: &dyn Fn(&Name) -> bool)
+    -> io::Result<Option<Name>>;
+
+    /// Lets a repository no longer hold a blob. False if it did not.
+    fn remove_blob(&self, name: &Name, digest: &Digest) -> io::Result<bool>;
+
+    /// A place for content that arrives; the ticket is what to remember of it.
+    fn stage(&self, id: &str, ticket: &Ticket) -> io::Result<Box<dyn Staged>>;
+
+    /// What an earlier process staged and did not finish; what is older than `idle` is discarded.
+    fn leftovers(&self, idle: Duration) -> io::Result<Vec<Leftover>>;
+
+    /// Keeps a manifest and moves its tags, unless the condition says no.
+    fn put_manifest(&self, name: &Name, manifest: &NewManifest) -> io::Result<Put>;
+
+    /// A manifest, by digest.
+    fn manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<StoredManifest>>;
+
+    /// Whether the repository holds a manifest.
+    fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool>;
+
+    /// What a tag points to.
+    fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>>;
+
+    /// All tags, in order; none if there is no such repository.
+    fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>>;
+
+    /// Removes a tag. False if there was none.
+    fn remove_tag(&self, name: &Name, tag: &Tag) -> io::Result<bool>;
+
+    /// Removes a manifest and every tag that points to it. False if there was none.
+    fn remove_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool>;
+
+    /// The manifests whose subject this is, in order of their digests.
+    fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>>;
+
+    /// All repositories, in order.
+    fn repositories(&self) -> io::Result<Vec<Name>>;
+}
+
+/// Content that can be read, from front to back.
+pub(crate) trait Content: Send {
+    /// Its length in bytes.
+    fn length(&self) -> u64;
+
+    /// Goes to an offset.
+    fn seek(&mut self, offset: u64) -> io::Result<()>;
+
+    /// The next bytes, at most `limit`; empty only at the end.
+    fn read(&mut self, limit: usize) -> io::Result<Bytes>;
+}
+
+/// Content that is arriving.
+pub(crate) trait Staged: fmt::Debug + Send + Sync {
+    /// How many bytes are there.
+    fn length(&self) -> u64;
+
+    /// Adds bytes at the end: all of them or, on an error, none.
+    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()>;
+
+    /// What is there so far.
+    fn read(&self) -> io::Result<Box<dyn Content>>;
+
+    /// Makes it a blob of a repository. Who calls it has checked the digest.
+    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<()>;
+
+    /// Drops it.
+    fn discard(&mut self) -> io::Result<()>;
+}
+
+/// What is remembered of an upload session, across restarts too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) name: Name,
+    /// Who opened it, if anybody was asked to say.
+    pub(crate) owner: Option<String>,
+    pub(crate) algorithm: Algorithm,
+}
+
+/// An upload session of an earlier process.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    pub(crate) id: String,
+    pub(crate) ticket: Ticket,
+    pub(crate) staged: Box<dyn Staged>,
+}
+
+/// A manifest to keep.
+#[derive(Clone, Debug)]
+pub(crate) struct NewManifest {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+    pub(crate) bytes: Bytes,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) subject: Option<Digest>,
+    pub(crate) condition: Condition,
+}
+
+/// When a manifest may be put ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13)):
+/// looked at under the same lock as the tags are moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Always.
+    #[default]
+    None,
+    /// Only if the first tag points to one of these; `If-Match`.
+    Matches(Vec<Digest>),
+    /// Only if the first tag is there at all; `If-Match: *`.
+    Exists,
+    /// Only if the first tag points to none of these; `If-None-Match`.
+    Differs(Vec<Digest>),
+    /// Only if the first tag is not there; `If-None-Match: *`.
+    Absent,
+}
+
+/// What came of putting a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Stored,
+    ConditionFailed,
+}
+
+/// A manifest as it was put.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredManifest {
+    pub(crate) media_type: MediaType,
+    pub(crate) bytes: Bytes,
+}
+
+impl Condition {
+    pub(crate) fn holds(&self, current: Option<&Digest>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Matches(these) => current.is_some_and(|it| these.contains(it)),
+            Self::Exists => current.is_some(),
+            Self::Differs(these) => current.is_none_or(|it| !these.contains(it)),
+            Self::Absent => current.is_none(),
+        }
+    }
+}
+
+/// Runs something that blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests;

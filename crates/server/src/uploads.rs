@@ -1,0 +1,323 @@
+//! Uploads: POST, PATCH, PUT, status, cancel and mount.
+//!
+//! [distribution-spec, Pushing blobs](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs).
+//! Where the specification leaves room, this registry is kind: any earlier
+//! `Location` of a session works, a body that breaks off leaves its prefix behind,
+//! and committing what is already there is a success.
+
+mod progress;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::{
+    http::{HeaderName, StatusCode, header},
+    response::Response,
+};
+use oci::{
+    Algorithm, Digest,
+    wire::{ChunkRange, ErrorCode, UploadedRange},
+};
+
+pub use sessions::Limits;
+pub(crate) use sessions::{Session, Sessions};
+
+use crate::{
+    answer::{self, Refusal, set, set_digest},
+    exchange::Exchange,
+    log::text,
+    route::{self, Name},
+    store::{self, Ticket},
+};
+use progress::Progress;
+
+const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+
+/// How uploads answer where registries differ.
+///
+/// The default is what most registries do; the rest is for tests of clients.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UploadOptions {
+    /// `Location` is a full URL rather than a path. Off.
+    pub absolute_location: bool,
+    /// `Location` carries a `_state` parameter that a client has to keep. Off.
+    pub state_parameter: bool,
+    /// `POST …?digest=` takes the blob; if not, it opens a session (202). On.
+    pub single_post: bool,
+    /// Mounts are tried at all; if not, each opens a session (202). On.
+    pub mounts: bool,
+    /// A mount without `from` looks in every repository the client may read. On.
+    pub anonymous_mounts: bool,
+    /// Announced as `OCI-Chunk-Min-Length`, in bytes; a shorter chunk has to be the last. None.
+    pub chunk_min_length: Option<u64>,
+    /// The longest body taken in one PATCH or PUT, in bytes, inclusive; a longer one is refused
+    /// with 413, as proxies do. None.
+    pub max_body_length: Option<u64>,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            absolute_location: false,
+            state_parameter: false,
+            single_post: true,
+            mounts: true,
+            anonymous_mounts: true,
+            chunk_min_length: None,
+            max_body_length: None,
+        }
+    }
+}
+
+/// `POST …/blobs/uploads/`, in each of its three meanings.
+pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refusal> {
+    if let Some(digest) = x.query.get("mount") {
+        let digest = route::digest(digest)?;
+        if mount(x, &name, &digest).await? {
+            return Ok(committed(x, &name, &digest));
+        }
+    } else if x.app.options.uploads.single_post
+        && let Some(digest) = x.query.get("digest")
+    {
+        let digest = route::digest(digest)?;
+        return single(x, name, digest).await;
+    }
+    let algorithm = match x.query.get("digest-algorithm") {
+        Some(name) => algorithm(name)?,
+        None => Algorithm::Sha256,
+    };
+    let session = open(x, name, algorithm).await?;
+    let mut response = answer::empty(StatusCode::ACCEPTED);
+    describe(x, &session, &mut response);
+    if let Some(length) = x.app.options.uploads.chunk_min_length {
+        set(&mut response, CHUNK_MIN_LENGTH, length);
+    }
+    Ok(response)
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, Refusal> {
+    name.parse().map_err(|error: oci::DigestError| {
+        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid).message(error.to_string())
+    })
+}
+
+async fn open(x: &Exchange, name: Name, algorithm: Algorithm) -> Result<Arc<Session>, Refusal> {
+    let ticket = Ticket {
+        name,
+        owner: x.principal.user.clone(),
+        algorithm,
+    };
+    x.app.sessions.open(&x.app.store, ticket).await
+}
+
+/// Whether the blob is in the repository now. A source that the client may not
+/// read was refused before it came to this.
+async fn mount(x: &Exchange, name: &Name, digest: &Digest) -> Result<bool, Refusal> {
+    let options = &x.app.options.uploads;
+    if x.faults.refuse_mount || !options.mounts {
+        return Ok(false);
+    }
+    let from = match x.query.get("from") {
+        Some(from) => match Name::parse(from) {
+            Some(from) => Some(from),
+            None => return Ok(false),
+        },
+        None if options.anonymous_mounts => None,
+        None => return Ok(false),
+    };
+    let (store, principal) = (Arc::clone(&x.app.store), x.principal.clone());
+    let (name, digest) = (name.clone(), digest.clone());
+    let mounted = store::blocking(move || {
+        let from = match from {
+            Some(from) => Some(from),
+            None => store.holder(&digest, &|it| principal.may_pull(it))?,
+        };
+        match from {
+            Some(from) => store.mount(&from, &name, &digest),
+            None => Ok(false),
+        }
+    });
+    Ok(mounted.await?)
+}
+
+/// The blob in one request: no session that anybody could go on with.
+async fn single(x: &mut Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
+    check_length(x)?;
+    let session = open(x, name.clone(), digest.algorithm()).await?;
+    let stored = async {
+        let mut progress = session.claim(&x.app.limits).await?;
+        progress.receive(&mut x.intake, &x.record, &session).await?;
+        progress.commit(&name, &digest).await
+    };
+    let stored = stored.await;
+    x.app.sessions.close(&session).await;
+    stored?;
+    Ok(committed(x, &name, &digest))
+}
+
+/// `PATCH <session>`: a chunk, or a stream of any length.
+pub(crate) async fn patch(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
+    let session = find(x, name, id).await?;
+    check_length(x)?;
+    let mut progress = session.claim(&x.app.limits).await?;
+    check_chunk(x, &session, &progress)?;
+    let before = session.length();
+    progress.receive(&mut x.intake, &x.record, &session).await?;
+    if let Some(minimum) = x.app.options.uploads.chunk_min_length {
+        progress.note_chunk(session.length() - before, minimum);
+    }
+    let mut response = answer::empty(StatusCode::ACCEPTED);
+    describe(x, &session, &mut response);
+    Ok(response)
+}
+
+/// `PUT <session>?digest=`: the last chunk, or the whole blob, or nothing more.
+pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
+    let digest = x.query.get("digest").ok_or_else(|| {
+        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+            .message("the query has no digest")
+    })?;
+    let digest = route::digest(digest)?;
+    let session = match find(x, name, id).await {
+        Ok(session) => session,
+        // The commit whose answer was lost, again: what it was to bring about is so.
+        Err(_) if holds(x, name, &digest).await? => return Ok(committed(x, name, &digest)),
+        Err(refusal) => return Err(refusal),
+    };
+    check_length(x)?;
+    let mut progress = session.claim(&x.app.limits).await?;
+    check_chunk(x, &session, &progress)?;
+    progress.receive(&mut x.intake, &x.record, &session).await?;
+    progress.commit(name, &digest).await?;
+    drop(progress);
+    x.app.sessions.close(&session).await;
+    Ok(committed(x, name, &digest))
+}
+
+/// `GET <session>`: how far it is.
+pub(crate) async fn status(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
+    let session = find(x, name, id).await?;
+    let mut response = answer::empty(StatusCode::NO_CONTENT);
+    describe(x, &session, &mut response);
+    Ok(response)
+}
+
+/// `DELETE <session>`.
+pub(crate) async fn cancel(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
+    let session = find(x, name, id).await?;
+    x.app.sessions.close(&session).await;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+/// The session, if it is this repository's and this client's.
+async fn find(x: &Exchange, name: &Name, id: &str) -> Result<Arc<Session>, Refusal> {
+    let unknown = || {
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown)
+            .message("there is no such upload session")
+    };
+    let session = x.app.sessions.find(id).ok_or_else(unknown)?;
+    if x.faults.lose_session {
+        x.app.sessions.close(&session).await;
+        return Err(unknown());
+    }
+    if session.ticket().name != *name || session.ticket().owner != x.principal.user {
+        return Err(unknown());
+    }
+    Ok(session)
+}
+
+async fn holds(x: &Exchange, name: &Name, digest: &Digest) -> Result<bool, Refusal> {
+    let (store, name, digest) = (Arc::clone(&x.app.store), name.clone(), digest.clone());
+    Ok(store::blocking(move || store.blob(&name, &digest))
+        .await?
+        .is_some())
+}
+
+/// Refuses a body that is too long before it is read.
+fn check_length(x: &Exchange) -> Result<(), Refusal> {
+    let Some(limit) = x.app.options.uploads.max_body_length else {
+        return Ok(());
+    };
+    let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
+    if declared.is_some_and(|declared: u64| declared > limit) {
+        return Err(crate::body::too_large(limit));
+    }
+    Ok(())
+}
+
+/// Refuses a chunk that is not the next one, before it is read.
+fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(), Refusal> {
+    let Some(range) = x.headers.get(header::CONTENT_RANGE) else {
+        return Ok(());
+    };
+    let malformed = |message: &str| {
+        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid).message(message)
+    };
+    let range: ChunkRange = range
+        .to_str()
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .ok_or_else(|| malformed("Content-Range is not <first>-<last>"))?;
+    if range.first != session.length() {
+        return Err(Refusal::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            ErrorCode::BlobUploadInvalid,
+        )
+        .message(format!("the next byte is {}", session.length()))
+        .header(header::LOCATION, location(x, session))
+        .header(header::RANGE, UploadedRange::of(session.length())));
+    }
+    let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
+    if declared.is_some_and(|declared: u64| declared != range.length()) {
+        return Err(malformed(
+            "Content-Range and Content-Length contradict each other",
+        ));
+    }
+    if progress.had_short_chunk() {
+        return Err(malformed(
+            "a chunk before this one was under OCI-Chunk-Min-Length",
+        ));
+    }
+    Ok(())
+}
+
+/// Says where a session is and how far.
+fn describe(x: &Exchange, session: &Session, response: &mut Response) {
+    set(response, header::LOCATION, location(x, session));
+    set(response, header::RANGE, UploadedRange::of(session.length()));
+    set(response, UPLOAD_UUID, session.id());
+}
+
+fn location(x: &Exchange, session: &Session) -> String {
+    let options = &x.app.options.uploads;
+    let mut location = if options.absolute_location {
+        x.origin()
+    } else {
+        String::new()
+    };
+    location.push_str("/v2/");
+    location.push_str(session.ticket().name.as_str());
+    location.push_str("/blobs/uploads/");
+    location.push_str(session.id());
+    if options.state_parameter {
+        location.push_str("?_state=");
+        location.push_str(&session.length().to_string());
+    }
+    location
+}
+
+/// 201: the repository holds the blob.
+fn committed(x: &Exchange, name: &Name, digest: &Digest) -> Response {
+    let mut response = answer::empty(StatusCode::CREATED);
+    let mut location = if x.app.options.uploads.absolute_location {
+        x.origin()
+    } else {
+        String::new()
+    };
+    location.push_str(&format!("/v2/{name}/blobs/{digest}"));
+    set(&mut response, header::LOCATION, location);
+    set_digest(&mut response, digest);
+    response
+}

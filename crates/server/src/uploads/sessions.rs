@@ -1,0 +1,233 @@
+//! Upload sessions: who has one open, and how many there may be.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::http::StatusCode;
+use oci::wire::ErrorCode;
+use tokio::sync::OwnedMutexGuard;
+
+use super::progress::Progress;
+use crate::{
+    answer::Refusal,
+    secret,
+    store::{self, Leftover, Staged, Store, Ticket},
+};
+
+/// How long a request waits for another one to let go of a session.
+const CLAIM_WAIT: Duration = Duration::from_secs(2);
+/// How often sessions are looked through for forgotten ones.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The bounds of a server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest manifest taken, in bytes, inclusive. 4 MiB.
+    pub manifest_bytes: usize,
+    /// The longest head of a request, names and values of all headers together, in bytes, inclusive. 64 KiB.
+    pub header_bytes: usize,
+    /// How many upload sessions may be open at once; one more is refused with 429. 10,000.
+    pub sessions: usize,
+    /// How long an upload session is kept without a request. 24 hours.
+    pub session_idle: Duration,
+    /// How long a request's body may be silent. 60 seconds.
+    pub body_idle: Duration,
+    /// How many connections are served at once; more wait. 4,096.
+    pub connections: usize,
+    /// How many bytes of blobs a server in memory keeps, those being uploaded included. 4 GiB.
+    pub memory_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_bytes: oci::MAX_MANIFEST_BYTES,
+            header_bytes: 64 * 1024,
+            sessions: 10_000,
+            session_idle: Duration::from_secs(24 * 60 * 60),
+            body_idle: Duration::from_secs(60),
+            connections: 4096,
+            memory_bytes: 4 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// All sessions that are open.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    open: Mutex<HashMap<String, Arc<Session>>>,
+    swept: Mutex<Instant>,
+    limit: usize,
+    idle: Duration,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    id: String,
+    ticket: Ticket,
+    length: AtomicU64,
+    touched: Mutex<Instant>,
+    progress: Arc<tokio::sync::Mutex<Progress>>,
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    pub(crate) fn new(limits: &Limits, leftovers: Vec<Leftover>) -> Self {
+        let sessions = Self {
+            open: Mutex::default(),
+            swept: Mutex::new(Instant::now()),
+            limit: limits.sessions,
+            idle: limits.session_idle,
+        };
+        for it in leftovers {
+            sessions.insert(it.id, it.ticket, it.staged);
+        }
+        sessions
+    }
+
+    fn open_ones(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, id: String, ticket: Ticket, staged: Box<dyn Staged>) -> Arc<Session> {
+        let session = Arc::new(Session {
+            id: id.clone(),
+            length: AtomicU64::new(staged.length()),
+            touched: Mutex::new(Instant::now()),
+            progress: Arc::new(tokio::sync::Mutex::new(Progress::new(
+                staged,
+                ticket.algorithm,
+            ))),
+            ticket,
+        });
+        self.open_ones().insert(id, Arc::clone(&session));
+        session
+    }
+
+    /// Opens a session.
+    pub(crate) async fn open(
+        &self,
+        store: &Arc<dyn Store>,
+        ticket: Ticket,
+    ) -> Result<Arc<Session>, Refusal> {
+        self.sweep().await;
+        if self.open_ones().len() >= self.limit {
+            return Err(
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
+                    .message("too many upload sessions are open")
+                    .header(axum::http::header::RETRY_AFTER, 5),
+            );
+        }
+        let id = secret::random_hex()?;
+        let staged = {
+            let (store, id, ticket) = (Arc::clone(store), id.clone(), ticket.clone());
+            store::blocking(move || store.stage(&id, &ticket)).await?
+        };
+        Ok(self.insert(id, ticket, staged))
+    }
+
+    /// The session with this id. Being looked for keeps it alive.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
+        let session = self.open_ones().get(id).cloned()?;
+        *session
+            .touched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Some(session)
+    }
+
+    /// Ends a session; what it staged and did not commit is dropped.
+    pub(crate) async fn close(&self, session: &Arc<Session>) {
+        self.open_ones().remove(&session.id);
+        let progress = Arc::clone(&session.progress);
+        // A request that is still writing ends first; nobody waits for it here.
+        if let Ok(progress) = Arc::clone(&progress).try_lock_owned() {
+            Progress::discard(progress).await;
+        } else {
+            tokio::spawn(async move { Progress::discard(progress.lock_owned().await).await });
+        }
+    }
+
+    /// Forgets all sessions, as a registry does that lost its memory.
+    pub(crate) async fn lose_all(&self) {
+        let all: Vec<_> = self.open_ones().values().cloned().collect();
+        for session in all {
+            self.close(&session).await;
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open_ones().len()
+    }
+
+    /// Ends the sessions nobody asked for in a long time.
+    async fn sweep(&self) {
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept.elapsed() < SWEEP_INTERVAL.min(self.idle) {
+                return;
+            }
+            *swept = Instant::now();
+        }
+        let stale: Vec<_> = self
+            .open_ones()
+            .values()
+            .filter(|it| it.idle() > self.idle && it.progress.try_lock().is_ok())
+            .cloned()
+            .collect();
+        for session in stale {
+            self.close(&session).await;
+        }
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn length(&self) -> u64 {
+        self.length.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_length(&self, length: u64) {
+        self.length.store(length, Ordering::Release);
+    }
+
+    fn idle(&self) -> Duration {
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.elapsed()
+    }
+
+    /// The right to write to it: one request has it at a time, others wait a moment
+    /// and are then refused with 409.
+    pub(crate) async fn claim(
+        &self,
+        limits: &Limits,
+    ) -> Result<OwnedMutexGuard<Progress>, Refusal> {
+        let wait = CLAIM_WAIT.min(limits.body_idle);
+        tokio::time::timeout(wait, Arc::clone(&self.progress).lock_owned())
+            .await
+            .map_err(|_| {
+                Refusal::new(StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid)
+                    .message("another request is writing to this upload session")
+            })
+    }
+}
