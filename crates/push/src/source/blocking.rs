@@ -34,3 +34,30 @@ impl Drop for SetWhenDropped {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_told() {
+        let (told, hears) = mpsc::channel();
+        let work = blocking_until_dropped(move |abandoned| {
+            while !abandoned.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            told.send(()).unwrap();
+        });
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(5), work).await;
+        assert!(ended.is_err());
+        hears.recv().unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_is_waited_for_is_not_told() {
+        let work = blocking_until_dropped(|abandoned| abandoned.load(Ordering::Relaxed));
+        assert!(!work.await.unwrap());
+    }
+}

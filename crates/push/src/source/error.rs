@@ -31,7 +31,7 @@ pub enum OpenError {
         found: String,
     },
     /// Several images, and no choice was made.
-    #[error("{} holds {} images and none was chosen: {}", path.display(), images.len(), images.join(", "))]
+    #[error("{} holds {} images and none was chosen: {}", path.display(), images.len(), listed(images))]
     Ambiguous {
         /// The path.
         path: PathBuf,
@@ -114,10 +114,17 @@ impl OpenError {
     }
 }
 
+/// How many things a message lists; the fields hold them all.
+const LISTED: usize = 20;
+
 fn listed(items: &[impl ToString]) -> String {
     if items.is_empty() {
         return "none".to_owned();
     }
-    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
-    items.join(", ")
+    let shown: Vec<String> = items.iter().take(LISTED).map(ToString::to_string).collect();
+    let shown = shown.join(", ");
+    match items.len().checked_sub(LISTED) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
 }

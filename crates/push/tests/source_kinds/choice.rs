@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use longshore_push::source::{self, OpenError, Selection};
-use oci::{Descriptor, Digest, MediaType};
+use longshore_push::source::{
+    self, DockerArchive, OciArchive, OnePlatform, OpenError, Selection, Spool,
+};
+use oci::{Descriptor, Digest, MediaType, Source as _};
 use serde_json::json;
 
 use crate::fixture::{self, Layout, Tar, for_platform, named, platform};
@@ -297,4 +299,78 @@ async fn a_gzip_layer_that_was_saved_is_pushed_as_gzip_and_a_foreign_one_stays_f
         Descriptor::of(MediaType::DOCKER_LAYER_GZIP, &zipped)
     );
     assert_eq!(serde_json::to_value(&layers[1]).unwrap(), foreign);
+}
+
+#[tokio::test]
+async fn one_platform_is_taken_out_of_any_source() {
+    let mut layout = Layout::new();
+    let amd64 = with_platform(layout.image("amd64", "a"), "linux/amd64");
+    let arm64 = with_platform(layout.image("arm64", "b"), "linux/arm64/v8");
+    let index = layout.index(&[amd64, arm64.clone()]);
+    let signature = layout.referrer(&arm64, "application/vnd.example.signature");
+    layout.list(&index, &["latest"]).list(&signature, &[]);
+    let whole = async || {
+        source::open(layout.path(), &Selection::default())
+            .await
+            .unwrap()
+    };
+    let one = OnePlatform::of(whole().await, &platform("linux/arm64"))
+        .await
+        .unwrap();
+    let root = one.root().await.unwrap();
+    assert_eq!(root.digest(), &arm64.digest);
+    for blob in root.children() {
+        one.check_blob(blob).await.unwrap();
+        assert_eq!(one.place(blob), whole().await.place(blob));
+    }
+    let referrers = one.referrers(&arm64.digest).await.unwrap();
+    assert_eq!(referrers.len(), 1);
+    let error = OnePlatform::of(whole().await, &platform("linux/riscv64"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, OpenError::NoSuchPlatform { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_archive_that_is_both_is_taken_as_a_layout_and_can_be_taken_as_docker_s() {
+    let both = fixture::docker_save_new();
+    let opened = source::open(&both.path, &Selection::default())
+        .await
+        .unwrap();
+    assert_eq!(opened.root().await.unwrap().digest(), &both.root.digest);
+    let (all, spool) = (Selection::default(), Spool::default());
+    let docker = DockerArchive::open(&both.path, &all, &spool).await.unwrap();
+    let root = docker.root().await.unwrap();
+    assert_eq!(root.media_type(), &MediaType::DOCKER_MANIFEST);
+    let layers: Vec<&Digest> = root.children().map(|it| &it.digest).collect();
+    let expected: Vec<&Digest> = both.blobs.iter().map(|(it, _)| &it.digest).collect();
+    assert_eq!(layers, expected);
+    let old = fixture::docker_save_old();
+    let error = OciArchive::open(&old.path, &all, &spool).await.unwrap_err();
+    assert!(matches!(error, OpenError::NotAnImage { .. }), "{error:?}");
+    let plain = fixture::oci_archive();
+    let error = DockerArchive::open(&plain.path, &all, &spool)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OpenError::NotAnImage { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_message_lists_twenty_images_and_the_error_all_of_them() {
+    let mut layout = Layout::new();
+    for number in 0..23 {
+        let image = layout.image("amd64", &number.to_string());
+        layout.list(&image, &[&format!("v{number}")]);
+    }
+    let error = root(layout.path(), &Selection::default())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().ends_with("and 3 more"), "{error}");
+    let OpenError::Ambiguous { images, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(images.len(), 23);
 }
