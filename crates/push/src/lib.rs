@@ -1,3 +1,47 @@
-//! Turns a source and a target into a plan, and a plan into a report.
+//! Plans and executes pushes.
+//!
+//! A push is three values, each made from the one before:
+//!
+//! ```text
+//! Source ──plan──▶ Plan ──execute──▶ Report
+//!                   │
+//!                   └─explain──▶ text or JSON, with nothing sent
+//! ```
+//!
+//! [`Engine::plan`] reads the source's manifests, asks the target what it holds, and decides
+//! for everything whether to skip, mount or upload it, and why. A [`Plan`] is plain data: a
+//! dry run is a plan that is printed and dropped.
+//!
+//! [`Engine::execute`] does what a plan says, children before the manifests that name them,
+//! tags last. A plan is a forecast: a registry may refuse a mount that was hoped for. The
+//! engine then falls back, and the [`Report`] holds what was planned beside what was done.
+//!
+//! [`Engine::push`] is both at once: what a repository holds is found out by the same
+//! requests that get a blob there, so the first upload starts while others are still asked for.
+//!
+//! This crate speaks to no network. It reads through [`oci::Source`] and writes through
+//! [`oci::PushTarget`]; what stands behind those is the caller's choice. [`source`] has the
+//! ones that are files, [`recording`] a target for tests.
 
+pub mod compose;
+mod engine;
+mod error;
+pub mod event;
+mod execute;
+mod graph;
+pub mod mount;
+mod options;
+pub mod plan;
+mod preflight;
+pub mod recording;
+pub mod report;
 pub mod source;
+mod verify;
+
+pub use engine::Engine;
+pub use error::{GraphFault, Phase, PushError};
+pub use event::{Done, Event, Observer};
+pub use mount::{LayerRepos, MountStatus, MountableLayers};
+pub use options::{Destination, Foreign, MustMount, Options};
+pub use plan::{Action, Bytes, Plan, Reason, Requests, Step, Totals};
+pub use report::{ManifestDone, ManifestOutcome, Outcome, Report};

@@ -1,0 +1,263 @@
+//! The engine: what callers hold.
+
+use std::sync::Arc;
+
+use oci::{Descriptor, PushTarget, Source, Tag};
+
+use crate::{
+    error::PushError,
+    event::{Event, Observer},
+    execute::{Mode, Orders, Run, Shared},
+    graph::Graph,
+    mount::{LayerRepos, MountableLayers},
+    options::{Destination, Options},
+    plan::{Asking, Counted, Findings, Plan, Siblings, cost, probe, steps},
+    preflight::preflight,
+    report::Report,
+};
+
+/// Pushes images. Cheap to clone; one a process.
+///
+/// What a clone learns, all of them know: which repositories hold which blobs, and which
+/// blobs are on their way. Pushes that run at the same time send a blob they share once.
+///
+/// Dropping the future of a push stops it: no manifest is put afterwards.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// The ports of one push.
+#[derive(Clone, Copy)]
+struct Ports<'a> {
+    source: &'a dyn Source,
+    target: &'a dyn PushTarget,
+    observer: &'a dyn Observer,
+}
+
+/// Everything known before the first byte is sent.
+struct Draft {
+    graph: Arc<Graph>,
+    siblings: Siblings,
+    findings: Findings,
+    tags: Vec<Tag>,
+}
+
+impl Engine {
+    /// An engine that knows of no repositories yet.
+    pub fn new(options: Options) -> Self {
+        Self::with_layers(options, Arc::new(LayerRepos::new()))
+    }
+
+    /// An engine that asks `layers` who holds what, and tells it what it learns.
+    pub fn with_layers(options: Options, layers: Arc<dyn MountableLayers>) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(options, layers)),
+        }
+    }
+
+    /// How it pushes.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// What it knows of who holds what.
+    pub fn layers(&self) -> &Arc<dyn MountableLayers> {
+        &self.shared.layers
+    }
+
+    /// Plans a push and does none of it: the target is only asked.
+    pub async fn plan(
+        &self,
+        source: &dyn Source,
+        target: &dyn PushTarget,
+        destination: &Destination,
+    ) -> Result<Plan, PushError> {
+        let ports = Ports {
+            source,
+            target,
+            observer: &(),
+        };
+        let draft = self.draft(ports, destination, true).await?;
+        Ok(self.plan_of(draft, target, destination))
+    }
+
+    /// Pushes the image of `source` into the repository of `target`.
+    ///
+    /// What the repository holds is found out as it goes: the question for a blob is the
+    /// first half of its upload. With a limit on uploaded bytes, all is asked first.
+    pub async fn push(
+        &self,
+        source: &dyn Source,
+        target: &dyn PushTarget,
+        destination: &Destination,
+        observer: &dyn Observer,
+    ) -> Result<Report, PushError> {
+        let ports = Ports {
+            source,
+            target,
+            observer,
+        };
+        let gated = self.shared.options.max_upload_bytes.is_some();
+        let draft = self.draft(ports, destination, gated).await?;
+        if gated {
+            let plan = self.plan_of(draft, target, destination);
+            return self.carry_out(plan, ports).await;
+        }
+        let steps = self.steps(&draft);
+        let run = Run::new(
+            &self.shared,
+            (source, target, observer),
+            &draft.graph,
+            &draft.siblings,
+            Mode::AsItGoes,
+        );
+        run.finish(Orders {
+            steps: &steps,
+            tags: &draft.tags,
+            held_tags: &draft.findings.held_tags,
+        })
+        .await
+    }
+
+    /// Does what a plan says, with the manifests it was made from. The target must stand
+    /// for the repository it was made for.
+    ///
+    /// Nothing is asked again. Where the registry has changed since, or does not do what
+    /// was hoped for, the push falls back as any other does, and the report tells.
+    pub async fn execute(
+        &self,
+        plan: Plan,
+        source: &dyn Source,
+        target: &dyn PushTarget,
+        observer: &dyn Observer,
+    ) -> Result<Report, PushError> {
+        let ports = Ports {
+            source,
+            target,
+            observer,
+        };
+        if plan.repository != *target.repository() {
+            return Err(PushError::OtherTarget {
+                planned: plan.repository,
+                repository: target.repository().clone(),
+            });
+        }
+        started(&plan.graph, ports);
+        self.carry_out(plan, ports).await
+    }
+
+    /// Reads the source, checks it, and asks the target.
+    async fn draft(
+        &self,
+        ports: Ports<'_>,
+        destination: &Destination,
+        ask_blobs: bool,
+    ) -> Result<Draft, PushError> {
+        let options = &self.shared.options;
+        let repository = ports.target.repository();
+        let graph = Graph::read(ports.source, options.referrers).await?;
+        let siblings = Siblings::new(
+            repository,
+            ports.source,
+            destination,
+            &self.shared.layers,
+            options,
+        );
+        let required = |it: &Descriptor| {
+            options.must_mount.contains(&it.digest) || siblings.must_mount(&it.digest)
+        };
+        preflight(&graph, ports.source, options.foreign, &required).await?;
+        started(&graph, ports);
+        let expected = siblings.expected(graph.blobs().iter().map(|it| &it.descriptor.digest));
+        if !expected.is_empty() {
+            ports.target.expect_mounts(&expected);
+        }
+        let tags = destination.unique_tags();
+        let findings = probe(&Asking {
+            target: ports.target,
+            observer: ports.observer,
+            graph: &graph,
+            tags: &tags,
+            ask_blob: &|it| ask_blobs && !options.foreign.keeps(it),
+            at_once: options.concurrency.get(),
+        })
+        .await?;
+        Ok(Draft {
+            graph: Arc::new(graph),
+            siblings,
+            findings,
+            tags,
+        })
+    }
+
+    fn steps(&self, draft: &Draft) -> Vec<crate::plan::Step> {
+        steps(
+            &draft.graph,
+            &draft.findings,
+            &draft.tags,
+            &draft.siblings,
+            &self.shared.options,
+        )
+    }
+
+    fn plan_of(&self, draft: Draft, target: &dyn PushTarget, destination: &Destination) -> Plan {
+        let steps = self.steps(&draft);
+        let counted = Counted {
+            questions: draft.findings.questions,
+            rounds: draft.findings.rounds,
+            blobs_beforehand: self.shared.options.max_upload_bytes.is_some(),
+            siblings: &draft.siblings,
+        };
+        let totals = cost(&draft.graph, &steps, counted);
+        Plan {
+            repository: target.repository().clone(),
+            destination: Destination {
+                tags: draft.tags,
+                mount_from: destination.mount_from.clone(),
+            },
+            held_tags: draft.findings.held_tags,
+            graph: draft.graph,
+            steps,
+            totals,
+        }
+    }
+
+    async fn carry_out(&self, plan: Plan, ports: Ports<'_>) -> Result<Report, PushError> {
+        let planned = plan.totals.bytes.uploaded;
+        if let Some(limit) = self.shared.options.max_upload_bytes
+            && planned > limit
+        {
+            return Err(PushError::Gate { planned, limit });
+        }
+        let siblings = Siblings::new(
+            &plan.repository,
+            ports.source,
+            &plan.destination,
+            &self.shared.layers,
+            &self.shared.options,
+        );
+        let run = Run::new(
+            &self.shared,
+            (ports.source, ports.target, ports.observer),
+            &plan.graph,
+            &siblings,
+            Mode::Planned,
+        );
+        run.finish(Orders {
+            steps: &plan.steps,
+            tags: &plan.destination.tags,
+            held_tags: &plan.held_tags,
+        })
+        .await
+    }
+}
+
+fn started(graph: &Graph, ports: Ports<'_>) {
+    ports.observer.event(&Event::Started {
+        repository: ports.target.repository().clone(),
+        digest: graph.root().document.digest().clone(),
+        blobs: graph.blobs().len(),
+        bytes: graph.unique_bytes(),
+    });
+}

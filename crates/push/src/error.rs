@@ -1,0 +1,298 @@
+//! Why a push could not be finished.
+
+use oci::{
+    Descriptor, Digest, Repository, SourceError, Tag, TagOrDigest, TargetError, wire::ErrorCode,
+};
+
+use crate::mount::Tried;
+
+/// Why a push could not be finished.
+///
+/// The text names what was being done and to what. It never repeats its source; whoever
+/// prints the error walks the chain. Nothing has to be read out of a text: the fields
+/// and [`target_error`](Self::target_error) say it all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// A blob cannot be read, is missing, or is not what its descriptor says. Found
+    /// before the first request, or while its bytes went by.
+    #[error("blob {digest} cannot be pushed from {place}")]
+    LocalBlob {
+        /// The blob.
+        digest: Digest,
+        /// Where it should be.
+        place: String,
+        /// When it was found.
+        phase: Phase,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<SourceError>,
+    },
+    /// The source cannot give the manifest or index to push.
+    #[error("the source's {} cannot be used", described(.descriptor.as_deref()))]
+    Source {
+        /// Which; none for the root.
+        descriptor: Option<Box<Descriptor>>,
+        /// What is wrong.
+        #[source]
+        error: Box<SourceError>,
+    },
+    /// The image is larger or deeper than what is accepted, or contradicts itself.
+    #[error("the image cannot be pushed: {reason}")]
+    Graph {
+        /// The content that is too much, or in contradiction.
+        digest: Digest,
+        /// What is wrong with it.
+        reason: GraphFault,
+    },
+    /// The target could not say whether it holds something.
+    #[error("could not ask {repository} for {subject}")]
+    Question {
+        /// The repository pushed into.
+        repository: Repository,
+        /// What was asked for.
+        subject: TagOrDigest,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
+    /// The target could not take a blob.
+    #[error("could not push blob {digest} to {repository}")]
+    BlobUploadFailed {
+        /// The blob.
+        digest: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// What was being done.
+        phase: Phase,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
+    /// The target could not take a manifest or index.
+    #[error("could not put manifest {} into {repository}", named(.digest, .tag.as_ref()))]
+    ManifestPutFailed {
+        /// The manifest.
+        digest: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// The tag it was put under; none for its digest.
+        tag: Option<Tag>,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
+    /// A blob that must not be sent could not be mounted from anywhere.
+    #[error("blob {digest} must be mounted into {repository}, but {}", refusals(.tried))]
+    MountRequired {
+        /// The blob.
+        digest: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// The repositories asked, in order, and their answers.
+        tried: Vec<Tried>,
+    },
+    /// More would be sent than is allowed.
+    #[error("{planned} bytes would be uploaded, over the limit of {limit} bytes")]
+    Gate {
+        /// What would be sent, in bytes.
+        planned: u64,
+        /// What may be sent, in bytes, inclusive.
+        limit: u64,
+    },
+    /// A plan was made for another repository than the target's.
+    #[error("the plan is for {planned}, not for {repository}")]
+    OtherTarget {
+        /// The repository it was made for.
+        planned: Repository,
+        /// The repository of the target it was given.
+        repository: Repository,
+    },
+}
+
+/// What a push was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Looking at the source, before the first request.
+    Preflight,
+    /// Asking what the repository holds.
+    Ask,
+    /// Sending a blob.
+    Upload,
+    /// Putting a manifest.
+    Manifest,
+}
+
+/// What is wrong with an image as a whole. All bounds are inclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GraphFault {
+    /// Manifests and indexes are nested, or about one another, more than this many deep.
+    TooDeep(usize),
+    /// There are more than this many manifests.
+    TooManyManifests(usize),
+    /// The manifests are more than this many bytes together.
+    TooManyManifestBytes(u64),
+    /// There are more than this many blobs.
+    TooManyBlobs(usize),
+    /// Two descriptors give one digest two sizes, in bytes.
+    TwoSizes(u64, u64),
+}
+
+// === impl PushError ===
+
+impl PushError {
+    /// A source's fault with one blob.
+    pub(crate) fn local_blob(digest: &Digest, phase: Phase, cause: SourceError) -> Self {
+        let place = match &cause {
+            SourceError::Missing { place, .. }
+            | SourceError::WrongSize { place, .. }
+            | SourceError::Altered { place, .. }
+            | SourceError::Unreadable { place, .. }
+            | SourceError::Document { place, .. }
+            | SourceError::Invalid { place, .. } => place.clone(),
+            _ => "the source".to_owned(),
+        };
+        Self::LocalBlob {
+            digest: digest.clone(),
+            place,
+            phase,
+            cause: Box::new(cause),
+        }
+    }
+
+    /// What the target said, if it was the target that failed.
+    pub fn target_error(&self) -> Option<&TargetError> {
+        match self {
+            Self::Question { error, .. }
+            | Self::BlobUploadFailed { error, .. }
+            | Self::ManifestPutFailed { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What the source said, if it was the source that failed.
+    pub fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::LocalBlob { cause, .. } => Some(cause),
+            Self::Source { error, .. } => Some(error),
+            _ => self.target_error().and_then(TargetError::as_source_error),
+        }
+    }
+
+    /// The content it is about, if it is about one.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::LocalBlob { digest, .. }
+            | Self::Graph { digest, .. }
+            | Self::BlobUploadFailed { digest, .. }
+            | Self::ManifestPutFailed { digest, .. }
+            | Self::MountRequired { digest, .. }
+            | Self::Question {
+                subject: TagOrDigest::Digest(digest),
+                ..
+            } => Some(digest),
+            Self::Source {
+                descriptor: Some(descriptor),
+                ..
+            } => Some(&descriptor.digest),
+            _ => None,
+        }
+    }
+
+    /// The repository pushed into, once there was something to do with it.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Question { repository, .. }
+            | Self::BlobUploadFailed { repository, .. }
+            | Self::ManifestPutFailed { repository, .. }
+            | Self::MountRequired { repository, .. }
+            | Self::OtherTarget { repository, .. } => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// What was being done.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::LocalBlob { phase, .. } | Self::BlobUploadFailed { phase, .. } => *phase,
+            Self::Question { .. } => Phase::Ask,
+            Self::ManifestPutFailed { .. } => Phase::Manifest,
+            Self::MountRequired { .. } | Self::Gate { .. } => Phase::Upload,
+            _ => Phase::Preflight,
+        }
+    }
+
+    /// The HTTP status of the answer that decided it, if there was one.
+    pub fn status(&self) -> Option<u16> {
+        self.target_error()?.status()
+    }
+
+    /// The registry's error codes, in order.
+    pub fn codes(&self) -> impl Iterator<Item = &ErrorCode> {
+        self.target_error().into_iter().flat_map(TargetError::codes)
+    }
+
+    /// Whether the same push may succeed later without anything being changed.
+    pub fn retryable(&self) -> bool {
+        self.target_error().is_some_and(TargetError::retryable)
+    }
+
+    /// What the person at the terminal might do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::MountRequired { tried, .. } if tried.is_empty() => {
+                Some("name a repository that holds it with --mount-from")
+            }
+            Self::Gate { .. } => {
+                Some("raise --max-upload-bytes, or mount what another repository holds")
+            }
+            Self::LocalBlob { cause, .. } => match **cause {
+                SourceError::Missing { .. } => {
+                    Some("the image is incomplete: fetch or build it again")
+                }
+                SourceError::WrongSize { .. } | SourceError::Altered { .. } => Some(
+                    "the image is damaged or was changed while it was read: fetch or build it again",
+                ),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for GraphFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooDeep(most) => write!(f, "manifests are nested more than {most} deep"),
+            Self::TooManyManifests(most) => write!(f, "there are more than {most} manifests"),
+            Self::TooManyManifestBytes(most) => {
+                write!(f, "the manifests are more than {most} bytes together")
+            }
+            Self::TooManyBlobs(most) => write!(f, "there are more than {most} blobs"),
+            Self::TwoSizes(one, other) => {
+                write!(f, "one digest is given two sizes, {one} and {other} bytes")
+            }
+        }
+    }
+}
+
+fn described(descriptor: Option<&Descriptor>) -> String {
+    descriptor.map_or_else(
+        || "image".to_owned(),
+        |it| format!("manifest {}", it.digest),
+    )
+}
+
+fn named(digest: &Digest, tag: Option<&Tag>) -> String {
+    tag.map_or_else(|| digest.to_string(), |tag| format!("{digest} as {tag}"))
+}
+
+fn refusals(tried: &[Tried]) -> String {
+    if tried.is_empty() {
+        return "no repository is known to hold it".to_owned();
+    }
+    let answers: Vec<String> = tried.iter().map(ToString::to_string).collect();
+    answers.join("; ")
+}

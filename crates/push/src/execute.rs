@@ -1,0 +1,173 @@
+//! Does the steps: blobs first, several at once, then manifests, then tags.
+//!
+//! ```text
+//!   steps ──▶ blobs, the largest first ──▶ manifests, wave by wave ──▶ tags ──▶ Report
+//!              claim · permit · mount · upload      put · heal once
+//! ```
+//!
+//! No manifest is put before every blob is proven to be in the repository, by an answer of
+//! the registry itself. The first failure drops everything that is still going on; all of
+//! it runs inside the caller's future, so dropping that stops it too.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use oci::{Digest, PushTarget, Repository, Source, Tag};
+use tokio::sync::Semaphore;
+
+use crate::{
+    error::PushError,
+    event::{Event, Observer},
+    graph::Graph,
+    mount::MountableLayers,
+    options::Options,
+    plan::{Siblings, Step},
+    report::{Outcome, Report, sum},
+};
+
+mod blob;
+mod handed;
+mod heal;
+mod manifest;
+mod once;
+mod schedule;
+mod tags;
+
+use once::Claims;
+
+/// What all pushes of an engine have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) layers: Arc<dyn MountableLayers>,
+    claims: Claims,
+    permits: Semaphore,
+}
+
+/// Where what is not known about a blob gets known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The steps are a plan's: done as they stand.
+    Planned,
+    /// Blobs were not asked for: the first request for one is the question.
+    AsItGoes,
+}
+
+/// One push, while it runs.
+pub(crate) struct Run<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) target: &'a dyn PushTarget,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) graph: &'a Graph,
+    pub(crate) siblings: &'a Siblings,
+    pub(crate) mode: Mode,
+    reserved: AtomicU64,
+    outcomes: Mutex<Vec<Option<Outcome>>>,
+    healed: tokio::sync::Mutex<HashSet<Digest>>,
+}
+
+/// What a run is to do.
+pub(crate) struct Orders<'a> {
+    pub(crate) steps: &'a [Step],
+    pub(crate) tags: &'a [Tag],
+    pub(crate) held_tags: &'a [Tag],
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options, layers: Arc<dyn MountableLayers>) -> Self {
+        let permits = Semaphore::new(options.concurrency.get().min(Semaphore::MAX_PERMITS));
+        Self {
+            options,
+            layers,
+            claims: Claims::default(),
+            permits,
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        ports: (&'a dyn Source, &'a dyn PushTarget, &'a dyn Observer),
+        graph: &'a Graph,
+        siblings: &'a Siblings,
+        mode: Mode,
+    ) -> Self {
+        let (source, target, observer) = ports;
+        Self {
+            shared,
+            source,
+            target,
+            observer,
+            graph,
+            siblings,
+            mode,
+            reserved: AtomicU64::new(0),
+            outcomes: Mutex::new(vec![None; graph.blobs().len()]),
+            healed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Does everything.
+    pub(crate) async fn finish(&self, orders: Orders<'_>) -> Result<Report, PushError> {
+        let (blobs, manifests) = orders.steps.split_at(self.graph.blobs().len());
+        for step in blobs {
+            self.tell(&Event::Queued {
+                blob: step.node.clone(),
+            });
+        }
+        self.blobs(blobs).await?;
+        let mut put = self.manifests(manifests).await?;
+        put.extend(self.tags(&orders).await?);
+        let blobs: Vec<Outcome> = self.outcomes().drain(..).flatten().collect();
+        let mut bytes = sum(&blobs);
+        bytes.total = self.graph.total_bytes();
+        let root = self.graph.root().document.digest();
+        Ok(Report {
+            digest: root.clone(),
+            repository: self.repository().clone(),
+            tags: put
+                .iter()
+                .filter(|it| it.error.is_none())
+                .filter_map(|it| it.tag.clone())
+                .collect(),
+            verified: put
+                .iter()
+                .filter(|it| it.error.is_none())
+                .all(|it| it.verified),
+            bytes,
+            blobs,
+            manifests: put,
+        })
+    }
+
+    pub(crate) fn repository(&self) -> &'a Repository {
+        self.target.repository()
+    }
+
+    fn tell(&self, event: &Event) {
+        self.observer.event(event);
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, Vec<Option<Outcome>>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets `bytes` aside from what may be sent, or says that it would be too much.
+    fn reserve(&self, bytes: u64) -> Result<(), PushError> {
+        let planned = self
+            .reserved
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes);
+        match self.shared.options.max_upload_bytes {
+            Some(limit) if planned > limit => Err(PushError::Gate { planned, limit }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One blob: mount it, or find it there, or send it. The one place where falling back happens.
+//!
+//! ```text
+//!   claim ─▶ permit ─▶ ask siblings to be mounted from ──mounted──▶ done
+//!                 │                   │ refused, perhaps with a session
+//!                 └─▶ ask the repository itself ──held──▶ done
+//!                                     │ not held, perhaps with a session
+//!                                     └─▶ upload, in that session if there is one
+//! ```
+
+use oci::{
+    BlobUpload, Descriptor, MountOutcome, Presence, Repository, TargetError, TargetErrorKind,
+    UploadSession,
+};
+
+use super::{
+    Mode, Run,
+    handed::Handed,
+    once::{Claim, Turn},
+};
+use crate::{
+    error::{Phase, PushError},
+    event::{Done, Event, Held, Progress},
+    mount::{MountAnswer, MountStatus, Tried},
+    plan::{Action, Step},
+    report::Outcome,
+    verify::Verified,
+};
+
+/// What asking around came to.
+#[derive(Default)]
+struct Asked<'a> {
+    tried: Vec<Tried>,
+    /// What needs no upload any more.
+    settled: Option<Done>,
+    /// A session a refusal came with.
+    session: Option<Handed<'a>>,
+}
+
+impl<'a> Run<'a> {
+    /// Does one blob's step.
+    pub(super) async fn settle(&self, step: &Step) -> Result<Outcome, PushError> {
+        let outcome = match &step.action {
+            Action::Point => self.outcome(step, Done::Foreign),
+            Action::Mount { from, required } => self.place(step, from, *required).await?,
+            Action::Upload | Action::Resume { .. } => self.place(step, &[], false).await?,
+            Action::Skip | Action::Put { .. } => {
+                self.checked(&step.node, Held::Yes);
+                self.learn(&step.node);
+                self.outcome(step, Done::Present)
+            }
+        };
+        self.tell(&Event::Done {
+            digest: outcome.blob.digest.clone(),
+            size: outcome.blob.size,
+            done: outcome.done,
+            mount: outcome.mount.clone(),
+            sent: outcome.sent,
+        });
+        Ok(outcome)
+    }
+
+    async fn place(
+        &self,
+        step: &Step,
+        from: &[Repository],
+        required: bool,
+    ) -> Result<Outcome, PushError> {
+        let blob = &step.node;
+        let turn = match self
+            .shared
+            .claims
+            .claim(self.repository(), &blob.digest)
+            .await
+        {
+            Claim::Turn(turn) => turn,
+            Claim::Proven => {
+                self.checked(blob, Held::Yes);
+                return Ok(self.outcome(step, Done::Present));
+            }
+        };
+        let _permit = self.shared.permits.acquire().await;
+        let asked = self.ask(blob, from, &turn, required).await?;
+        let mut outcome = self.outcome(step, Done::Uploaded);
+        outcome.mount = self.mount_status(blob, &asked);
+        outcome.tried = asked.tried;
+        if let Some(done) = asked.settled {
+            outcome.done = done;
+        } else if required {
+            if let Some(session) = asked.session {
+                session.cancel().await;
+            }
+            return Err(PushError::MountRequired {
+                digest: blob.digest.clone(),
+                repository: self.repository().clone(),
+                tried: outcome.tried,
+            });
+        } else {
+            outcome.sent = self.upload(blob, asked.session).await?;
+        }
+        turn.prove();
+        self.learn(blob);
+        Ok(outcome)
+    }
+
+    /// Asks everybody who may spare us the upload.
+    async fn ask(
+        &self,
+        blob: &Descriptor,
+        from: &[Repository],
+        turn: &Turn<'_>,
+        required: bool,
+    ) -> Result<Asked<'a>, PushError> {
+        let siblings = self.candidates(blob, from, turn);
+        let mut asked = Asked::default();
+        if !siblings.is_empty() {
+            self.ask_siblings(blob, siblings, &mut asked).await;
+            if asked.settled.is_none() && self.mode == Mode::AsItGoes {
+                self.ask_presence(blob, &mut asked).await?;
+            }
+        } else if self.mode == Mode::AsItGoes {
+            self.ask_itself(blob, &mut asked).await?;
+        } else if !required {
+            self.checked(blob, Held::No);
+        }
+        Ok(asked)
+    }
+
+    /// Those who have just got the blob, then those who were known before; each once, bounded.
+    fn candidates(
+        &self,
+        blob: &Descriptor,
+        from: &[Repository],
+        turn: &Turn<'_>,
+    ) -> Vec<Repository> {
+        let learned = match self.mode {
+            Mode::AsItGoes => self.siblings.of(&blob.digest),
+            Mode::Planned => Vec::new(),
+        };
+        let mut candidates: Vec<Repository> = Vec::new();
+        for it in turn.holders.iter().chain(from).chain(&learned) {
+            if !candidates.contains(it) {
+                candidates.push(it.clone());
+            }
+        }
+        candidates.truncate(self.shared.options.mount_candidates.get());
+        candidates
+    }
+
+    async fn ask_siblings(
+        &self,
+        blob: &Descriptor,
+        siblings: Vec<Repository>,
+        asked: &mut Asked<'a>,
+    ) {
+        for from in siblings {
+            let answer = self.target.mount_blob(blob, &from).await;
+            let status = answer.as_ref().err().and_then(TargetError::status);
+            let (answer, session) = match answer {
+                Ok(MountOutcome::Mounted) => (MountAnswer::Mounted, None),
+                Ok(MountOutcome::Refused(session)) => (MountAnswer::Refused, session),
+                Err(error) => (MountAnswer::of(&error), None),
+            };
+            let session = session.map(|it| Handed::new(self.target, it));
+            let tried = Tried {
+                from,
+                answer,
+                status,
+            };
+            self.tell(&Event::MountTried {
+                digest: blob.digest.clone(),
+                tried: tried.clone(),
+            });
+            if matches!(answer, MountAnswer::Refused | MountAnswer::NotFound) {
+                self.shared.layers.forget(&blob.digest, &tried.from);
+            }
+            asked.tried.push(tried);
+            if answer == MountAnswer::Mounted {
+                asked.settled = Some(Done::Mounted);
+                if let Some(earlier) = asked.session.take() {
+                    earlier.cancel().await;
+                }
+                return;
+            }
+            match session {
+                Some(session) if asked.session.is_some() => session.cancel().await,
+                Some(session) => asked.session = Some(session),
+                None => {}
+            }
+        }
+    }
+
+    /// Asks the repository itself for the blob in the one request that also opens the
+    /// session for its upload if it is not there.
+    async fn ask_itself(&self, blob: &Descriptor, asked: &mut Asked<'a>) -> Result<(), PushError> {
+        match self.target.mount_blob(blob, self.repository()).await {
+            Ok(MountOutcome::Mounted) => {
+                self.checked(blob, Held::Yes);
+                asked.settled = Some(Done::Present);
+            }
+            Ok(MountOutcome::Refused(Some(session))) => {
+                self.checked(blob, Held::No);
+                asked.session = Some(Handed::new(self.target, session));
+            }
+            Ok(MountOutcome::Refused(None)) => self.checked(blob, Held::Unknown),
+            Err(error) => self.open_question(blob, error)?,
+        }
+        Ok(())
+    }
+
+    /// Asks whether the blob is there, when no sibling would give it: it may be both.
+    async fn ask_presence(
+        &self,
+        blob: &Descriptor,
+        asked: &mut Asked<'a>,
+    ) -> Result<(), PushError> {
+        let answer = match self.target.has_blob(blob).await {
+            Ok(answer) => answer,
+            Err(error) => return self.open_question(blob, error),
+        };
+        self.checked(blob, Held::from(&answer));
+        if matches!(answer, Presence::Held(_)) {
+            asked.settled = Some(Done::Present);
+            if let Some(session) = asked.session.take() {
+                session.cancel().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A registry may be unable to answer this kind of question: then the upload tells. But a
+    /// question that got no answer is not a no.
+    fn open_question(&self, blob: &Descriptor, error: TargetError) -> Result<(), PushError> {
+        let unanswered = matches!(
+            error.kind(),
+            TargetErrorKind::Unauthorized
+                | TargetErrorKind::RateLimited
+                | TargetErrorKind::Network
+                | TargetErrorKind::Timeout
+        );
+        if unanswered {
+            return Err(self.failed(blob, Phase::Ask, error));
+        }
+        self.checked(blob, Held::Unknown);
+        Ok(())
+    }
+
+    /// Sends a blob and says how many body bytes that took.
+    pub(super) async fn upload(
+        &self,
+        blob: &Descriptor,
+        session: Option<Handed<'_>>,
+    ) -> Result<u64, PushError> {
+        if let Err(gate) = self.reserve(blob.size) {
+            if let Some(session) = session {
+                session.cancel().await;
+            }
+            return Err(gate);
+        }
+        let verified = Verified::new(self.source);
+        let progress = Progress::new(self.observer, blob);
+        let session: Option<UploadSession> = session.and_then(Handed::into_session);
+        let upload = BlobUpload::new(blob, &verified)
+            .in_session(session)
+            .observed(&progress);
+        match self.target.upload_blob(upload).await {
+            Ok(receipt) => Ok(receipt.sent),
+            Err(error) => Err(match verified.into_fault() {
+                Some(cause) => PushError::local_blob(&blob.digest, Phase::Upload, cause),
+                None => self.failed(blob, Phase::Upload, error),
+            }),
+        }
+    }
+
+    fn failed(&self, blob: &Descriptor, phase: Phase, error: TargetError) -> PushError {
+        PushError::BlobUploadFailed {
+            digest: blob.digest.clone(),
+            repository: self.repository().clone(),
+            phase,
+            error,
+        }
+    }
+
+    fn checked(&self, blob: &Descriptor, held: Held) {
+        self.tell(&Event::Checked {
+            digest: blob.digest.clone(),
+            held,
+        });
+    }
+
+    /// The registry has just confirmed that the repository holds the blob.
+    fn learn(&self, blob: &Descriptor) {
+        self.shared
+            .layers
+            .add_source(&blob.digest, self.repository());
+    }
+
+    fn outcome(&self, step: &Step, done: Done) -> Outcome {
+        Outcome {
+            blob: step.node.clone(),
+            planned: (self.mode == Mode::Planned).then(|| step.action.clone()),
+            done,
+            mount: MountStatus::Skipped,
+            tried: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    fn mount_status(&self, blob: &Descriptor, asked: &Asked<'_>) -> MountStatus {
+        match (asked.settled, asked.tried.last()) {
+            (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
+                from: last.from.clone(),
+            },
+            (Some(_), _) => MountStatus::Skipped,
+            (None, Some(_)) if asked.tried.iter().any(|it| it.answer.is_answer()) => {
+                MountStatus::PushStarted
+            }
+            (None, Some(last)) => MountStatus::Failure { cause: last.answer },
+            (None, None) if self.siblings.elsewhere(&blob.digest) => MountStatus::Unavailable,
+            (None, None) => MountStatus::Skipped,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A manifest refused because something it is made of is missing: exactly that is pushed
+//! again, without trusting what was known of it, and the manifest tried once more.
+//!
+//! It happens when a registry says that it holds what it has lost, or loses it in between.
+
+use futures_util::{FutureExt, future::BoxFuture};
+use oci::{Digest, TargetError};
+
+use super::Run;
+use crate::{
+    error::PushError,
+    event::{Done, Event},
+    graph::Node,
+    report::Outcome,
+};
+
+impl Run<'_> {
+    /// Pushes again what `error` says `node` lacks. False if it names nothing of the
+    /// node's, or nothing that may be sent: then there is no sense in another try.
+    pub(super) fn heal<'b>(
+        &'b self,
+        node: &'b Node,
+        error: &TargetError,
+    ) -> BoxFuture<'b, Result<bool, PushError>> {
+        let missing = error.answer().mentioned_digests();
+        async move {
+            let blobs = self.sendable(node, &missing);
+            let nodes = self.graph.nodes();
+            let children = node.children.iter().map(|&it| &nodes[it]);
+            let children: Vec<&Node> = children
+                .filter(|it| missing.contains(it.document.digest()))
+                .collect();
+            if blobs.is_empty() && children.is_empty() {
+                return Ok(false);
+            }
+            self.tell(&Event::Warning {
+                message: format!(
+                    "the registry lacks {} parts of manifest {}: they are pushed again",
+                    blobs.len() + children.len(),
+                    node.document.digest(),
+                ),
+            });
+            self.send_again(blobs).await?;
+            for child in children {
+                self.put(child, None).await?;
+            }
+            Ok(true)
+        }
+        .boxed()
+    }
+
+    /// The blobs of `node` among `missing` that may be sent, as positions.
+    fn sendable(&self, node: &Node, missing: &[Digest]) -> Vec<usize> {
+        let options = &self.shared.options;
+        let blobs = node.blobs.iter().copied();
+        blobs
+            .filter(|&it| {
+                let blob = &self.graph.blobs()[it].descriptor;
+                let may_be_sent = !options.foreign.keeps(blob)
+                    && !options.must_mount.contains(&blob.digest)
+                    && !self.siblings.must_mount(&blob.digest);
+                may_be_sent && missing.contains(&blob.digest)
+            })
+            .collect()
+    }
+
+    /// Two manifests, or one under two tags, may lack the same blob: it is sent once.
+    async fn send_again(&self, blobs: Vec<usize>) -> Result<(), PushError> {
+        let mut healed = self.healed.lock().await;
+        for position in blobs {
+            let blob = &self.graph.blobs()[position].descriptor;
+            if healed.contains(&blob.digest) {
+                continue;
+            }
+            self.shared.layers.forget(&blob.digest, self.repository());
+            let permit = self.shared.permits.acquire().await;
+            let sent = self.upload(blob, None).await?;
+            drop(permit);
+            self.shared
+                .layers
+                .add_source(&blob.digest, self.repository());
+            healed.insert(blob.digest.clone());
+            if let Some(Some(outcome)) = self.outcomes().get_mut(position) {
+                count_again(outcome, sent);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was thought to be there was sent after all; what was sent, was sent again.
+fn count_again(outcome: &mut Outcome, sent: u64) {
+    outcome.done = Done::Uploaded;
+    outcome.sent = outcome.sent.saturating_add(sent);
+}

@@ -1,0 +1,320 @@
+//! What a push consists of: every manifest and every blob once, and in which order.
+//!
+//! ```text
+//!   root ──▶ children ──▶ …           read a level at a time, several at once
+//!     ▲                               (signatures and the like come after, if asked for)
+//!     └── referrers ──▶ children
+//! ```
+//!
+//! All documents are read before the first request: an image that is broken, too deep
+//! or in contradiction with itself is found while nothing has happened yet. Documents are
+//! addressed by hash, so they cannot form a circle.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oci::{Descriptor, Digest, Document, Source};
+
+use crate::error::{GraphFault, PushError};
+
+#[cfg(test)]
+mod tests;
+
+/// How many manifests may stand below one another: an index of indexes of indexes of images.
+pub(crate) const MAX_DEPTH: usize = 4;
+const MAX_DOCUMENTS: usize = 4096;
+const MAX_DOCUMENT_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BLOBS: usize = 65_536;
+/// How many documents are read at once.
+const READS: usize = 8;
+
+/// Everything a push consists of.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    nodes: Vec<Node>,
+    blobs: Vec<Blob>,
+    total_bytes: u64,
+}
+
+/// A manifest or index.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) document: Document,
+    /// The documents it is made of, as positions among the nodes.
+    pub(crate) children: Vec<usize>,
+    /// The blobs it is made of, as positions among the blobs, each once.
+    pub(crate) blobs: Vec<usize>,
+    /// In which round it is put: after its children and after what it is about.
+    pub(crate) wave: usize,
+    /// Whether it came as a referrer, not below the root.
+    pub(crate) referrer: bool,
+}
+
+/// A config, layer or other blob.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    pub(crate) descriptor: Descriptor,
+}
+
+impl Graph {
+    /// Reads all of `source`: the root, what it is made of, and with `referrers` what is about it.
+    pub(crate) async fn read(source: &dyn Source, referrers: bool) -> Result<Self, PushError> {
+        let root = source.root().await.map_err(|error| PushError::Source {
+            descriptor: None,
+            error,
+        })?;
+        let mut reading = Reading::default();
+        reading.take(root, false)?;
+        reading.descend(source, 0).await?;
+        if referrers {
+            reading.follow_referrers(source).await?;
+        }
+        reading.finish()
+    }
+
+    /// The root's position is always 0.
+    pub(crate) fn root(&self) -> &Node {
+        &self.nodes[0]
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(crate) fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+
+    /// The bytes of all blobs, each as often as it is listed.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// The bytes of all blobs, each once.
+    pub(crate) fn unique_bytes(&self) -> u64 {
+        self.blobs.iter().map(|it| it.descriptor.size).sum()
+    }
+
+    /// Whether anything is put after the root: it must then be there before its tags are.
+    pub(crate) fn has_followers(&self) -> bool {
+        self.nodes.iter().any(|it| it.wave > self.nodes[0].wave)
+    }
+}
+
+/// A graph while it is read.
+#[derive(Default)]
+struct Reading {
+    nodes: Vec<Node>,
+    node_of: HashMap<Digest, usize>,
+    blobs: Vec<Blob>,
+    blob_of: HashMap<Digest, usize>,
+    document_bytes: u64,
+    total_bytes: u64,
+}
+
+impl Reading {
+    /// Adds a document, and its blobs. Its children follow in [`descend`](Self::descend).
+    fn take(&mut self, document: Document, referrer: bool) -> Result<(), PushError> {
+        let digest = document.digest().clone();
+        let fault = |reason| PushError::Graph {
+            digest: digest.clone(),
+            reason,
+        };
+        self.document_bytes += document.descriptor().size;
+        if self.document_bytes > MAX_DOCUMENT_BYTES {
+            return Err(fault(GraphFault::TooManyManifestBytes(MAX_DOCUMENT_BYTES)));
+        }
+        if self.nodes.len() == MAX_DOCUMENTS {
+            return Err(fault(GraphFault::TooManyManifests(MAX_DOCUMENTS)));
+        }
+        let mut blobs = Vec::new();
+        for child in document.children().filter(|it| !is_node(&document, it)) {
+            self.total_bytes = self.total_bytes.saturating_add(child.size);
+            let position = self.blob(child)?;
+            if !blobs.contains(&position) {
+                blobs.push(position);
+            }
+        }
+        self.node_of.insert(digest, self.nodes.len());
+        self.nodes.push(Node {
+            document,
+            children: Vec::new(),
+            blobs,
+            wave: 0,
+            referrer,
+        });
+        Ok(())
+    }
+
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<usize, PushError> {
+        let fault = |reason| PushError::Graph {
+            digest: descriptor.digest.clone(),
+            reason,
+        };
+        if let Some(&position) = self.blob_of.get(&descriptor.digest) {
+            let known = &mut self.blobs[position].descriptor;
+            if known.size != descriptor.size {
+                return Err(fault(GraphFault::TwoSizes(known.size, descriptor.size)));
+            }
+            // Listed as foreign here and as ordinary there: it must be in the repository.
+            if known.is_foreign() && !descriptor.is_foreign() {
+                *known = descriptor.clone();
+            }
+            return Ok(position);
+        }
+        if self.blobs.len() == MAX_BLOBS {
+            return Err(fault(GraphFault::TooManyBlobs(MAX_BLOBS)));
+        }
+        self.blob_of
+            .insert(descriptor.digest.clone(), self.blobs.len());
+        self.blobs.push(Blob {
+            descriptor: descriptor.clone(),
+        });
+        Ok(self.blobs.len() - 1)
+    }
+
+    /// Reads all that is below the nodes from position `first` on, a level at a time.
+    async fn descend(&mut self, source: &dyn Source, first: usize) -> Result<(), PushError> {
+        let mut level = first..self.nodes.len();
+        for _ in 1..=MAX_DEPTH {
+            let referrer = self.nodes.get(level.start).is_some_and(|it| it.referrer);
+            let wanted = self.wanted(self.nodes[level.clone()].iter().flat_map(|node| {
+                let children = node.document.children();
+                children.filter(|it| is_node(&node.document, it))
+            }));
+            level.start = self.nodes.len();
+            self.load(source, wanted, referrer).await?;
+            level.end = self.nodes.len();
+            if level.is_empty() {
+                return Ok(());
+            }
+        }
+        let deepest = &self.nodes[level.start].document;
+        Err(PushError::Graph {
+            digest: deepest.digest().clone(),
+            reason: GraphFault::TooDeep(MAX_DEPTH),
+        })
+    }
+
+    /// Reads what is about any document read, and what is about that, and so on.
+    async fn follow_referrers(&mut self, source: &dyn Source) -> Result<(), PushError> {
+        let mut asked = 0;
+        while asked < self.nodes.len() {
+            let subject = self.nodes[asked].document.descriptor().clone();
+            asked += 1;
+            let found =
+                source
+                    .referrers(&subject.digest)
+                    .await
+                    .map_err(|error| PushError::Source {
+                        descriptor: Some(Box::new(subject)),
+                        error,
+                    })?;
+            let wanted = self.wanted(found.iter());
+            let first = self.nodes.len();
+            self.load(source, wanted, true).await?;
+            self.descend(source, first).await?;
+        }
+        Ok(())
+    }
+
+    /// Those of `descriptors` that were not read yet, each once, in order.
+    fn wanted<'a>(&self, descriptors: impl Iterator<Item = &'a Descriptor>) -> Vec<Descriptor> {
+        let mut seen = HashSet::new();
+        descriptors
+            .filter(|it| !self.node_of.contains_key(&it.digest) && seen.insert(&it.digest))
+            .take(MAX_DOCUMENTS + 1)
+            .cloned()
+            .collect()
+    }
+
+    async fn load(
+        &mut self,
+        source: &dyn Source,
+        wanted: Vec<Descriptor>,
+        referrer: bool,
+    ) -> Result<(), PushError> {
+        let mut documents = stream::iter(wanted)
+            .map(|descriptor| async move {
+                let read = source.document(&descriptor).await;
+                read.map_err(|error| PushError::Source {
+                    descriptor: Some(Box::new(descriptor)),
+                    error,
+                })
+            })
+            .buffered(READS);
+        while let Some(document) = documents.try_next().await? {
+            // A source may answer with another algorithm's digest for the same bytes.
+            if !self.node_of.contains_key(document.digest()) {
+                self.take(document, referrer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Links the nodes and orders them.
+    fn finish(mut self) -> Result<Graph, PushError> {
+        for position in 0..self.nodes.len() {
+            let document = &self.nodes[position].document;
+            let children = document
+                .children()
+                .filter(|it| is_node(document, it))
+                .filter_map(|it| self.node_of.get(&it.digest).copied());
+            let mut unique: Vec<usize> = Vec::new();
+            for child in children {
+                if !unique.contains(&child) {
+                    unique.push(child);
+                }
+            }
+            self.nodes[position].children = unique;
+        }
+        self.order()?;
+        Ok(Graph {
+            nodes: self.nodes,
+            blobs: self.blobs,
+            total_bytes: self.total_bytes,
+        })
+    }
+
+    /// Gives each node its wave: one more than the last of its children and of its subject.
+    fn order(&mut self) -> Result<(), PushError> {
+        let before: Vec<Vec<usize>> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let subject = node.document.subject();
+                let subject = subject.and_then(|it| self.node_of.get(&it.digest).copied());
+                node.children.iter().copied().chain(subject).collect()
+            })
+            .collect();
+        // As many rounds as levels are allowed, for what is below the root and for what is
+        // about it; a chain that is still growing then is too deep.
+        for _ in 0..=2 * MAX_DEPTH {
+            let mut changed = None;
+            for (position, before) in before.iter().enumerate() {
+                let wave = before.iter().map(|&it| self.nodes[it].wave + 1).max();
+                let wave = wave.unwrap_or_default();
+                if self.nodes[position].wave != wave {
+                    self.nodes[position].wave = wave;
+                    changed = Some(position);
+                }
+            }
+            let Some(position) = changed else {
+                return Ok(());
+            };
+            if self.nodes[position].wave >= 2 * MAX_DEPTH {
+                break;
+            }
+        }
+        Err(PushError::Graph {
+            digest: self.nodes[0].document.digest().clone(),
+            reason: GraphFault::TooDeep(MAX_DEPTH),
+        })
+    }
+}
+
+/// Whether a child is a document of its own. What a manifest lists are blobs, whatever
+/// their type says; what an index lists and is no document is a blob too.
+fn is_node(parent: &Document, child: &Descriptor) -> bool {
+    parent.as_index().is_some() && child.is_document()
+}

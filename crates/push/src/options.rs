@@ -1,0 +1,122 @@
+//! What a caller may choose: for the engine as a whole, and for one push.
+
+use std::{collections::BTreeSet, num::NonZeroUsize};
+
+use oci::{Descriptor, Digest, Repository, Tag};
+
+/// How many blobs are in flight at once unless told otherwise.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+/// How many repositories are asked for one blob, at most, unless told otherwise.
+const CANDIDATES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// How an [`Engine`](crate::Engine) pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many blobs, of all pushes of the engine together, are asked about or sent
+    /// at the same time; the same limit holds for manifests. Default 32.
+    pub concurrency: NonZeroUsize,
+    /// What becomes of foreign layers.
+    pub foreign: Foreign,
+    /// Whether manifests about the ones pushed (signatures, attestations) go along.
+    pub referrers: bool,
+    /// The most blob bytes one push may send; what would send more is stopped before the
+    /// first byte over it. `None` for no limit.
+    pub max_upload_bytes: Option<u64>,
+    /// Which blobs must not be sent: they are there, are mounted, or fail the push.
+    pub must_mount: MustMount,
+    /// How many repositories are asked to mount one blob from, at most. Default 4.
+    pub mount_candidates: NonZeroUsize,
+}
+
+/// What becomes of foreign layers: those of a media type that says they are to be had
+/// from their `urls` ([`oci::MediaType::is_foreign`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreign {
+    /// They stay where they are: no request names them.
+    #[default]
+    Keep,
+    /// They are pushed like any other layer; the source must hold them.
+    Include,
+}
+
+/// Which blobs must not be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MustMount {
+    /// None.
+    #[default]
+    Nothing,
+    /// All of them.
+    Everything,
+    /// These.
+    These(BTreeSet<Digest>),
+}
+
+/// Where one push goes, beside the repository its target stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destination {
+    /// The tags that will name the image; none to push it by digest only. A tag that
+    /// stands twice counts once.
+    pub tags: Vec<Tag>,
+    /// Repositories that may hold blobs of the image already, the likeliest first.
+    /// Those of another registry are known about and not asked.
+    pub mount_from: Vec<Repository>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: CONCURRENCY,
+            foreign: Foreign::default(),
+            referrers: false,
+            max_upload_bytes: None,
+            must_mount: MustMount::default(),
+            mount_candidates: CANDIDATES,
+        }
+    }
+}
+
+impl Foreign {
+    /// Whether `blob` stays where it is.
+    pub fn keeps(self, blob: &Descriptor) -> bool {
+        self == Self::Keep && blob.is_foreign()
+    }
+}
+
+impl MustMount {
+    /// Whether the blob must not be sent.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::These(digests) => digests.contains(digest),
+        }
+    }
+}
+
+impl Destination {
+    /// A destination with these tags and nothing known about siblings.
+    pub fn tagged(tags: impl IntoIterator<Item = Tag>) -> Self {
+        Self {
+            tags: tags.into_iter().collect(),
+            mount_from: Vec::new(),
+        }
+    }
+
+    /// The same with a repository that may hold blobs of the image.
+    #[must_use]
+    pub fn mounting_from(mut self, repository: Repository) -> Self {
+        self.mount_from.push(repository);
+        self
+    }
+
+    /// The tags, each once, in order.
+    pub(crate) fn unique_tags(&self) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = Vec::with_capacity(self.tags.len());
+        for tag in &self.tags {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        tags
+    }
+}

@@ -1,0 +1,131 @@
+//! What a plan comes to: bytes, requests by method, depth.
+//!
+//! The cost of each step in the distribution protocol
+//! ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs)):
+//!
+//! | step | requests | depth |
+//! | --- | --- | --- |
+//! | a question for a tag, a manifest or a blob | HEAD | 1 |
+//! | a blob that turns out to be there | POST (it asks by a mount from the repository itself) | 1 |
+//! | the same where *k* repositories are asked for it first, and refuse | *k* POST and DELETE, HEAD | *k* + 1 |
+//! | a mount, the last of *k* repositories giving it | *k* POST, *k* - 1 DELETE | *k* |
+//! | an upload | POST, PUT | 2 |
+//! | a manifest or index, for each tag | PUT | 1 |
+//!
+//! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
+//! round more, and those that are there cost nothing further. Giving up a session is not
+//! counted in the depth.
+
+use std::collections::{BTreeSet, HashMap};
+
+use oci::Digest;
+
+use super::{Action, Bytes, Reason, Requests, Siblings, Step, Totals};
+use crate::graph::Graph;
+
+/// What went into the questions, and what will go into more of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted<'a> {
+    /// Manifests and tags asked for.
+    pub(crate) questions: u64,
+    /// Rounds that took.
+    pub(crate) rounds: usize,
+    /// Whether a push asks for blobs before it does anything.
+    pub(crate) blobs_beforehand: bool,
+    /// Who is asked for mounts.
+    pub(crate) siblings: &'a Siblings,
+}
+
+/// What `steps` come to: one for each blob of the graph, in its order, then those for manifests.
+pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Totals {
+    let (blobs, manifests) = steps.split_at(graph.blobs().len());
+    let mut totals = Totals {
+        bytes: Bytes {
+            total: graph.total_bytes(),
+            unique: graph.unique_bytes(),
+            ..Bytes::default()
+        },
+        requests: Requests {
+            head: counted.questions,
+            ..Requests::default()
+        },
+        depth: 0,
+    };
+    let mut rounds = counted.rounds;
+    let mut blob_depth = 0;
+    for step in blobs {
+        count_bytes(step, &mut totals.bytes);
+        if step.because == Reason::HeldByParent || step.action == Action::Point {
+            continue;
+        }
+        let mut requests = requests(step, counted);
+        blob_depth = blob_depth.max(requests.depth);
+        if counted.blobs_beforehand {
+            requests.head += 1;
+            rounds = counted.rounds + 1;
+        }
+        totals.requests.head += requests.head;
+        totals.requests.post += requests.post;
+        totals.requests.put += requests.put;
+        totals.requests.delete += requests.delete;
+    }
+    let waves = waves(graph);
+    let mut put_rounds = BTreeSet::new();
+    for step in manifests {
+        if let Action::Put { tag } = &step.action {
+            totals.requests.put += 1;
+            let wave = waves.get(&step.node.digest).copied().unwrap_or_default();
+            put_rounds.insert(if tag.is_some() { usize::MAX } else { wave });
+        }
+    }
+    totals.depth = rounds + blob_depth + put_rounds.len();
+    totals
+}
+
+/// The requests of one blob's step, and how many of them wait for one another.
+struct Of {
+    head: u64,
+    post: u64,
+    put: u64,
+    delete: u64,
+    depth: usize,
+}
+
+fn requests(step: &Step, counted: Counted<'_>) -> Of {
+    let of = |head, post, put, delete, depth| Of {
+        head,
+        post,
+        put,
+        delete,
+        depth,
+    };
+    match &step.action {
+        Action::Skip if counted.blobs_beforehand => of(0, 0, 0, 0, 0),
+        Action::Skip => match counted.siblings.of(&step.node.digest).len() {
+            0 => of(0, 1, 0, 0, 1),
+            k => of(1, k as u64, 0, k as u64, k + 1),
+        },
+        Action::Mount { from, .. } => {
+            let k = from.len().max(1);
+            of(0, k as u64, 0, k as u64 - 1, k)
+        }
+        Action::Upload | Action::Resume { .. } => of(0, 1, 1, 0, 2),
+        Action::Point | Action::Put { .. } => of(0, 0, 0, 0, 0),
+    }
+}
+
+fn count_bytes(step: &Step, bytes: &mut Bytes) {
+    let size = step.node.size;
+    match step.action {
+        Action::Skip => bytes.present += size,
+        Action::Point => bytes.foreign += size,
+        Action::Mount { .. } => bytes.mounted += size,
+        Action::Resume { .. } | Action::Upload => bytes.uploaded += size,
+        Action::Put { .. } => {}
+    }
+}
+
+fn waves(graph: &Graph) -> HashMap<&Digest, usize> {
+    let nodes = graph.nodes().iter();
+    nodes.map(|it| (it.document.digest(), it.wave)).collect()
+}

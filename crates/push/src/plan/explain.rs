@@ -1,0 +1,169 @@
+//! A plan as text: what would move, and why.
+
+use std::fmt::{self, Display, Write as _};
+
+use oci::Descriptor;
+
+use super::{Action, Plan, Reason, Step};
+
+/// How many hex digits of a digest are shown.
+const SHORT: usize = 12;
+
+impl Plan {
+    /// The plan for a person: a line for each step, aligned, and what it comes to. For a
+    /// program there is its JSON form, through [`serde::Serialize`].
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "{} -> {}", self.digest(), Names(self))?;
+        let rows: Vec<[String; 4]> = self.steps.iter().map(row).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let (what, action, size) = (width(0), width(1), width(2));
+        for [node, doing, bytes, because] in &rows {
+            writeln!(
+                out,
+                "  {node:what$}  {doing:action$}  {bytes:>size$}  {because}"
+            )?;
+        }
+        let totals = self.totals;
+        writeln!(
+            out,
+            "{} to upload, {} to mount, {} there already, {} foreign; {} in all, {} without repetitions",
+            Size(totals.bytes.uploaded),
+            Size(totals.bytes.mounted),
+            Size(totals.bytes.present),
+            Size(totals.bytes.foreign),
+            Size(totals.bytes.total),
+            Size(totals.bytes.unique),
+        )?;
+        writeln!(
+            out,
+            "at most {} requests (HEAD {}, POST {}, PUT {}), {} one after another",
+            totals.requests.total(),
+            totals.requests.head,
+            totals.requests.post,
+            totals.requests.put,
+            totals.depth,
+        )
+    }
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explain())
+    }
+}
+
+fn row(step: &Step) -> [String; 4] {
+    let doing = match &step.action {
+        Action::Skip => "present".to_owned(),
+        Action::Point => "foreign, kept".to_owned(),
+        Action::Mount { from, .. } => match from.first() {
+            Some(first) => format!("mount from {}", first.path()),
+            None => "mount".to_owned(),
+        },
+        Action::Resume { acknowledged } => format!("resume at {acknowledged}"),
+        Action::Upload => "upload".to_owned(),
+        Action::Put { tag: None } => "put".to_owned(),
+        Action::Put { tag: Some(tag) } => format!("put as {tag}"),
+    };
+    [
+        format!("{} {}", kind(&step.node), short(&step.node)),
+        doing,
+        Size(step.node.size).to_string(),
+        because(&step.because),
+    ]
+}
+
+fn kind(node: &Descriptor) -> &'static str {
+    let media_type = &node.media_type;
+    if media_type.is_index() {
+        "index"
+    } else if media_type.is_manifest() {
+        "manifest"
+    } else if media_type.is_config() {
+        "config"
+    } else {
+        "blob"
+    }
+}
+
+fn short(node: &Descriptor) -> String {
+    let encoded = node.digest.encoded();
+    encoded.get(..SHORT).unwrap_or(encoded).to_owned()
+}
+
+fn because(reason: &Reason) -> String {
+    match reason {
+        Reason::Held => "the repository holds it".to_owned(),
+        Reason::HeldByParent => "the repository holds what it is part of".to_owned(),
+        Reason::KnownIn { repositories } => {
+            let paths: Vec<&str> = repositories.iter().map(oci::Repository::path).collect();
+            format!("may be in {}", paths.join(", "))
+        }
+        Reason::MustMount => "must be mounted".to_owned(),
+        Reason::Interrupted { at } => format!("an upload stopped after {}", Size(*at)),
+        Reason::Absent => "the repository does not hold it".to_owned(),
+        Reason::Untagged => "the repository holds it, not under this tag".to_owned(),
+        Reason::Unknown => "the target does not say whether it is there".to_owned(),
+        Reason::Foreign => "its type says it stays at its urls".to_owned(),
+    }
+}
+
+struct Names<'a>(&'a Plan);
+
+impl Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.repository.fmt(f)?;
+        for (position, tag) in self.0.tags().iter().enumerate() {
+            write!(f, "{}{tag}", if position == 0 { ":" } else { ", :" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes for a person, in binary units.
+struct Size(u64);
+
+impl Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut unit = 0;
+        let mut whole = self.0;
+        let mut rest = 0;
+        while whole >= 1024 && unit < UNITS.len() {
+            rest = whole % 1024;
+            whole /= 1024;
+            unit += 1;
+        }
+        write!(f, "{whole}.{} {}", rest * 10 / 1024, UNITS[unit - 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Size;
+
+    #[test]
+    fn sizes_are_shown_in_binary_units_and_never_rounded_up() {
+        let rows = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1024 * 1024 - 1, "1023.9 KiB"),
+            (5 * 1024 * 1024 + 512 * 1024, "5.5 MiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ];
+        for (bytes, text) in rows {
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Asks the target what it holds already: from the tags downwards, and no further than needed.
+//!
+//! A manifest that is held was accepted with everything below it, so one answer can
+//! stand for a whole tree. Only what is missing is looked into.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oci::{Presence, PushTarget, Tag, TagOrDigest, TargetError, TargetErrorKind};
+
+use super::Standing;
+use crate::{
+    error::{Phase, PushError},
+    event::{Event, Held, Observer},
+    graph::Graph,
+};
+
+/// How a target is asked, and for what.
+pub(crate) struct Asking<'a> {
+    pub(crate) target: &'a dyn PushTarget,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) graph: &'a Graph,
+    pub(crate) tags: &'a [Tag],
+    /// For each blob, whether to ask for it if no manifest settles it; the rest is left open.
+    pub(crate) ask_blob: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
+    /// How many questions may be open at once.
+    pub(crate) at_once: usize,
+}
+
+/// What the target holds.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// The tags that name the root already.
+    pub(crate) held_tags: Vec<Tag>,
+    pub(crate) nodes: Vec<Standing>,
+    pub(crate) blobs: Vec<Standing>,
+    /// How many questions were asked for manifests.
+    pub(crate) questions: u64,
+    /// How many rounds they took.
+    pub(crate) rounds: usize,
+}
+
+/// Asks.
+pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
+    let mut findings = Findings {
+        held_tags: Vec::new(),
+        nodes: vec![Standing::NotAsked; asking.graph.nodes().len()],
+        blobs: vec![Standing::NotAsked; asking.graph.blobs().len()],
+        questions: 0,
+        rounds: 0,
+    };
+    asking.tags(&mut findings).await?;
+    let mut frontier = if findings.held_tags.is_empty() {
+        asking.nodes(&mut findings, vec![0]).await?;
+        findings.children_to_ask(asking.graph, &[0])
+    } else {
+        findings.nodes[0] = Standing::Held;
+        findings.settle_below(asking.graph, 0);
+        Vec::new()
+    };
+    frontier.extend(unattached(asking.graph));
+    while !frontier.is_empty() {
+        asking.nodes(&mut findings, frontier.clone()).await?;
+        frontier = findings.children_to_ask(asking.graph, &frontier);
+    }
+    findings.settle_blobs(asking.graph);
+    asking.blobs(&mut findings).await?;
+    Ok(findings)
+}
+
+/// The referrers that are part of nothing else: each is asked for by itself.
+fn unattached(graph: &Graph) -> Vec<usize> {
+    let part_of_another = |it: &usize| graph.nodes().iter().any(|node| node.children.contains(it));
+    let referrers = (0..graph.nodes().len()).filter(|&it| graph.nodes()[it].referrer);
+    referrers.filter(|it| !part_of_another(it)).collect()
+}
+
+impl Asking<'_> {
+    /// Which tags name the root already.
+    async fn tags(&self, findings: &mut Findings) -> Result<(), PushError> {
+        let root = self.graph.root().document.digest();
+        let at: Vec<TagOrDigest> = self.tags.iter().cloned().map(Into::into).collect();
+        let answers = self.manifests(at, findings).await?;
+        for (tag, answer) in self.tags.iter().zip(answers) {
+            if answer == Presence::Held(root.clone()) {
+                findings.held_tags.push(tag.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of these documents it holds; what is below a held one is held too.
+    async fn nodes(&self, findings: &mut Findings, which: Vec<usize>) -> Result<(), PushError> {
+        let digest = |&it: &usize| self.graph.nodes()[it].document.digest().clone();
+        let at = which.iter().map(|it| digest(it).into()).collect();
+        let answers = self.manifests(at, findings).await?;
+        for (position, answer) in which.into_iter().zip(answers) {
+            findings.nodes[position] = Standing::from(&answer);
+            if findings.nodes[position] == Standing::Held {
+                findings.settle_below(self.graph, position);
+            }
+        }
+        Ok(())
+    }
+
+    async fn manifests(
+        &self,
+        at: Vec<TagOrDigest>,
+        findings: &mut Findings,
+    ) -> Result<Vec<Presence>, PushError> {
+        findings.questions += at.len() as u64;
+        findings.rounds += usize::from(!at.is_empty());
+        stream::iter(at)
+            .map(|at| async move {
+                let answer = self.target.has_manifest(&at).await;
+                self.or_unknown(answer, &at)
+            })
+            .buffered(self.at_once)
+            .try_collect()
+            .await
+    }
+
+    /// Asks for the blobs that are still open and are to be asked for.
+    async fn blobs(&self, findings: &mut Findings) -> Result<(), PushError> {
+        let blobs = self.graph.blobs();
+        let open = (0..blobs.len()).filter(|&it| {
+            findings.blobs[it] == Standing::NotAsked && (self.ask_blob)(&blobs[it].descriptor)
+        });
+        let open: Vec<usize> = open.collect();
+        let answers: Vec<(usize, Presence)> = stream::iter(open)
+            .map(|position| async move {
+                let blob = &blobs[position].descriptor;
+                let answer = self.target.has_blob(blob).await;
+                let answer = answer.map_err(|error| PushError::BlobUploadFailed {
+                    digest: blob.digest.clone(),
+                    repository: self.target.repository().clone(),
+                    phase: Phase::Ask,
+                    error,
+                })?;
+                self.observer.event(&Event::Checked {
+                    digest: blob.digest.clone(),
+                    held: Held::from(&answer),
+                });
+                Ok((position, answer))
+            })
+            .buffered(self.at_once)
+            .try_collect()
+            .await?;
+        for (position, answer) in answers {
+            findings.blobs[position] = Standing::from(&answer);
+        }
+        Ok(())
+    }
+
+    /// Some registries let an account push and not look. Where the answer is a plain no to
+    /// the question, the push itself will tell; where it is about credentials, the network
+    /// or whether this is a registry at all, there is no sense in going on.
+    fn or_unknown(
+        &self,
+        answer: Result<Presence, TargetError>,
+        at: &TagOrDigest,
+    ) -> Result<Presence, PushError> {
+        let error = match answer {
+            Ok(presence) => return Ok(presence),
+            Err(error) => error,
+        };
+        if matches!(
+            error.kind(),
+            TargetErrorKind::Denied | TargetErrorKind::Refused | TargetErrorKind::Unsupported
+        ) {
+            self.observer.event(&Event::Warning {
+                message: format!("the registry does not say whether it holds {at}: {error}"),
+            });
+            return Ok(Presence::Unknown);
+        }
+        Err(PushError::Question {
+            repository: self.target.repository().clone(),
+            subject: at.clone(),
+            error,
+        })
+    }
+}
+
+impl Findings {
+    /// All that is below a held document is held.
+    fn settle_below(&mut self, graph: &Graph, position: usize) {
+        for &child in &graph.nodes()[position].children {
+            if !self.nodes[child].is_held() {
+                self.nodes[child] = Standing::HeldByParent;
+                self.settle_below(graph, child);
+            }
+        }
+    }
+
+    /// The children of absent documents that nothing is known about, each once. Where the
+    /// target could not say, it is not asked for the parts either.
+    fn children_to_ask(&mut self, graph: &Graph, parents: &[usize]) -> Vec<usize> {
+        let mut open: Vec<usize> = Vec::new();
+        for &parent in parents {
+            for &child in &graph.nodes()[parent].children {
+                match self.nodes[parent] {
+                    Standing::Absent => open.push(child),
+                    Standing::Unknown if !self.nodes[child].is_held() => {
+                        self.nodes[child] = Standing::Unknown;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        open.sort_unstable();
+        open.dedup();
+        open.retain(|&it| self.nodes[it] == Standing::NotAsked);
+        open
+    }
+
+    fn settle_blobs(&mut self, graph: &Graph) {
+        for (position, node) in graph.nodes().iter().enumerate() {
+            if self.nodes[position].is_held() {
+                for &blob in &node.blobs {
+                    self.blobs[blob] = Standing::HeldByParent;
+                }
+            }
+        }
+    }
+}

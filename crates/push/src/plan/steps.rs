@@ -1,0 +1,81 @@
+//! Facts into steps: blobs first, then manifests in the order they are put, tags last.
+
+use oci::{Descriptor, Tag};
+
+use super::{Action, Facts, Findings, Reason, Siblings, Standing, Step, decide};
+use crate::{graph::Graph, options::Options};
+
+/// One step for each blob, in the graph's order; then at least one for each manifest.
+pub(crate) fn steps(
+    graph: &Graph,
+    findings: &Findings,
+    tags: &[Tag],
+    siblings: &Siblings,
+    options: &Options,
+) -> Vec<Step> {
+    let blobs = graph.blobs().iter().zip(&findings.blobs);
+    let mut steps: Vec<Step> = blobs
+        .map(|(blob, &standing)| {
+            let digest = &blob.descriptor.digest;
+            decide(Facts {
+                blob: &blob.descriptor,
+                standing,
+                foreign: options.foreign,
+                siblings: siblings.of(digest),
+                required: options.must_mount.contains(digest) || siblings.must_mount(digest),
+            })
+        })
+        .collect();
+    steps.extend(manifest_steps(graph, findings, tags));
+    steps
+}
+
+fn manifest_steps(graph: &Graph, findings: &Findings, tags: &[Tag]) -> Vec<Step> {
+    let mut order: Vec<usize> = (0..graph.nodes().len()).collect();
+    order.sort_by_key(|&it| graph.nodes()[it].wave);
+    let mut steps = Vec::new();
+    for position in order {
+        let node = graph.nodes()[position].document.descriptor();
+        let standing = findings.nodes[position];
+        // The root goes under its tags alone, unless something about it has to follow first.
+        let by_tag_only = position == 0 && !tags.is_empty() && !graph.has_followers();
+        if standing.is_held() {
+            steps.push(step(node, Action::Skip, because(standing)));
+        } else if !by_tag_only {
+            steps.push(step(node, Action::Put { tag: None }, because(standing)));
+        }
+    }
+    let root = graph.root().document.descriptor();
+    let untagged = tags.iter().filter(|it| !findings.held_tags.contains(it));
+    steps.extend(untagged.map(|tag| {
+        let reason = match findings.nodes[0] {
+            Standing::Held => Reason::Untagged,
+            other => because(other),
+        };
+        step(
+            root,
+            Action::Put {
+                tag: Some(tag.clone()),
+            },
+            reason,
+        )
+    }));
+    steps
+}
+
+fn step(node: &Descriptor, action: Action, because: Reason) -> Step {
+    Step {
+        node: node.clone(),
+        action,
+        because,
+    }
+}
+
+fn because(standing: Standing) -> Reason {
+    match standing {
+        Standing::Held => Reason::Held,
+        Standing::HeldByParent => Reason::HeldByParent,
+        Standing::Absent => Reason::Absent,
+        Standing::NotAsked | Standing::Unknown => Reason::Unknown,
+    }
+}

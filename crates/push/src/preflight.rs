@@ -1,0 +1,39 @@
+//! Looks at every blob of the source before the first request.
+//!
+//! Without it a missing layer would be found after the others went up.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oci::{Descriptor, Source};
+
+use crate::{
+    error::{Phase, PushError},
+    graph::Graph,
+    options::Foreign,
+};
+
+/// How many blobs are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// Checks every blob whose bytes may be needed: not the foreign ones that are kept, and
+/// not those that must be mounted, whose bytes need not be at hand. The first fault in the
+/// order of the manifests is reported.
+pub(crate) async fn preflight(
+    graph: &Graph,
+    source: &dyn Source,
+    foreign: Foreign,
+    must_mount: &(dyn Fn(&Descriptor) -> bool + Sync),
+) -> Result<(), PushError> {
+    let blobs = graph.blobs().iter().map(|it| &it.descriptor);
+    let needed: Vec<&Descriptor> = blobs
+        .filter(|it| !foreign.keeps(it))
+        .filter(|it| !must_mount(it))
+        .collect();
+    stream::iter(needed)
+        .map(|blob| async move {
+            let checked = source.check_blob(blob).await;
+            checked.map_err(|cause| PushError::local_blob(&blob.digest, Phase::Preflight, cause))
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}

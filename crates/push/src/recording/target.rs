@@ -1,0 +1,246 @@
+//! The port, as the recording target stands behind it.
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use oci::{
+    BlobUpload, Descriptor, Document, Hasher, ManifestReceipt, MountOutcome, Presence, PushTarget,
+    Repository, SessionStatus, Tag, TagOrDigest, TargetError, TargetErrorKind, UploadReceipt,
+    UploadSession,
+};
+
+use super::{Call, Operation, RecordingTarget};
+
+/// A call that is going on. Dropped before its end, it gives its session up.
+struct Going<'a> {
+    target: &'a RecordingTarget,
+    at: usize,
+    session: Option<String>,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl PushTarget for RecordingTarget {
+    fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    async fn upload_blob(&self, upload: BlobUpload<'_>) -> Result<UploadReceipt, TargetError> {
+        let session = upload.session.as_ref().map(|it| it.location().to_owned());
+        let operation = Operation::Upload {
+            session: session.clone(),
+        };
+        let mut call = self.call(operation, Some(upload.blob.digest.clone().into()));
+        call.content_type = Some("application/octet-stream".into());
+        let mut going = self.begin(call).await?;
+        going.session = Some(session.unwrap_or_else(|| self.state().open_session()));
+        let sent = going.read(&upload).await;
+        let session = going.session.take().unwrap_or_default();
+        self.state().sessions.remove(&session);
+        match sent {
+            Ok(sent) => {
+                self.state()
+                    .hold_blob(&self.repository, &upload.blob.digest);
+                Ok(UploadReceipt::new(sent))
+            }
+            Err(error) => {
+                let cancel = self.call(Operation::Cancel { session }, None);
+                self.state().begin(cancel);
+                Err(error)
+            }
+        }
+    }
+
+    async fn put_manifest(
+        &self,
+        document: &Document,
+        tag: Option<&Tag>,
+    ) -> Result<ManifestReceipt, TargetError> {
+        let digest = document.digest().clone();
+        let subject = tag.map_or_else(|| digest.into(), |tag| tag.clone().into());
+        let mut call = self.call(Operation::PutManifest, Some(subject));
+        call.bytes = document.bytes().len() as u64;
+        call.content_type = Some(document.media_type().clone());
+        let _going = self.begin(call).await?;
+        let mut state = self.state();
+        if let Some(refusal) = state.refusal_of(&self.repository, document) {
+            return Err(refusal);
+        }
+        state.hold_manifest(&self.repository, document, tag);
+        Ok(ManifestReceipt::verified().with_subject(document.subject().is_some()))
+    }
+
+    async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {
+        let call = self.call(Operation::HasBlob, Some(blob.digest.clone().into()));
+        let _going = self.begin(call).await?;
+        let state = self.state();
+        Ok(if state.mute {
+            Presence::Unknown
+        } else if state.claims_blob(&self.repository, &blob.digest) {
+            Presence::Held(blob.digest.clone())
+        } else {
+            Presence::Absent
+        })
+    }
+
+    async fn has_manifest(&self, at: &TagOrDigest) -> Result<Presence, TargetError> {
+        let call = self.call(Operation::HasManifest, Some(at.clone()));
+        let _going = self.begin(call).await?;
+        let state = self.state();
+        if state.mute {
+            return Ok(Presence::Unknown);
+        }
+        let held = state.digest_at(&self.repository, at);
+        Ok(held.map_or(Presence::Absent, Presence::Held))
+    }
+
+    async fn mount_blob(
+        &self,
+        blob: &Descriptor,
+        from: &Repository,
+    ) -> Result<MountOutcome, TargetError> {
+        let operation = Operation::Mount { from: from.clone() };
+        let call = self.call(operation, Some(blob.digest.clone().into()));
+        let _going = self.begin(call).await?;
+        let mut state = self.state();
+        let willing = !state.mute && (*from == self.repository || !state.refuses_mounts);
+        if willing && state.claims_blob(from, &blob.digest) {
+            if *from != self.repository {
+                state.hold_blob(&self.repository, &blob.digest);
+            }
+            return Ok(MountOutcome::Mounted);
+        }
+        Ok(MountOutcome::Refused(state.refusal()))
+    }
+
+    fn expect_mounts(&self, from: &[Repository]) {
+        self.state().expected.extend_from_slice(from);
+    }
+
+    async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {
+        let name = session.location().to_owned();
+        let operation = Operation::SessionStatus {
+            session: name.clone(),
+        };
+        let _going = self.begin(self.call(operation, None)).await?;
+        Ok(if self.state().sessions.contains(&name) {
+            SessionStatus::Open(session.clone())
+        } else {
+            SessionStatus::Gone
+        })
+    }
+
+    async fn cancel_session(&self, session: UploadSession) -> Result<(), TargetError> {
+        let session = session.location().to_owned();
+        let operation = Operation::Cancel {
+            session: session.clone(),
+        };
+        let _going = self.begin(self.call(operation, None)).await?;
+        self.state().sessions.remove(&session);
+        Ok(())
+    }
+
+    fn abandon_session(&self, session: UploadSession) {
+        self.abandon(session.location().to_owned());
+    }
+}
+
+impl RecordingTarget {
+    fn call(&self, operation: Operation, subject: Option<TagOrDigest>) -> Call {
+        Call {
+            repository: self.repository.clone(),
+            operation,
+            subject,
+            bytes: 0,
+            content_type: None,
+            credential: self.credential,
+        }
+    }
+
+    async fn begin(&self, call: Call) -> Result<Going<'_>, TargetError> {
+        let (at, error, time) = {
+            let mut state = self.state();
+            let (at, error) = state.begin(call);
+            state.going += 1;
+            state.peak = state.peak.max(state.going);
+            (at, error, state.time)
+        };
+        let going = Going {
+            target: self,
+            at,
+            session: None,
+        };
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
+        match error {
+            Some(error) => Err(error),
+            None => Ok(going),
+        }
+    }
+
+    fn abandon(&self, session: String) {
+        let call = self.call(
+            Operation::Abandon {
+                session: session.clone(),
+            },
+            None,
+        );
+        let mut state = self.state();
+        state.sessions.remove(&session);
+        state.begin(call);
+    }
+}
+
+impl Going<'_> {
+    /// Reads a body to its end, from the start again for each time it is to break.
+    async fn read(&self, upload: &BlobUpload<'_>) -> Result<u64, TargetError> {
+        let broken =
+            |sent| move |error| TargetError::from_source(error, "upload the blob").with_sent(sent);
+        let mut sent = 0;
+        'attempts: loop {
+            let breaks_at = self.breaks_at();
+            let opened = upload.source.open(upload.blob, 0).await;
+            let mut body = opened.map_err(broken(sent))?;
+            let mut hasher = Hasher::for_digest(&upload.blob.digest);
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(broken(sent))?;
+                hasher.update(&piece);
+                sent += piece.len() as u64;
+                upload.observer.sent(piece.len() as u64);
+                if let Some(call) = self.target.state().calls.get_mut(self.at) {
+                    call.bytes = sent;
+                }
+                if breaks_at.is_some_and(|it| hasher.bytes() >= it) {
+                    upload.observer.rewound(0);
+                    continue 'attempts;
+                }
+            }
+            let checked = hasher.check(&upload.blob.digest);
+            checked.map_err(|actual| {
+                let kind = TargetErrorKind::DigestMismatch {
+                    expected: upload.blob.digest.clone(),
+                    actual: actual.to_string(),
+                };
+                TargetError::new(kind, "upload the blob").with_sent(sent)
+            })?;
+            return Ok(sent);
+        }
+    }
+
+    /// After how many bytes this attempt breaks, if it is to.
+    fn breaks_at(&self) -> Option<u64> {
+        let mut state = self.target.state();
+        let (times, bytes) = &mut state.breaks;
+        *times = times.checked_sub(1)?;
+        Some(*bytes)
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.target.state().going -= 1;
+        if let Some(session) = self.session.take() {
+            self.target.abandon(session);
+        }
+    }
+}

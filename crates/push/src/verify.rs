@@ -1,0 +1,237 @@
+//! Verifies a blob while its bytes go by.
+//!
+//! The last piece is held back until length and digest are known to be right, so a
+//! registry can never complete an upload of wrong bytes: it sees an error instead of
+//! the end. Hashing runs on the blocking pool beside the sending, a batch at a time, and
+//! what waits for it is bounded: one stream costs what hashing costs, and a thread of
+//! the runtime never does it.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+
+mod pipeline;
+#[cfg(test)]
+mod tests;
+
+use pipeline::Pipeline;
+
+/// A source whose blobs are checked while they are read.
+///
+/// From whatever offset a blob is opened, it is read and hashed from its start.
+#[derive(Debug)]
+pub(crate) struct Verified<'a> {
+    source: &'a dyn Source,
+    fault: Fault,
+}
+
+/// The first fault that was found, for whoever started the reading: a target may have
+/// wrapped what it was told beyond recognition.
+#[derive(Clone, Debug, Default)]
+struct Fault(Arc<Mutex<Option<SourceError>>>);
+
+struct Reader {
+    inner: BlobStream,
+    blob: Descriptor,
+    place: String,
+    /// How much of the start was not asked for and is still to be dropped.
+    unwanted: u64,
+    seen: u64,
+    hashing: Option<Pipeline>,
+    last: Option<Bytes>,
+    fault: Fault,
+}
+
+impl<'a> Verified<'a> {
+    pub(crate) fn new(source: &'a dyn Source) -> Self {
+        Self {
+            source,
+            fault: Fault::default(),
+        }
+    }
+
+    /// What was wrong with the source, if anything was.
+    pub(crate) fn into_fault(self) -> Option<SourceError> {
+        self.fault.lock().take()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Source for Verified<'_> {
+    async fn root(&self) -> Result<Document, SourceError> {
+        self.source.root().await
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
+        self.source.document(descriptor).await
+    }
+
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        let inner = match self.source.open(blob, 0).await {
+            Ok(inner) => inner,
+            Err(error) => return Err(self.fault.note(error)),
+        };
+        let reader = Reader {
+            inner,
+            blob: blob.clone(),
+            place: self.source.place(blob),
+            unwanted: offset,
+            seen: 0,
+            hashing: Some(Pipeline::new(blob)),
+            last: None,
+            fault: self.fault.clone(),
+        };
+        Ok(stream::try_unfold(reader, Reader::next).boxed())
+    }
+
+    async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
+        self.source.check_blob(blob).await
+    }
+
+    fn place(&self, blob: &Descriptor) -> String {
+        self.source.place(blob)
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        self.source.referrers(subject).await
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        self.source.origin()
+    }
+}
+
+impl Fault {
+    /// Keeps the error and gives out another that says the same.
+    fn note(&self, error: SourceError) -> SourceError {
+        let copy = copy(&error);
+        self.lock().get_or_insert(error);
+        copy
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<SourceError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// The next piece to send, and the reader to ask for the one after it.
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
+        match self.piece().await {
+            Ok(Some(piece)) => Ok(Some((piece, self))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.fault.note(error)),
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, SourceError> {
+        while self.hashing.is_some() {
+            let Some(piece) = self.inner.next().await.transpose()? else {
+                self.finish().await?;
+                return Ok(self.last.take());
+            };
+            self.seen = self.seen.saturating_add(piece.len() as u64);
+            if self.seen > self.blob.size {
+                return Err(self.wrong_size());
+            }
+            if let Some(hashing) = &mut self.hashing {
+                hashing
+                    .update(piece.clone())
+                    .await
+                    .map_err(|error| self.unreadable(error))?;
+            }
+            let piece = self.without_prefix(piece);
+            if piece.is_empty() {
+                continue;
+            }
+            if let Some(ready) = self.last.replace(piece) {
+                return Ok(Some(ready));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Cuts off what is before the offset that was asked for.
+    fn without_prefix(&mut self, mut piece: Bytes) -> Bytes {
+        let cut = usize::try_from(self.unwanted)
+            .unwrap_or(usize::MAX)
+            .min(piece.len());
+        self.unwanted -= cut as u64;
+        piece.split_off(cut)
+    }
+
+    async fn finish(&mut self) -> Result<(), SourceError> {
+        if self.seen != self.blob.size {
+            return Err(self.wrong_size());
+        }
+        let Some(hashing) = mem::take(&mut self.hashing) else {
+            return Ok(());
+        };
+        let hasher = hashing
+            .finish()
+            .await
+            .map_err(|error| self.unreadable(error))?;
+        hasher
+            .check(&self.blob.digest)
+            .map_err(|actual| SourceError::Altered {
+                expected: self.blob.digest.clone(),
+                actual,
+                place: self.place.clone(),
+            })
+    }
+
+    fn wrong_size(&self) -> SourceError {
+        SourceError::WrongSize {
+            digest: self.blob.digest.clone(),
+            place: self.place.clone(),
+            expected: self.blob.size,
+            actual: self.seen,
+        }
+    }
+
+    fn unreadable(&self, error: tokio::task::JoinError) -> SourceError {
+        SourceError::unreadable(&self.place, error)
+    }
+}
+
+/// The same error again; a cause that cannot be copied becomes its text.
+fn copy(error: &SourceError) -> SourceError {
+    match error {
+        SourceError::Missing { digest, place } => SourceError::Missing {
+            digest: digest.clone(),
+            place: place.clone(),
+        },
+        SourceError::WrongSize {
+            digest,
+            place,
+            expected,
+            actual,
+        } => SourceError::WrongSize {
+            digest: digest.clone(),
+            place: place.clone(),
+            expected: *expected,
+            actual: *actual,
+        },
+        SourceError::Altered {
+            expected,
+            actual,
+            place,
+        } => SourceError::Altered {
+            expected: expected.clone(),
+            actual: actual.clone(),
+            place: place.clone(),
+        },
+        SourceError::Unreadable { place, error } => {
+            SourceError::unreadable(place, error.to_string())
+        }
+        SourceError::Invalid { place, reason } => SourceError::invalid(place, reason.as_str()),
+        other => SourceError::invalid("the source", other.to_string()),
+    }
+}
