@@ -61,7 +61,7 @@ impl Graph {
     pub(crate) async fn read(source: &dyn Source, referrers: bool) -> Result<Self, PushError> {
         let root = source.root().await.map_err(|error| PushError::Source {
             descriptor: None,
-            error,
+            error: Box::new(error),
         })?;
         let mut reading = Reading::default();
         reading.take(root, false)?;
@@ -208,7 +208,7 @@ impl Reading {
                     .await
                     .map_err(|error| PushError::Source {
                         descriptor: Some(Box::new(subject)),
-                        error,
+                        error: Box::new(error),
                     })?;
             let wanted = self.wanted(found.iter());
             let first = self.nodes.len();
@@ -239,7 +239,7 @@ impl Reading {
                 let read = source.document(&descriptor).await;
                 read.map_err(|error| PushError::Source {
                     descriptor: Some(Box::new(descriptor)),
-                    error,
+                    error: Box::new(error),
                 })
             })
             .buffered(READS);

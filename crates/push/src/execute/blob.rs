@@ -277,7 +277,7 @@ impl<'a> Run<'a> {
             digest: blob.digest.clone(),
             repository: self.repository().clone(),
             phase,
-            error,
+            error: Box::new(error),
         }
     }
 
@@ -311,13 +311,12 @@ impl<'a> Run<'a> {
             (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
                 from: last.from.clone(),
             },
-            (Some(_), _) => MountStatus::Skipped,
             (None, Some(_)) if asked.tried.iter().any(|it| it.answer.is_answer()) => {
                 MountStatus::PushStarted
             }
             (None, Some(last)) => MountStatus::Failure { cause: last.answer },
             (None, None) if self.siblings.elsewhere(&blob.digest) => MountStatus::Unavailable,
-            (None, None) => MountStatus::Skipped,
+            (Some(_), _) | (None, None) => MountStatus::Skipped,
         }
     }
 }

@@ -64,7 +64,7 @@ impl Run<'_> {
             digest: node.document.digest().clone(),
             repository: self.repository().clone(),
             tag: tag.cloned(),
-            error,
+            error: Box::new(error),
         };
         let receipt = match self.put_once(node, tag).await {
             Ok(receipt) => receipt,

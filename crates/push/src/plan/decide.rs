@@ -33,12 +33,12 @@ pub(crate) struct Facts<'a> {
 }
 
 /// What to do, and why. What is not known is treated as absent, and never taken as held.
-pub(crate) fn decide(facts: Facts<'_>) -> Step {
+pub(crate) fn decide(facts: &Facts<'_>) -> Step {
     let (action, because) = match facts.standing {
         _ if facts.foreign.keeps(facts.blob) => (Action::Point, Reason::Foreign),
         Standing::Held => (Action::Skip, Reason::Held),
         Standing::HeldByParent => (Action::Skip, Reason::HeldByParent),
-        Standing::NotAsked | Standing::Absent | Standing::Unknown => missing(&facts),
+        Standing::NotAsked | Standing::Absent | Standing::Unknown => missing(facts),
     };
     Step {
         node: facts.blob.clone(),
@@ -240,7 +240,7 @@ mod tests {
                 siblings,
                 required,
             };
-            let step = decide(facts.clone());
+            let step = decide(&facts);
             assert_eq!((step.action, step.because), (action, because), "{facts:?}");
             assert_eq!(step.node, *blob);
         }

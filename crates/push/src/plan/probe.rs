@@ -133,7 +133,7 @@ impl Asking<'_> {
                     digest: blob.digest.clone(),
                     repository: self.target.repository().clone(),
                     phase: Phase::Ask,
-                    error,
+                    error: Box::new(error),
                 })?;
                 self.observer.event(&Event::Checked {
                     digest: blob.digest.clone(),
@@ -174,7 +174,7 @@ impl Asking<'_> {
         Err(PushError::Question {
             repository: self.target.repository().clone(),
             subject: at.clone(),
-            error,
+            error: Box::new(error),
         })
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn steps(
     let mut steps: Vec<Step> = blobs
         .map(|(blob, &standing)| {
             let digest = &blob.descriptor.digest;
-            decide(Facts {
+            decide(&Facts {
                 blob: &blob.descriptor,
                 standing,
                 foreign: options.foreign,

@@ -15,6 +15,10 @@ use super::Call;
 
 /// Everything behind one double and its siblings.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says how one thing is answered, and any can go with any"
+)]
 pub(super) struct State {
     pub(super) calls: Vec<Call>,
     /// Calls ever, cleared ones included.

@@ -140,7 +140,7 @@ impl PushTarget for RecordingTarget {
     }
 
     fn abandon_session(&self, session: UploadSession) {
-        self.abandon(session.location().to_owned());
+        self.abandon(session.location());
     }
 }
 
@@ -178,15 +178,15 @@ impl RecordingTarget {
         }
     }
 
-    fn abandon(&self, session: String) {
+    fn abandon(&self, session: &str) {
         let call = self.call(
             Operation::Abandon {
-                session: session.clone(),
+                session: session.to_owned(),
             },
             None,
         );
         let mut state = self.state();
-        state.sessions.remove(&session);
+        state.sessions.remove(session);
         state.begin(call);
     }
 }
@@ -240,7 +240,7 @@ impl Drop for Going<'_> {
     fn drop(&mut self) {
         self.target.state().going -= 1;
         if let Some(session) = self.session.take() {
-            self.target.abandon(session);
+            self.target.abandon(&session);
         }
     }
 }
