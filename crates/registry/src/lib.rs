@@ -1,1 +1,50 @@
-//! (being written)
+//! A client of the OCI distribution protocol.
+//!
+//! ```text
+//!   Client ──▶ RepositoryClient ──▶ RegistryPushTarget   (implements oci::PushTarget)
+//!     │          blobs · mounts     RegistrySource       (implements oci::Source)
+//!     │          manifests · tags · uploads
+//!     ├── auth        who may: challenges, credentials, tokens
+//!     └── transport   how bytes travel: connections, limits, retries, where to
+//! ```
+//!
+//! One [`Client`] per process: it owns the connections, the tokens and the limits
+//! of every host it speaks to. A handle on a repository is cheap.
+//!
+//! Three decisions shape it:
+//!
+//! - **Bodies and questions travel apart.** With TLS, blobs go over HTTP/1.1
+//!   connections of their own and everything else over HTTP/2 where it is offered:
+//!   a server's HTTP/2 window throttles a large body, and not a client's.
+//! - **What is limited is standing still, not taking long.** An upload may take a
+//!   day; a connection on which no byte moves may not take a minute.
+//! - **Credentials belong to an origin.** A `Location`, a redirect or a page link that
+//!   leads elsewhere is followed without them, or not at all.
+//!
+//! The crate reads neither environment nor home directory, and prints nothing.
+
+mod auth;
+mod blobs;
+mod client;
+mod error;
+mod manifests;
+mod mounts;
+mod quirks;
+mod source;
+mod tags;
+mod target;
+mod transport;
+mod uploads;
+
+pub use auth::{
+    credentials::{CredentialError, CredentialProvider, CredentialStore, Credentials},
+    docker_config::{DockerConfig, DockerConfigError},
+};
+pub use client::{BuildError, Client, ClientBuilder, RepositoryClient};
+pub use source::RegistrySource;
+pub use target::RegistryPushTarget;
+pub use transport::{
+    retry::RetryPolicy,
+    timeouts::Timeouts,
+    traffic::{HostTraffic, Traffic},
+};

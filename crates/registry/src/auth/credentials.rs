@@ -1,0 +1,197 @@
+//! Credentials: what they are, who gives them out, and for which registry exactly.
+
+use std::{collections::HashMap, fmt};
+
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::HeaderValue;
+use oci::{Registry, Repository};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::docker_config::DockerConfig;
+
+/// What a registry knows somebody by. Never shown: `Debug` leaves every secret out.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// User name and password, or an access token in the password's place.
+    Password {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A token that is sent as it is, with no exchange.
+    Bearer(SecretString),
+    /// A refresh token, exchanged at the token service (`identitytoken`).
+    Identity(SecretString),
+}
+
+/// Knows credentials.
+#[async_trait]
+pub trait CredentialProvider: fmt::Debug + Send + Sync {
+    /// The credentials for exactly this registry, host and port; for this repository of it where
+    /// they differ. `None`: go on without any.
+    async fn credentials(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credentials>, CredentialError>;
+}
+
+/// Why credentials that should be there are not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// They are kept by a credential helper.
+    #[error(
+        "the credentials for {registry} are kept by the credential helper {name:?}, which is not asked: give them explicitly"
+    )]
+    Helper {
+        /// The registry.
+        registry: String,
+        /// The helper's name, without `docker-credential-`.
+        name: String,
+    },
+    /// An entry is there and cannot be read.
+    #[error("the credentials for {registry} are malformed: {reason}")]
+    Malformed {
+        /// The registry.
+        registry: String,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// The provider failed.
+    #[error("the credentials for {registry} could not be had: {reason}")]
+    Failed {
+        /// The registry.
+        registry: String,
+        /// Why; without a secret in it.
+        reason: String,
+    },
+}
+
+/// The credentials a process was given: explicit ones first, then Docker's files, in order.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialStore {
+    explicit: HashMap<Registry, Credentials>,
+    files: Vec<DockerConfig>,
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// User name and password.
+    pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Password {
+            username: username.into(),
+            password: SecretString::from(password.into()),
+        }
+    }
+
+    /// A token that is sent as it is.
+    pub fn bearer(token: impl Into<String>) -> Self {
+        Self::Bearer(SecretString::from(token.into()))
+    }
+
+    /// A refresh token.
+    pub fn identity(token: impl Into<String>) -> Self {
+        Self::Identity(SecretString::from(token.into()))
+    }
+
+    /// The `Authorization` that a Basic challenge asks for; only a password makes one.
+    pub(crate) fn basic(&self) -> Option<HeaderValue> {
+        let Self::Password { username, password } = self else {
+            return None;
+        };
+        let pair = format!("{username}:{}", password.expose_secret());
+        let mut value =
+            HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// The `Authorization` for a token; none if it could not be in a header.
+pub(crate) fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password { .. } => "Credentials::Password(…)",
+            Self::Bearer(_) => "Credentials::Bearer(…)",
+            Self::Identity(_) => "Credentials::Identity(…)",
+        })
+    }
+}
+
+// === impl CredentialStore ===
+
+impl CredentialStore {
+    /// Nothing: everything is tried anonymously.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with credentials for one registry, before any file's.
+    #[must_use]
+    pub fn with(mut self, registry: Registry, credentials: Credentials) -> Self {
+        self.explicit.insert(registry, credentials);
+        self
+    }
+
+    /// The same with a Docker configuration, after those already there.
+    #[must_use]
+    pub fn with_docker_config(mut self, config: DockerConfig) -> Self {
+        self.files.push(config);
+        self
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for CredentialStore {
+    async fn credentials(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        if let Some(explicit) = self.explicit.get(registry) {
+            return Ok(Some(explicit.clone()));
+        }
+        for file in &self.files {
+            if let Some(found) = file.credentials(registry, repository)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for credentials in [
+            Credentials::password("user", "canary"),
+            Credentials::bearer("canary"),
+            Credentials::identity("canary"),
+        ] {
+            let store = CredentialStore::new().with(Registry::docker_hub(), credentials.clone());
+            let shown = format!("{credentials:?} {store:?} {:?}", credentials.basic());
+            assert!(!shown.contains("canary"), "{shown}");
+            assert!(!shown.contains("Y2FuYXJ5"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_no_header_is_no_token() {
+        assert!(bearer(&SecretString::from("one\r\nX-Evil: two")).is_none());
+        assert!(bearer(&SecretString::from("good")).is_some());
+    }
+}

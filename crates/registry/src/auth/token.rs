@@ -1,0 +1,165 @@
+//! Tokens: how one is asked for, and what an answer says of it.
+//!
+//! [Token Authentication](https://github.com/distribution/distribution/blob/main/docs/content/spec/auth/token.md) for
+//! the GET flow; [OAuth2](https://github.com/distribution/distribution/blob/main/docs/content/spec/auth/oauth.md)
+//! for refresh tokens, which cannot be used otherwise.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use oci::wire::ScopeSet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::Instant;
+use url::{Url, form_urlencoded};
+
+use super::credentials::{Credentials, bearer};
+
+/// The longest answer read from a token service, in bytes, inclusive.
+pub(crate) const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// How long a token lives that does not say so, and at the least: distribution's rule.
+const SHORTEST_LIFE: Duration = Duration::from_mins(1);
+/// Longer than this is not believed.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
+/// How long before its end a token is not used any more, at the most: a tenth of its life.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// A token, and until when it is good. Never shown.
+#[derive(Clone)]
+pub(crate) struct Token {
+    /// The header it is sent in.
+    pub(crate) header: HeaderValue,
+    /// Its number: tells a token from the one that came before it.
+    pub(crate) number: u64,
+    /// What it was asked for; what it allows may be less, the service does not say.
+    pub(crate) scopes: ScopeSet,
+    life: Duration,
+    expires: Instant,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(default)]
+    token: Option<SecretString>,
+    #[serde(default)]
+    access_token: Option<SecretString>,
+    #[serde(default)]
+    expires_in: Option<f64>,
+}
+
+/// How a token is asked for.
+pub(crate) struct TokenRequest {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A request for a token that allows `scopes`.
+///
+/// By GET, the destination's scope first and one parameter each; with a refresh token by POST.
+pub(crate) fn request(
+    realm: &Url,
+    service: Option<&str>,
+    scopes: &ScopeSet,
+    credentials: Option<&Credentials>,
+) -> TokenRequest {
+    if let Some(Credentials::Identity(refresh)) = credentials {
+        return exchange(realm, service, scopes, refresh);
+    }
+    let mut url = realm.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = service {
+            query.append_pair("service", service);
+        }
+        for scope in scopes.iter() {
+            query.append_pair("scope", &scope.to_string());
+        }
+    }
+    let mut headers = HeaderMap::new();
+    if let Some(basic) = credentials.and_then(Credentials::basic) {
+        headers.insert(AUTHORIZATION, basic);
+    }
+    TokenRequest {
+        method: Method::GET,
+        url,
+        headers,
+        body: Bytes::new(),
+    }
+}
+
+fn exchange(
+    realm: &Url,
+    service: Option<&str>,
+    scopes: &ScopeSet,
+    refresh: &SecretString,
+) -> TokenRequest {
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "refresh_token")
+        .append_pair("service", service.unwrap_or_default())
+        .append_pair("client_id", "longshore")
+        .append_pair("scope", &scopes.to_string())
+        .append_pair("refresh_token", refresh.expose_secret())
+        .finish();
+    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    TokenRequest {
+        method: Method::POST,
+        url: realm.clone(),
+        headers: HeaderMap::from_iter([(CONTENT_TYPE, form_type)]),
+        body: form.into(),
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The token of an answer to a request made at `asked`.
+    ///
+    /// Its life counts from then, by this machine's own clock.
+    pub(crate) fn parse(
+        body: &[u8],
+        scopes: ScopeSet,
+        asked: Instant,
+        number: u64,
+    ) -> Result<Self, &'static str> {
+        let answer: TokenAnswer =
+            serde_json::from_slice(body).map_err(|_| "it is not a token service's JSON")?;
+        let token = [answer.access_token, answer.token]
+            .into_iter()
+            .flatten()
+            .find(|token| !token.expose_secret().is_empty())
+            .ok_or("it holds no token")?;
+        let life = answer
+            .expires_in
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .unwrap_or(SHORTEST_LIFE)
+            .clamp(SHORTEST_LIFE, LONGEST_LIFE);
+        Ok(Self {
+            header: bearer(&token).ok_or("its token cannot stand in a header")?,
+            number,
+            scopes,
+            life,
+            expires: asked + life - (life / 10).min(MARGIN),
+        })
+    }
+
+    /// Whether it is good for `needed` from `now` on; of a short-lived one no more is expected than
+    /// a quarter of its life.
+    pub(crate) fn lasts(&self, now: Instant, needed: Duration) -> bool {
+        now + needed.min(self.life / 4) < self.expires
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token {} for {}", self.number, self.scopes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

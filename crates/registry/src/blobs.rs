@@ -1,0 +1,261 @@
+//! Blobs: whether one is there, and its bytes.
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE},
+};
+use oci::{
+    BlobStream, Descriptor, Digest, Presence, SourceError, TargetError, TargetErrorKind,
+    wire::ByteRange,
+};
+
+use crate::{
+    RepositoryClient,
+    client::call::{Call, Payload},
+    error::{CallError, Unexpected, protocol, refusal},
+    transport::{
+        Kind,
+        answer::{Answer, AnswerBody},
+        location::Origin,
+        retry::Retry,
+    },
+};
+
+/// The header that says which digest the content has.
+pub(crate) const DIGEST: &str = "docker-content-digest";
+
+impl RepositoryClient {
+    /// Whether the repository holds a blob.
+    ///
+    /// `Unknown` where the answer is about something else: a signed URL that takes no HEAD, a
+    /// length that is not the blob's.
+    pub async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {
+        let attempted = || format!("ask for blob {} in {}", blob.digest, self.repository);
+        let call = self.blob_call(Method::HEAD, &blob.digest, HeaderMap::new(), Kind::Question);
+        let answer = match call {
+            Ok(call) => self.inner().call(&call).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status {
+            StatusCode::OK if answer.is_html() => {
+                Err(protocol(answer.status, Unexpected::Html, attempted()))
+            }
+            StatusCode::OK => held(&answer, blob, attempted),
+            StatusCode::NOT_FOUND => Ok(Presence::Absent),
+            StatusCode::METHOD_NOT_ALLOWED => Ok(Presence::Unknown),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED if self.is_foreign(&answer) => {
+                Ok(Presence::Unknown)
+            }
+            _ => Err(refusal(answer, attempted()).await),
+        }
+    }
+
+    /// The bytes of a blob from `offset` (in bytes, at most its size) to its end.
+    ///
+    /// A connection that breaks is made anew, and the blob goes on where it stopped. The bytes are
+    /// not verified, only their number.
+    pub async fn open_blob(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, SourceError> {
+        let mut download = Download {
+            from: self.clone(),
+            blob: blob.clone(),
+            at: offset,
+            retry: self.inner().retry.start(),
+            body: None,
+        };
+        if offset < blob.size {
+            download.body = Some(download.open().await?);
+        }
+        Ok(Box::pin(stream::try_unfold(download, Download::next)))
+    }
+
+    fn blob_call(
+        &self,
+        method: Method,
+        digest: &Digest,
+        headers: HeaderMap,
+        kind: Kind,
+    ) -> Result<Call<'_>, CallError> {
+        Ok(Call {
+            repository: &self.repository,
+            scopes: self.scopes.clone(),
+            method,
+            url: self
+                .inner()
+                .url(&self.repository, &format!("blobs/{digest}"))?,
+            headers,
+            payload: Payload::Nothing,
+            kind,
+        })
+    }
+
+    /// Whether an answer came from elsewhere, by a redirect.
+    pub(crate) fn is_foreign(&self, answer: &Answer) -> bool {
+        let own = self.inner().origin(&self.repository).ok();
+        own != Origin::of(&answer.url).ok()
+    }
+
+    /// Where content is, for an error.
+    fn place(&self, digest: &Digest) -> String {
+        format!("{}@{digest}", self.repository)
+    }
+}
+
+fn held(
+    answer: &Answer,
+    blob: &Descriptor,
+    attempted: impl Fn() -> String,
+) -> Result<Presence, TargetError> {
+    if let Some(digest) = answer.header(DIGEST)
+        && digest.parse::<Digest>().ok().as_ref() != Some(&blob.digest)
+        && !other_algorithm(digest, &blob.digest)
+    {
+        let kind = TargetErrorKind::DigestMismatch {
+            expected: blob.digest.clone(),
+            actual: digest.chars().take(160).collect(),
+        };
+        return Err(TargetError::new(kind, attempted()).with_status(200));
+    }
+    let length = answer.header(CONTENT_LENGTH.as_str());
+    match length.and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length != blob.size => Ok(Presence::Unknown),
+        None if answer.header(DIGEST).is_none() => Ok(Presence::Unknown),
+        _ => Ok(Presence::Held(blob.digest.clone())),
+    }
+}
+
+/// Whether a header's digest is of another algorithm: then it says nothing about ours.
+pub(crate) fn other_algorithm(header: &str, ours: &Digest) -> bool {
+    header
+        .parse::<Digest>()
+        .is_ok_and(|digest| digest.algorithm() != ours.algorithm())
+}
+
+/// A blob as it is downloaded.
+struct Download {
+    from: RepositoryClient,
+    blob: Descriptor,
+    at: u64,
+    retry: Retry,
+    body: Option<AnswerBody>,
+}
+
+impl Download {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
+        loop {
+            let Some(body) = &mut self.body else {
+                return Ok(None);
+            };
+            let error = match body.piece().await {
+                Ok(Some(piece)) => {
+                    self.at += piece.len() as u64;
+                    if self.at > self.blob.size {
+                        return Err(self.wrong_size());
+                    }
+                    return Ok(Some((piece, self)));
+                }
+                Ok(None) if self.at == self.blob.size => return Ok(None),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            let Some(wait) = self.retry.after_failure(None) else {
+                return Err(match error {
+                    Some(error) => SourceError::unreadable(self.place(), error),
+                    None => self.wrong_size(),
+                });
+            };
+            // Its permit is free for others meanwhile.
+            self.body = None;
+            tokio::time::sleep(wait).await;
+            self.body = Some(self.open().await?);
+        }
+    }
+
+    /// Asks for the bytes from where it stands.
+    async fn open(&self) -> Result<AnswerBody, SourceError> {
+        let place = self.place();
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if self.at > 0 {
+            let range = ByteRange::From {
+                first: self.at,
+                last: None,
+            };
+            let value = HeaderValue::try_from(range.to_string());
+            headers.insert(
+                RANGE,
+                value.map_err(|error| SourceError::unreadable(&place, error))?,
+            );
+        }
+        let call = self
+            .from
+            .blob_call(Method::GET, &self.blob.digest, headers, Kind::Download)
+            .map_err(|error| SourceError::unreadable(&place, error))?;
+        let answer = self.from.inner().call(&call).await;
+        let answer = answer.map_err(|error| SourceError::unreadable(&place, error))?;
+        match answer.status {
+            StatusCode::OK if answer.is_html() => {
+                Err(SourceError::unreadable(place, Unexpected::Html))
+            }
+            StatusCode::OK => self.skip(answer.into_body()).await,
+            StatusCode::PARTIAL_CONTENT if self.starts_here(&answer) => Ok(answer.into_body()),
+            StatusCode::PARTIAL_CONTENT => {
+                Err(SourceError::unreadable(place, Unexpected::OtherRange))
+            }
+            StatusCode::NOT_FOUND => Err(SourceError::Missing {
+                digest: self.blob.digest.clone(),
+                place,
+            }),
+            _ => {
+                let error = refusal(answer, "download it").await;
+                Err(SourceError::unreadable(place, error))
+            }
+        }
+    }
+
+    fn starts_here(&self, answer: &Answer) -> bool {
+        let range = answer.header(CONTENT_RANGE.as_str()).unwrap_or_default();
+        let first = range
+            .strip_prefix("bytes ")
+            .and_then(|it| it.split('-').next());
+        first.and_then(|it| it.parse().ok()) == Some(self.at)
+    }
+
+    /// An answer that ignored the range: what is known already is read and dropped.
+    async fn skip(&self, mut body: AnswerBody) -> Result<AnswerBody, SourceError> {
+        let mut left = self.at;
+        while left > 0 {
+            let piece = body.piece().await;
+            let piece = piece.map_err(|error| SourceError::unreadable(self.place(), error))?;
+            let Some(piece) = piece else {
+                return Err(self.wrong_size());
+            };
+            let known = left.min(piece.len() as u64);
+            left -= known;
+            let known = usize::try_from(known).unwrap_or(piece.len());
+            if known < piece.len() {
+                body.put_back(piece.slice(known..));
+            }
+        }
+        Ok(body)
+    }
+
+    fn wrong_size(&self) -> SourceError {
+        SourceError::WrongSize {
+            digest: self.blob.digest.clone(),
+            place: self.place(),
+            expected: self.blob.size,
+            actual: self.at,
+        }
+    }
+
+    fn place(&self) -> String {
+        self.from.place(&self.blob.digest)
+    }
+}

@@ -1,0 +1,296 @@
+//! The client: one per process, shared by everything that speaks to a registry.
+
+use std::{collections::HashSet, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use oci::{Platform, Reference, Registry, Repository, wire::ScopeSet};
+use rustls::pki_types::CertificateDer;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::{
+    RegistryPushTarget, RegistrySource,
+    auth::{
+        Auth,
+        credentials::{CredentialProvider, CredentialStore},
+    },
+    transport::{
+        Transport, TransportError,
+        location::{LocationError, Origin},
+        retry::RetryPolicy,
+        timeouts::Timeouts,
+        tls::{self, Tls},
+        traffic::Traffic,
+    },
+};
+
+pub(crate) mod call;
+
+/// Requests in flight to one host, unless set otherwise.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// A client of any number of registries.
+///
+/// Holds connections, tokens and limits; clones share them. Make one per process.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) transport: Transport,
+    pub(crate) auth: Auth,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) user_agent: HeaderValue,
+    plain_http: HashSet<Registry>,
+    https: HashSet<Registry>,
+    /// Work that goes on after whoever wanted it has gone: sessions being given up.
+    pub(crate) afterwards: TaskTracker,
+}
+
+/// What a [`Client`] is made of; every part has a default.
+#[must_use]
+pub struct ClientBuilder {
+    credentials: Arc<dyn CredentialProvider>,
+    plain_http: HashSet<Registry>,
+    https: HashSet<Registry>,
+    extra: Vec<CertificateDer<'static>>,
+    unchecked: HashSet<Registry>,
+    trusted: HashSet<String>,
+    max_in_flight: NonZeroUsize,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+    user_agent: String,
+    fault: Option<BuildError>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The extra certificates are not PEM, or there is none in it.
+    #[error("the certificates to trust are not usable: expected PEM")]
+    Certificates(#[source] rustls::pki_types::pem::Error),
+    /// The user agent cannot stand in a header.
+    #[error("user agent {0:?} cannot be sent: visible ASCII only")]
+    UserAgent(String),
+}
+
+/// One repository, and a client to speak to it with. Cheap to make and to clone.
+#[derive(Clone)]
+pub struct RepositoryClient {
+    pub(crate) client: Client,
+    pub(crate) repository: Repository,
+    /// What its requests are allowed to do.
+    pub(crate) scopes: ScopeSet,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client to be set up.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            credentials: Arc::new(CredentialStore::new()),
+            plain_http: HashSet::new(),
+            https: HashSet::new(),
+            extra: Vec::new(),
+            unchecked: HashSet::new(),
+            trusted: HashSet::new(),
+            max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+            user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
+            fault: None,
+        }
+    }
+
+    /// A repository, to read.
+    pub fn repository(&self, repository: &Repository) -> RepositoryClient {
+        let scopes = [oci::wire::Scope::pull(repository)].into_iter().collect();
+        RepositoryClient {
+            client: self.clone(),
+            repository: repository.clone(),
+            scopes,
+        }
+    }
+
+    /// A repository, to push into.
+    pub fn push_target(&self, repository: &Repository) -> RegistryPushTarget {
+        RegistryPushTarget::new(self, repository)
+    }
+
+    /// An image in a registry, to push from. With a platform, of an index only the child for it.
+    pub fn source(&self, reference: &Reference, platform: Option<Platform>) -> RegistrySource {
+        RegistrySource::new(self, reference, platform)
+    }
+
+    /// What was sent so far, counted.
+    pub fn traffic(&self) -> Traffic {
+        self.inner.transport.hosts.traffic()
+    }
+
+    /// Waits for what goes on in the background, upload sessions being given up, at most this long.
+    /// The client can be used afterwards.
+    pub async fn close(&self, deadline: Duration) {
+        let afterwards = &self.inner.afterwards;
+        afterwards.close();
+        let _ = tokio::time::timeout(deadline, afterwards.wait()).await;
+        afterwards.reopen();
+    }
+}
+
+impl Inner {
+    /// Whether a registry is spoken to without TLS: because it was said so, or because it is on
+    /// this machine. Decided once; a failure never changes it.
+    fn is_plain(&self, registry: &Registry) -> bool {
+        !self.https.contains(registry)
+            && (registry.is_loopback() || self.plain_http.contains(registry))
+    }
+
+    /// A URL below a repository: `/v2/<path>/<rest>`.
+    pub(crate) fn url(&self, repository: &Repository, rest: &str) -> Result<Url, TransportError> {
+        let registry = repository.registry();
+        let scheme = if self.is_plain(registry) {
+            "http"
+        } else {
+            "https"
+        };
+        let authority = registry.api_authority();
+        let url = format!("{scheme}://{authority}/v2/{}/{rest}", repository.path());
+        Url::parse(&url).map_err(|_| LocationError::Malformed.into())
+    }
+
+    pub(crate) fn origin(&self, repository: &Repository) -> Result<Origin, TransportError> {
+        Ok(Origin::of(&self.url(repository, "")?)?)
+    }
+}
+
+// === impl ClientBuilder ===
+
+impl ClientBuilder {
+    /// Where credentials come from; by default there are none.
+    pub fn credentials(mut self, provider: impl CredentialProvider + 'static) -> Self {
+        self.credentials = Arc::new(provider);
+        self
+    }
+
+    /// Speaks to this registry without TLS. Registries on loopback are spoken to so anyway.
+    pub fn plain_http(mut self, registry: Registry) -> Self {
+        self.plain_http.insert(registry);
+        self
+    }
+
+    /// Speaks to this registry over TLS, even on loopback.
+    pub fn https(mut self, registry: Registry) -> Self {
+        self.https.insert(registry);
+        self
+    }
+
+    /// Trusts the certificates in `pem` beside the system's, for every host.
+    pub fn extra_ca(mut self, pem: &[u8]) -> Self {
+        match tls::certificates(pem) {
+            Ok(more) => self.extra.extend(more),
+            Err(error) => self.fault = Some(BuildError::Certificates(error)),
+        }
+        self
+    }
+
+    /// Takes any certificate from this registry, and from no other host.
+    pub fn insecure_skip_verify(mut self, registry: Registry) -> Self {
+        self.unchecked.insert(registry);
+        self
+    }
+
+    /// Gives credentials to the token service on this host, whatever domain it is of. Without
+    /// this, only a service on the registry's own host or domain gets any.
+    pub fn trust_token_service(mut self, host: impl Into<String>) -> Self {
+        self.trusted.insert(host.into().to_ascii_lowercase());
+        self
+    }
+
+    /// How many requests may be in flight to one host, and how many connections open. 32.
+    pub fn max_in_flight(mut self, requests: NonZeroUsize) -> Self {
+        self.max_in_flight = requests;
+        self
+    }
+
+    /// The time limits.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// When to try again.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The `User-Agent` of every request. `longshore/<version>`.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// The client. Nothing is sent, and no file is read, before its first request.
+    pub fn build(self) -> Result<Client, BuildError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let user_agent = HeaderValue::from_str(&self.user_agent)
+            .map_err(|_| BuildError::UserAgent(self.user_agent.chars().take(100).collect()))?;
+        let unchecked = self
+            .unchecked
+            .iter()
+            .map(|registry| {
+                let port = registry.port().unwrap_or(443);
+                let api = registry.api_authority();
+                let host = registry.port().map_or(api, |_| registry.host());
+                format!("{host}:{port}")
+            })
+            .collect();
+        let tls = Tls::new(self.extra, unchecked);
+        Ok(Client {
+            inner: Arc::new(Inner {
+                transport: Transport::new(tls, self.max_in_flight, self.timeouts),
+                auth: Auth::new(self.credentials, self.trusted, self.retry),
+                retry: self.retry,
+                user_agent,
+                plain_http: self.plain_http,
+                https: self.https,
+                afterwards: TaskTracker::new(),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("max_in_flight", &self.max_in_flight)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl RepositoryClient ===
+
+impl RepositoryClient {
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.client.inner
+    }
+}
+
+impl fmt::Debug for RepositoryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RepositoryClient({})", self.repository)
+    }
+}

@@ -1,0 +1,272 @@
+//! Calls: a request with everything around it: who may, where to, and once more.
+//!
+//! ```text
+//!   call     ── again after a failure, within a budget
+//!     attempt   ── authorized; a 401 answered once
+//!       follow    ── redirects, credentials left behind where the origin changes
+//!         exchange  ── one request
+//! ```
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{AUTHORIZATION, LOCATION, USER_AGENT},
+};
+use oci::{BlobUpload, Repository, wire::ScopeSet};
+use tokio::time::Duration;
+use url::Url;
+
+use super::Inner;
+use crate::{
+    auth::{Asked, Door},
+    error::CallError,
+    transport::{
+        Kind, Outgoing, TransportError,
+        answer::Answer,
+        body::{BlobBody, Flow, RequestBody, expect_empty},
+        location::{self, LocationError, Origin},
+    },
+};
+
+/// Hops of a redirect that are followed, at the most.
+pub(crate) const MAX_REDIRECTS: usize = 5;
+/// How long a token should last when a body sets out.
+const TOKEN_FOR_BODY: Duration = Duration::from_mins(1);
+
+/// A request to a registry, as often as it takes.
+pub(crate) struct Call<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload<'a>,
+    pub(crate) kind: Kind,
+}
+
+/// What a call carries, each time it is made.
+pub(crate) enum Payload<'a> {
+    Nothing,
+    Bytes(Bytes),
+    Blob(&'a BlobPayload<'a>),
+}
+
+/// A blob as a payload: opened anew for every request.
+pub(crate) struct BlobPayload<'a> {
+    pub(crate) upload: BlobUpload<'a>,
+    /// Bytes handed to the transport, in all requests together.
+    sent: AtomicU64,
+    /// Bytes handed to it in the last request.
+    last: AtomicU64,
+}
+
+impl<'a> BlobPayload<'a> {
+    pub(crate) fn new(upload: BlobUpload<'a>) -> Self {
+        Self {
+            upload,
+            sent: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes handed to the transport so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    fn begin(&self) -> Arc<Flow> {
+        if self.last.swap(0, Relaxed) > 0 {
+            self.upload.observer.rewound(0);
+        }
+        Arc::new(Flow::new(self.upload.blob.size))
+    }
+
+    fn end(&self, flow: &Flow) {
+        self.sent.fetch_add(flow.handed(), Relaxed);
+        self.last.store(flow.handed(), Relaxed);
+    }
+}
+
+impl Inner {
+    /// Makes a call, again and again while that can help; not for blobs, whose bytes
+    /// [`uploads`](crate::uploads) sends again itself.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, CallError> {
+        let mut retry = self.retry.start();
+        loop {
+            let outcome = match self.attempt(call).await {
+                Ok(answer) => Ok(answer),
+                Err(CallError::Transport(error)) => Err(error),
+                // What auth could not do it has tried often enough.
+                Err(other) => return Err(other),
+            };
+            let Some(wait) = self.transport.patience(&mut retry, &call.url, &outcome) else {
+                return Ok(outcome?);
+            };
+            if let Ok(answer) = outcome {
+                answer.finish().await;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Makes a call once: with what the registry wants to see, and where its redirects lead.
+    pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, CallError> {
+        let door = self.door(call.repository)?;
+        let needed = match call.payload {
+            Payload::Blob(_) => TOKEN_FOR_BODY,
+            _ => Duration::ZERO,
+        };
+        let mut asked = Asked::new(call.scopes.clone(), needed);
+        if call.kind == Kind::Farewell {
+            asked = asked.with_what_is_at_hand();
+        }
+        loop {
+            let permission = self
+                .auth
+                .authorize(&self.transport, &door, call.repository, &asked)
+                .await?;
+            let answer = self.follow(call, &door, permission.header.as_ref()).await?;
+            let foreign = Origin::of(&answer.url).map_err(TransportError::from)? != door.origin;
+            if answer.status != StatusCode::UNAUTHORIZED || foreign {
+                door.passed(&permission);
+                return Ok(answer);
+            }
+            let again = self
+                .auth
+                .challenged(
+                    &door,
+                    call.repository,
+                    permission,
+                    &answer.headers,
+                    &mut asked,
+                )
+                .await?;
+            if !again {
+                return Ok(answer);
+            }
+            answer.finish().await;
+        }
+    }
+
+    /// Counts a body that is sent again, and heeds the pause its registry asked for.
+    pub(crate) fn sending_again(&self, repository: &Repository, pause: Option<Duration>) {
+        let Ok(origin) = self.origin(repository) else {
+            return;
+        };
+        let host = self.transport.hosts.of(&origin);
+        host.counters.retry();
+        if let Some(pause) = pause {
+            host.pause(pause);
+        }
+    }
+
+    pub(crate) fn door(&self, repository: &Repository) -> Result<Arc<Door>, TransportError> {
+        let origin = self.origin(repository)?;
+        Ok(self.auth.door(repository.registry(), origin))
+    }
+
+    async fn follow(
+        &self,
+        call: &Call<'_>,
+        door: &Door,
+        credentials: Option<&HeaderValue>,
+    ) -> Result<Answer, CallError> {
+        let mut url = call.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let origin = Origin::of(&url).map_err(TransportError::from)?;
+            let own = credentials.filter(|_| origin == door.origin);
+            let answer = self.exchange(call, url.clone(), own).await?;
+            let Some(location) = redirect(&call.method, &answer) else {
+                return Ok(answer);
+            };
+            url = location::follow(&url, location, &door.origin).map_err(TransportError::from)?;
+            answer.finish().await;
+        }
+        Err(TransportError::from(LocationError::TooManyRedirects(MAX_REDIRECTS)).into())
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        url: Url,
+        credentials: Option<&HeaderValue>,
+    ) -> Result<Answer, CallError> {
+        let mut headers = call.headers.clone();
+        headers.insert(USER_AGENT, self.user_agent.clone());
+        if let Some(credentials) = credentials {
+            headers.insert(AUTHORIZATION, credentials.clone());
+        }
+        let outgoing = Outgoing {
+            method: call.method.clone(),
+            url,
+            headers,
+            body: RequestBody::empty(),
+            flow: None,
+            kind: call.kind,
+        };
+        match &call.payload {
+            Payload::Nothing => Ok(self.transport.exchange(outgoing).await?),
+            Payload::Bytes(bytes) => {
+                let body = RequestBody::Bytes(bytes.clone());
+                let outgoing = Outgoing { body, ..outgoing };
+                Ok(self.transport.exchange(outgoing).await?)
+            }
+            Payload::Blob(payload) => self.exchange_blob(payload, outgoing).await,
+        }
+    }
+
+    async fn exchange_blob<'a>(
+        &self,
+        payload: &'a BlobPayload<'a>,
+        mut outgoing: Outgoing<'a>,
+    ) -> Result<Answer, CallError> {
+        let blob = payload.upload.blob;
+        // Opened before there is a permit: a source may need one itself.
+        let stream = payload.upload.source.open(blob, 0).await?;
+        let flow = payload.begin();
+        if blob.size == 0 {
+            expect_empty(stream, blob).await?;
+        } else {
+            let host = Origin::of(&outgoing.url).map_err(TransportError::from)?;
+            let host = self.transport.hosts.of(&host);
+            outgoing.body = RequestBody::Blob(BlobBody::new(stream, flow.clone(), host));
+        }
+        outgoing.flow = Some((flow.clone(), payload.upload.observer));
+        let outcome = {
+            let _counted = Counted(payload, &flow);
+            self.transport.exchange(outgoing).await
+        };
+        match (outcome, flow.take_failure()) {
+            (Err(_), Some(failure)) => Err(failure.into()),
+            (outcome, _) => Ok(outcome?),
+        }
+    }
+}
+
+/// Counts what was handed over, also when the request is dropped; gives up the rest of it then.
+struct Counted<'a>(&'a BlobPayload<'a>, &'a Arc<Flow>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.end(self.1);
+    }
+}
+
+/// Where an answer redirects a request of this method, if it does.
+///
+/// 301, 302 and 303 only for what reads; 307 and 308 for everything, since every payload can be
+/// made again.
+fn redirect<'a>(method: &Method, answer: &'a Answer) -> Option<&'a str> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let followed = match answer.status.as_u16() {
+        301..=303 => reads,
+        307 | 308 => true,
+        _ => false,
+    };
+    followed.then(|| answer.header(LOCATION.as_str())).flatten()
+}

@@ -1,0 +1,204 @@
+//! Manifests: put byte for byte, asked for, read back.
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use oci::{
+    Digest, Document, MAX_MANIFEST_BYTES, ManifestReceipt, MediaType, Presence, Tag, TagOrDigest,
+    TargetError, TargetErrorKind,
+};
+
+use crate::{
+    RepositoryClient,
+    blobs::{DIGEST, other_algorithm},
+    client::call::{Call, Payload},
+    error::{CallError, Unexpected, protocol, refusal},
+    transport::{Kind, answer::Answer},
+};
+
+/// The header by which a registry says that it lists a manifest under its subject.
+const SUBJECT: &str = "oci-subject";
+
+impl RepositoryClient {
+    /// Puts a manifest under a tag, or under its digest.
+    ///
+    /// The bytes are the document's own, the type is the one it says it has. An answer that
+    /// names another digest is [`TargetErrorKind::DigestMismatch`]; one that names none is
+    /// followed by one question which digest is there.
+    pub(crate) async fn put_manifest(
+        &self,
+        document: &Document,
+        tag: Option<&Tag>,
+    ) -> Result<ManifestReceipt, TargetError> {
+        let at = match tag {
+            Some(tag) => TagOrDigest::Tag(tag.clone()),
+            None => TagOrDigest::Digest(document.digest().clone()),
+        };
+        let attempted = || format!("put manifest {} as {}", document.digest(), self.name(&at));
+        let answer = self.put(document, &at).await;
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        if answer.status != StatusCode::CREATED {
+            return Err(refusal(answer, attempted()).await);
+        }
+        let said = answer.header(DIGEST).map(str::to_owned);
+        let subject = document.subject().map(|it| it.digest.to_string());
+        let subject = subject.is_some() && answer.header(SUBJECT) == subject.as_deref();
+        answer.finish().await;
+        let ours = document.digest();
+        let verified = match said {
+            Some(said) if said == ours.to_string() => true,
+            Some(said) if !other_algorithm(&said, ours) => {
+                return Err(mismatch(ours, &said, attempted()));
+            }
+            _ => match self.has_manifest(&at).await? {
+                Presence::Held(there) if there == *ours => true,
+                Presence::Held(there) => {
+                    return Err(mismatch(ours, &there.to_string(), attempted()));
+                }
+                _ => false,
+            },
+        };
+        let receipt = if verified {
+            ManifestReceipt::verified()
+        } else {
+            ManifestReceipt::default()
+        };
+        Ok(receipt.with_subject(subject))
+    }
+
+    async fn put(&self, document: &Document, at: &TagOrDigest) -> Result<Answer, CallError> {
+        let mut headers = HeaderMap::new();
+        // A type that cannot stand in a header was not one a document could have.
+        if let Ok(media_type) = HeaderValue::from_str(document.media_type().as_str()) {
+            headers.insert(CONTENT_TYPE, media_type);
+        }
+        let bytes = Payload::Bytes(document.bytes().clone());
+        let call = self.manifest_call(Method::PUT, at, headers, bytes)?;
+        self.inner().call(&call).await
+    }
+
+    /// Whether there is a manifest, and under which digest.
+    ///
+    /// An answer without a digest is followed by reading the manifest and hashing it.
+    pub async fn has_manifest(&self, at: &TagOrDigest) -> Result<Presence, TargetError> {
+        let attempted = || format!("ask for manifest {}", self.name(at));
+        let answer = self.ask(Method::HEAD, at).await;
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status {
+            StatusCode::OK if answer.is_html() => {
+                Err(protocol(answer.status, Unexpected::Html, attempted()))
+            }
+            StatusCode::OK => match (said_digest(&answer), at) {
+                (Some(there), TagOrDigest::Digest(asked))
+                    if there.algorithm() == asked.algorithm() && there != *asked =>
+                {
+                    Err(mismatch(asked, &there.to_string(), attempted()))
+                }
+                (Some(there), _) => Ok(Presence::Held(there)),
+                (None, _) => Ok(match self.manifest(at).await? {
+                    Some(document) => Presence::Held(document.digest().clone()),
+                    None => Presence::Absent,
+                }),
+            },
+            StatusCode::NOT_FOUND => Ok(Presence::Absent),
+            StatusCode::METHOD_NOT_ALLOWED => Ok(Presence::Unknown),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED if self.is_foreign(&answer) => {
+                Ok(Presence::Unknown)
+            }
+            _ => Err(refusal(answer, attempted()).await),
+        }
+    }
+
+    /// A manifest or index, verified; none if there is none.
+    ///
+    /// Asked for by digest it has that digest; by tag, the one the answer names, where it names one.
+    pub async fn manifest(&self, at: &TagOrDigest) -> Result<Option<Document>, TargetError> {
+        let attempted = || format!("read manifest {}", self.name(at));
+        let fail = |error: CallError| error.into_target(attempted());
+        let answer = self.ask(Method::GET, at).await.map_err(fail)?;
+        match answer.status {
+            StatusCode::OK if answer.is_html() => {
+                return Err(protocol(answer.status, Unexpected::Html, attempted()));
+            }
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(refusal(answer, attempted()).await),
+        }
+        let declared = answer
+            .header(CONTENT_TYPE.as_str())
+            .map(MediaType::from_header)
+            // Some serve every manifest as plain JSON or as bytes: then it says itself what it is.
+            .filter(|it| it.is_manifest() || it.is_index());
+        let expected = match at {
+            TagOrDigest::Digest(digest) => Some(digest.clone()),
+            TagOrDigest::Tag(_) => said_digest(&answer),
+        };
+        let bytes = answer.bytes(MAX_MANIFEST_BYTES).await;
+        let bytes = bytes.map_err(|error| fail(error.into()))?;
+        let document = match &expected {
+            Some(digest) => Document::with_digest(bytes, declared.as_ref(), digest),
+            None => Document::new(bytes, declared.as_ref()),
+        };
+        document.map(Some).map_err(|error| match error {
+            oci::DocumentError::DigestMismatch { expected, actual } => {
+                mismatch(&expected, &actual.to_string(), attempted())
+            }
+            error => TargetError::new(TargetErrorKind::Protocol, attempted()).with_source(error),
+        })
+    }
+
+    async fn ask(&self, method: Method, at: &TagOrDigest) -> Result<Answer, CallError> {
+        let accepted = MediaType::MANIFESTS.map(|it| it.to_string()).join(", ");
+        let mut headers = HeaderMap::new();
+        if let Ok(accepted) = HeaderValue::try_from(accepted) {
+            headers.insert(ACCEPT, accepted);
+        }
+        let call = self.manifest_call(method, at, headers, Payload::Nothing)?;
+        self.inner().call(&call).await
+    }
+
+    fn manifest_call<'a>(
+        &'a self,
+        method: Method,
+        at: &TagOrDigest,
+        headers: HeaderMap,
+        payload: Payload<'a>,
+    ) -> Result<Call<'a>, CallError> {
+        let kind = match payload {
+            Payload::Nothing => Kind::Question,
+            _ => Kind::Commit,
+        };
+        Ok(Call {
+            repository: &self.repository,
+            scopes: self.scopes.clone(),
+            method,
+            url: self
+                .inner()
+                .url(&self.repository, &format!("manifests/{at}"))?,
+            headers,
+            payload,
+            kind,
+        })
+    }
+
+    /// A reference to `at`, for an error.
+    fn name(&self, at: &TagOrDigest) -> String {
+        match at {
+            TagOrDigest::Tag(tag) => format!("{}:{tag}", self.repository),
+            TagOrDigest::Digest(digest) => format!("{}@{digest}", self.repository),
+        }
+    }
+}
+
+fn said_digest(answer: &Answer) -> Option<Digest> {
+    answer.header(DIGEST)?.parse().ok()
+}
+
+fn mismatch(expected: &Digest, actual: &str, attempted: String) -> TargetError {
+    let kind = TargetErrorKind::DigestMismatch {
+        expected: expected.clone(),
+        actual: actual.chars().take(160).collect(),
+    };
+    TargetError::new(kind, attempted)
+}

@@ -1,0 +1,87 @@
+//! Mounts: a blob linked from a sibling repository, in one request and without its bytes.
+
+use http::{HeaderMap, Method, StatusCode};
+use oci::{Descriptor, MountOutcome, Repository, TargetError, TargetErrorKind, UploadSession};
+use url::form_urlencoded;
+
+use crate::{
+    RepositoryClient,
+    blobs::{DIGEST, other_algorithm},
+    client::call::{Call, Payload},
+    error::{CallError, refusal},
+    quirks,
+    transport::Kind,
+    uploads::session_of,
+};
+
+impl RepositoryClient {
+    /// Asks the registry to link `blob` from a sibling, which the scopes allow to pull from.
+    ///
+    /// A 202 is a refusal with a session to upload in. A status that says that this pair of
+    /// repositories will not do is a refusal too: the bytes can still be sent.
+    pub(crate) async fn mount(
+        &self,
+        blob: &Descriptor,
+        from: &Repository,
+    ) -> Result<MountOutcome, TargetError> {
+        let attempted = || {
+            format!(
+                "mount blob {} from {from} into {}",
+                blob.digest, self.repository
+            )
+        };
+        let answer = match self.mount_call(blob, from) {
+            Ok(call) => self.inner().call(&call).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status {
+            StatusCode::CREATED => {
+                let said = answer.header(DIGEST).map(str::to_owned);
+                answer.finish().await;
+                match said {
+                    Some(said)
+                        if said != blob.digest.to_string()
+                            && !other_algorithm(&said, &blob.digest) =>
+                    {
+                        let kind = TargetErrorKind::DigestMismatch {
+                            expected: blob.digest.clone(),
+                            actual: said.chars().take(160).collect(),
+                        };
+                        Err(TargetError::new(kind, attempted()).with_status(201))
+                    }
+                    _ => Ok(MountOutcome::Mounted),
+                }
+            }
+            StatusCode::ACCEPTED => {
+                let session: Result<UploadSession, TargetError> =
+                    session_of(self, &answer, &attempted);
+                answer.finish().await;
+                session.map(|session| MountOutcome::Refused(Some(session)))
+            }
+            status if quirks::declines_a_mount(status) => {
+                answer.finish().await;
+                Ok(MountOutcome::Refused(None))
+            }
+            _ => Err(refusal(answer, attempted()).await),
+        }
+    }
+
+    fn mount_call(&self, blob: &Descriptor, from: &Repository) -> Result<Call<'_>, CallError> {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("mount", &blob.digest.to_string())
+            .append_pair("from", from.path())
+            .finish();
+        Ok(Call {
+            repository: &self.repository,
+            scopes: self.scopes.clone(),
+            method: Method::POST,
+            url: self
+                .inner()
+                .url(&self.repository, &format!("blobs/uploads/?{query}"))?,
+            headers: HeaderMap::new(),
+            payload: Payload::Nothing,
+            kind: Kind::Question,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! An image in a registry, as a source.
+
+use async_trait::async_trait;
+use oci::{
+    BlobStream, Descriptor, Document, DocumentError, Platform, Reference, Repository, Source,
+    SourceError, TagOrDigest,
+};
+use tokio::sync::OnceCell;
+
+use crate::{Client, RepositoryClient};
+
+/// An image in a registry, to push from.
+///
+/// Its manifests are verified as they are read; its blobs are not, that is done by who pushes them.
+#[derive(Debug)]
+pub struct RegistrySource {
+    from: RepositoryClient,
+    at: TagOrDigest,
+    platform: Option<Platform>,
+    root: OnceCell<Document>,
+}
+
+impl RegistrySource {
+    pub(crate) fn new(client: &Client, reference: &Reference, platform: Option<Platform>) -> Self {
+        Self {
+            from: client.repository(reference.repository()),
+            at: reference.tag_or_digest(),
+            platform,
+            root: OnceCell::new(),
+        }
+    }
+
+    async fn read_root(&self) -> Result<Document, SourceError> {
+        let place = match &self.at {
+            TagOrDigest::Tag(tag) => format!("{}:{tag}", self.from.repository),
+            TagOrDigest::Digest(digest) => format!("{}@{digest}", self.from.repository),
+        };
+        let found = self.from.manifest(&self.at).await;
+        let found = found.map_err(|error| SourceError::unreadable(&place, error))?;
+        let Some(root) = found else {
+            return Err(match &self.at {
+                TagOrDigest::Digest(digest) => SourceError::Missing {
+                    digest: digest.clone(),
+                    place,
+                },
+                TagOrDigest::Tag(_) => SourceError::invalid(place, "there is no such manifest"),
+            });
+        };
+        let (Some(platform), Some(index)) = (&self.platform, root.as_index()) else {
+            return Ok(root);
+        };
+        match index.child_for(platform) {
+            Some(child) => self.document(child).await,
+            None => {
+                let offered: Vec<_> = index.platforms().iter().map(ToString::to_string).collect();
+                let offered = offered.join(", ");
+                let reason = format!("it has no image for {platform}; it has them for {offered}");
+                Err(SourceError::invalid(place, reason))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Source for RegistrySource {
+    async fn root(&self) -> Result<Document, SourceError> {
+        self.root
+            .get_or_try_init(|| self.read_root())
+            .await
+            .cloned()
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
+        let digest = &descriptor.digest;
+        let place = format!("{}@{digest}", self.from.repository);
+        let found = self.from.manifest(&digest.clone().into()).await;
+        let found = found.map_err(|error| SourceError::unreadable(&place, error))?;
+        let Some(document) = found else {
+            return Err(SourceError::Missing {
+                digest: digest.clone(),
+                place,
+            });
+        };
+        Document::verified(document.bytes().clone(), descriptor)
+            .map_err(|error: DocumentError| SourceError::Document { place, error })
+    }
+
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        self.from.open_blob(blob, offset).await
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        Some(&self.from.repository)
+    }
+}

@@ -1,0 +1,105 @@
+//! A repository of a registry, as a target.
+
+use std::sync::{PoisonError, RwLock};
+
+use async_trait::async_trait;
+use oci::{
+    BlobUpload, Descriptor, Document, ManifestReceipt, MountOutcome, Presence, PushTarget,
+    Repository, SessionStatus, Tag, TagOrDigest, TargetError, UploadReceipt, UploadSession,
+    wire::{Scope, ScopeSet},
+};
+
+use crate::{Client, RepositoryClient};
+
+/// A repository of a registry, to push into.
+#[derive(Debug)]
+pub struct RegistryPushTarget {
+    repository: Repository,
+    client: Client,
+    /// Pushing here, and pulling from wherever mounts were asked from: it only grows, so that
+    /// one token serves as long as nothing new is asked.
+    scopes: RwLock<ScopeSet>,
+}
+
+impl RegistryPushTarget {
+    pub(crate) fn new(client: &Client, repository: &Repository) -> Self {
+        Self {
+            repository: repository.clone(),
+            client: client.clone(),
+            scopes: RwLock::new([Scope::push(repository)].into_iter().collect()),
+        }
+    }
+
+    fn here(&self) -> RepositoryClient {
+        RepositoryClient {
+            client: self.client.clone(),
+            repository: self.repository.clone(),
+            scopes: self
+                .scopes
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
+    fn will_pull_from(&self, from: &[Repository]) {
+        let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
+        for sibling in from {
+            if sibling.registry() == self.repository.registry() {
+                scopes.add(Scope::pull(sibling));
+            }
+        }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl PushTarget for RegistryPushTarget {
+    fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    async fn upload_blob(&self, upload: BlobUpload<'_>) -> Result<UploadReceipt, TargetError> {
+        self.here().upload(upload).await
+    }
+
+    async fn put_manifest(
+        &self,
+        document: &Document,
+        tag: Option<&Tag>,
+    ) -> Result<ManifestReceipt, TargetError> {
+        self.here().put_manifest(document, tag).await
+    }
+
+    async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {
+        self.here().has_blob(blob).await
+    }
+
+    async fn has_manifest(&self, at: &TagOrDigest) -> Result<Presence, TargetError> {
+        self.here().has_manifest(at).await
+    }
+
+    async fn mount_blob(
+        &self,
+        blob: &Descriptor,
+        from: &Repository,
+    ) -> Result<MountOutcome, TargetError> {
+        if from.registry() != self.repository.registry() {
+            return Ok(MountOutcome::Refused(None));
+        }
+        self.will_pull_from(std::slice::from_ref(from));
+        self.here().mount(blob, from).await
+    }
+
+    fn expect_mounts(&self, from: &[Repository]) {
+        self.will_pull_from(from);
+    }
+
+    async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {
+        self.here().session_status(session).await
+    }
+
+    async fn cancel_session(&self, session: UploadSession) -> Result<(), TargetError> {
+        self.here().cancel(&session).await
+    }
+}

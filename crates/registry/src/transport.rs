@@ -1,0 +1,327 @@
+//! How one request travels: limits around it, a connection under it, an answer out of it.
+//!
+//! ```text
+//!   Outgoing ─▶ permit ─▶ lane ─▶ connection ─▶ Answer
+//!                 │         │          └ watched: connect, idle, commit, total
+//!                 │         └ bodies over HTTP/1.1, questions over HTTP/2 if offered
+//!                 └ per host, held until the answer's body is read
+//! ```
+//!
+//! One exchange is one request: nothing is followed, authenticated or tried again
+//! here. This is the only module that names the HTTP client.
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, Method, Request, Uri, header::CONTENT_LENGTH};
+use hyper_util::{
+    client::legacy::{self, connect::capture_connection},
+    rt::{TokioExecutor, TokioTimer},
+};
+use oci::UploadObserver;
+use url::Url;
+
+pub(crate) mod answer;
+pub(crate) mod backoff;
+pub(crate) mod body;
+pub(crate) mod connect;
+pub(crate) mod limit;
+pub(crate) mod location;
+pub(crate) mod redact;
+pub(crate) mod retry;
+pub(crate) mod timeouts;
+pub(crate) mod tls;
+pub(crate) mod traffic;
+mod watch;
+
+use answer::Answer;
+use body::{Flow, RequestBody};
+use connect::{ConnectError, Connector, Wire};
+use limit::{Host, Hosts, Lane, Permit};
+use location::{LocationError, Origin};
+use redact::OriginOnly;
+use retry::{Retry, may_change, retry_after};
+use timeouts::{Limit, Timeouts};
+use tls::Tls;
+use watch::Watch;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type HyperClient = legacy::Client<Connector, RequestBody>;
+
+/// What hyper may buffer for a connection: of a body that is written, and of an answer's head.
+/// A head that is longer is an error.
+const CONNECTION_BUFFER: usize = 256 * 1024;
+/// The longest list of headers taken over HTTP/2, in bytes.
+const MAX_HEADERS: u32 = 64 * 1024;
+
+/// Sends requests.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    bodies: HyperClient,
+    questions: HyperClient,
+    pub(crate) hosts: Arc<Hosts>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// A request.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: RequestBody,
+    /// Known while a blob is sent; also says that it goes by the lane for bodies.
+    pub(crate) flow: Option<(Arc<Flow>, &'a dyn UploadObserver)>,
+    pub(crate) kind: Kind,
+}
+
+/// What a request is for, as far as limits are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Answered at once.
+    Question,
+    /// Answered when the registry has stored what was sent.
+    Commit,
+    /// Answered with a blob, that is read as slowly as its reader likes.
+    Download,
+    /// A question to a token service.
+    Token,
+    /// Said in leaving: once, and with what is at hand.
+    Farewell,
+}
+
+/// Why an exchange had no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum TransportError {
+    #[error("no connection")]
+    Connect(#[source] ConnectError),
+    #[error("the connection broke")]
+    Broken(#[source] BoxError),
+    #[error("{0}")]
+    TimedOut(Limit),
+    #[error("the answer is not HTTP, or its head is too long")]
+    NotHttp(#[source] BoxError),
+    #[error("the answer's body is over {0} bytes")]
+    TooLong(usize),
+    #[error(transparent)]
+    Location(#[from] LocationError),
+}
+
+// === impl TransportError ===
+
+impl TransportError {
+    /// Whether another attempt may go better: not where the peer is the wrong one.
+    pub(crate) fn may_change(&self) -> bool {
+        match self {
+            Self::Connect(error) => matches!(
+                error,
+                ConnectError::TimedOut | ConnectError::Tcp(_) | ConnectError::Unwanted
+            ),
+            Self::Broken(_) | Self::TimedOut(_) => true,
+            Self::NotHttp(_) | Self::TooLong(_) | Self::Location(_) => false,
+        }
+    }
+
+    /// Whether nothing can have arrived: there was no connection.
+    pub(crate) fn nothing_sent(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Location(_))
+    }
+
+    fn from_client(error: legacy::Error) -> Self {
+        if error.is_connect() {
+            return match take_connect_error(error) {
+                Ok(ConnectError::TimedOut) => Self::TimedOut(Limit::Connect),
+                Ok(error) => Self::Connect(error),
+                Err(error) => Self::Connect(ConnectError::Tcp(error)),
+            };
+        }
+        let parse = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<hyper::Error>())
+            .is_some_and(hyper::Error::is_parse);
+        if parse {
+            Self::NotHttp(error.into())
+        } else {
+            Self::Broken(error.into())
+        }
+    }
+}
+
+/// The connector's own error out of the client's, where it is one.
+fn take_connect_error(error: legacy::Error) -> Result<ConnectError, BoxError> {
+    let kind = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<ConnectError>())
+        .map(|it| match it {
+            ConnectError::TimedOut => Some(ConnectError::TimedOut),
+            ConnectError::Unwanted => Some(ConnectError::Unwanted),
+            ConnectError::Name => Some(ConnectError::Name),
+            ConnectError::Tls(error) => Some(ConnectError::Tls(std::io::Error::new(
+                error.kind(),
+                error.to_string(),
+            ))),
+            _ => None,
+        });
+    match kind.flatten() {
+        Some(kind) => Ok(kind),
+        None => Err(error.into()),
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    pub(crate) fn new(tls: Tls, in_flight: NonZeroUsize, timeouts: Timeouts) -> Self {
+        let tls = Arc::new(tls);
+        let hosts = Arc::new(Hosts::new(in_flight.get()));
+        let client = |lane| {
+            let connector = Connector::new(tls.clone(), hosts.clone(), lane, timeouts.connect);
+            legacy::Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(in_flight.get())
+                .http1_writev(true)
+                .http1_max_buf_size(CONNECTION_BUFFER)
+                .http2_max_header_list_size(MAX_HEADERS)
+                .http2_keep_alive_interval(Duration::from_secs(20))
+                .build(connector)
+        };
+        Self {
+            bodies: client(Lane::Bodies),
+            questions: client(Lane::Questions),
+            hosts,
+            timeouts,
+        }
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    pub(crate) async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Answer, TransportError> {
+        let host = self.hosts.of(&Origin::of(&outgoing.url)?);
+        let permit = match outgoing.kind {
+            Kind::Download => host.admit_download().await,
+            _ => host.admit().await,
+        };
+        match self.timeouts.total {
+            None => self.send(outgoing, &host, permit).await,
+            Some(total) => tokio::time::timeout(total, self.send(outgoing, &host, permit))
+                .await
+                .unwrap_or(Err(TransportError::TimedOut(Limit::Total))),
+        }
+    }
+
+    async fn send(
+        &self,
+        outgoing: Outgoing<'_>,
+        host: &Arc<Host>,
+        permit: Permit,
+    ) -> Result<Answer, TransportError> {
+        let flow = outgoing.flow.as_ref().map(|(flow, _)| flow.clone());
+        let client = self.lane(&outgoing);
+        let mut request = request(
+            &outgoing.method,
+            &outgoing.url,
+            outgoing.headers,
+            outgoing.body,
+        )?;
+        let captured = capture_connection(&mut request);
+        host.counters
+            .request(&outgoing.method, outgoing.kind == Kind::Token);
+        let watch = Watch {
+            limits: &self.timeouts,
+            kind: outgoing.kind,
+            flow: outgoing.flow,
+            captured,
+            seeking: Some(host.seeking()),
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = client.request(request) => answer.map_err(TransportError::from_client),
+            limit = watch.run() => Err(TransportError::TimedOut(limit)),
+        };
+        if let Some(flow) = &flow {
+            match &answer {
+                Ok(_) if flow.ended() => {}
+                // An answer before the end of the body: read it, then give the body up.
+                Ok(_) => flow.hold(),
+                Err(_) => flow.stop(),
+            }
+        }
+        if let Ok(answer) = &answer {
+            let connection = answer.extensions().get::<Wire>().map(Wire::number);
+            tracing::debug!(
+                method = %outgoing.method,
+                host = %OriginOnly(&outgoing.url),
+                status = answer.status().as_u16(),
+                connection,
+                "answered"
+            );
+        }
+        let early = flow.filter(|flow| !flow.ended());
+        Ok(Answer::new(
+            answer?,
+            outgoing.url,
+            self.timeouts.idle,
+            early,
+            permit,
+        ))
+    }
+
+    /// How long to wait before the same is tried again; none if the outcome stands.
+    ///
+    /// A wait that the registry asks for holds back every request to that host.
+    pub(crate) fn patience(
+        &self,
+        retry: &mut Retry,
+        url: &Url,
+        outcome: &Result<Answer, TransportError>,
+    ) -> Option<Duration> {
+        let asked = match outcome {
+            Ok(answer) if may_change(answer.status) => {
+                retry_after(&answer.headers, SystemTime::now())
+            }
+            Err(error) if error.may_change() => None,
+            _ => return None,
+        };
+        let wait = retry.after_failure(asked)?;
+        let host = self.hosts.of(&Origin::of(url).ok()?);
+        host.counters.retry();
+        if let Some(asked) = asked {
+            host.pause(asked);
+        }
+        Some(wait)
+    }
+
+    /// Without TLS there is no HTTP/2 to keep bodies away from, so all share the same connections.
+    fn lane(&self, outgoing: &Outgoing<'_>) -> &HyperClient {
+        let body = outgoing.flow.is_some() || outgoing.kind == Kind::Download;
+        if body || outgoing.url.scheme() == "http" {
+            &self.bodies
+        } else {
+            &self.questions
+        }
+    }
+}
+
+fn request(
+    method: &Method,
+    url: &Url,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Result<Request<RequestBody>, TransportError> {
+    let uri: Uri = url
+        .as_str()
+        .parse()
+        .map_err(|_| TransportError::Location(LocationError::Malformed))?;
+    let length = body.length();
+    let has_length = length > 0 || !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    if has_length {
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    Ok(request)
+}

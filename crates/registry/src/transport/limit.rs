@@ -1,0 +1,247 @@
+//! How much at once, for each host: requests, connections, and a pause when it asks for one.
+//!
+//! ```text
+//!   request ──admit──▶ permit, held until the answer's body has been read
+//!   connection ─slot─▶ slot,   held until the socket is closed
+//! ```
+//!
+//! There are as many slots as permits, so a request that finds none has a
+//! connection coming back to it. Downloads leave one permit to everything else:
+//! what is read from a host may be on its way back to it, and would wait for itself.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    location::Origin,
+    traffic::{Counters, Traffic},
+};
+
+/// Hosts at a time; more are a registry's redirects running wild.
+const MAX_HOSTS: usize = 1024;
+
+/// The hosts spoken to.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    in_flight: usize,
+    hosts: Mutex<HashMap<Origin, Arc<Host>>>,
+}
+
+/// One host's limits and counters.
+#[derive(Debug)]
+pub(crate) struct Host {
+    permits: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    slots: [Arc<Semaphore>; 2],
+    /// Requests that have a permit and no connection yet.
+    seeking: AtomicUsize,
+    paused_until: Mutex<Option<Instant>>,
+    pub(crate) counters: Counters,
+}
+
+/// The right to have one request in flight.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    _request: Option<OwnedSemaphorePermit>,
+    _download: Option<OwnedSemaphorePermit>,
+}
+
+/// The right to have one connection open.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+/// A request that looks for a connection; no longer when dropped.
+#[derive(Debug)]
+pub(crate) struct Seeking(Arc<Host>);
+
+/// Which connections a request may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Bodies: HTTP/1.1.
+    Bodies,
+    /// Everything else: HTTP/2 where it is offered.
+    Questions,
+}
+
+impl Hosts {
+    /// At most `in_flight` requests to each host, 1 or more.
+    pub(crate) fn new(in_flight: usize) -> Self {
+        Self {
+            in_flight: in_flight.max(1),
+            hosts: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn of(&self, origin: &Origin) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(origin) {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        hosts
+            .entry(origin.clone())
+            .or_insert_with(|| Arc::new(Host::new(self.in_flight)))
+            .clone()
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut traffic = Traffic::default();
+        for (origin, host) in hosts.iter() {
+            traffic.add(origin.to_string(), host.counters.snapshot());
+        }
+        traffic
+    }
+}
+
+impl Host {
+    fn new(in_flight: usize) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        Self {
+            permits: semaphore(in_flight),
+            downloads: semaphore(in_flight.saturating_sub(1).max(1)),
+            slots: [semaphore(in_flight), semaphore(in_flight)],
+            seeking: AtomicUsize::new(0),
+            paused_until: Mutex::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Waits until one more request may be in flight, and the host's pause is over.
+    pub(crate) async fn admit(&self) -> Permit {
+        let request = self.permits.clone().acquire_owned().await.ok();
+        self.pause_over().await;
+        Permit {
+            _request: request,
+            _download: None,
+        }
+    }
+
+    /// The same for a request whose answer is read as slowly as its reader likes.
+    pub(crate) async fn admit_download(&self) -> Permit {
+        let download = self.downloads.clone().acquire_owned().await.ok();
+        let Permit { _request, .. } = self.admit().await;
+        Permit {
+            _request,
+            _download: download,
+        }
+    }
+
+    /// Holds every new request back for `wait`, because the host asked for it.
+    pub(crate) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut paused = self
+            .paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *paused = (*paused).max(Some(until));
+    }
+
+    async fn pause_over(&self) {
+        loop {
+            let until = *self
+                .paused_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            match until {
+                Some(until) if until > Instant::now() => sleep_until(until).await,
+                _ => return,
+            }
+        }
+    }
+
+    pub(crate) fn seeking(self: &Arc<Self>) -> Seeking {
+        self.seeking.fetch_add(1, Relaxed);
+        Seeking(self.clone())
+    }
+
+    /// Waits until one more connection may be open; none if nobody wants one any more, because
+    /// another came back meanwhile.
+    ///
+    /// After `patience` there is one in any case: a connection too many is no harm.
+    pub(crate) async fn slot(&self, lane: Lane, patience: Duration) -> Option<Slot> {
+        let slots = &self.slots[usize::from(lane == Lane::Questions)];
+        let deadline = Instant::now() + patience;
+        loop {
+            let acquired = timeout(Duration::from_millis(20), slots.clone().acquire_owned()).await;
+            if let Ok(slot) = acquired {
+                return Some(Slot { _slot: slot.ok() });
+            }
+            if self.seeking.load(Relaxed) == 0 {
+                return None;
+            }
+            if Instant::now() >= deadline {
+                return Some(Slot { _slot: None });
+            }
+        }
+    }
+}
+
+impl Drop for Seeking {
+    fn drop(&mut self) {
+        self.0.seeking.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use url::Url;
+
+    fn host(in_flight: usize) -> Arc<Host> {
+        let origin = Origin::of(&Url::parse("http://r.test").unwrap()).unwrap();
+        Hosts::new(in_flight).of(&origin)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn downloads_leave_one_permit_to_the_rest() {
+        let host = host(3);
+        let _one = host.admit_download().await;
+        let _two = host.admit_download().await;
+        assert!(host.admit_download().now_or_never().is_none());
+        let three = host.admit().now_or_never();
+        assert!(three.is_some());
+        assert!(host.admit().now_or_never().is_none());
+        drop(three);
+        assert!(host.admit().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_all_new_requests_back() {
+        let host = host(4);
+        host.pause(Duration::from_secs(7));
+        host.pause(Duration::from_secs(2));
+        let before = Instant::now();
+        let _permit = host.admit().await;
+        assert!(before.elapsed() >= Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_nobody_wants_any_more_is_not_opened() {
+        let host = host(1);
+        let slot = host.slot(Lane::Bodies, Duration::from_secs(1)).await;
+        assert!(slot.is_some());
+        assert!(
+            host.slot(Lane::Bodies, Duration::from_secs(1))
+                .await
+                .is_none()
+        );
+
+        let _seeking = host.seeking();
+        let late = host.slot(Lane::Bodies, Duration::from_secs(1)).await;
+        assert!(late.is_some(), "a request that waits is served in the end");
+    }
+}

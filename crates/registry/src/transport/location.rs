@@ -1,0 +1,199 @@
+//! Where an answer may lead, and what may be taken along.
+//!
+//! A registry names URLs of three kinds: where an upload goes on (`Location`), where an
+//! answer has moved to (redirects, page links), and where tokens are issued
+//! (`realm`). None is trusted beyond this:
+//!
+//! - credentials belong to the registry's own origin, and to its token service;
+//! - nothing leads from TLS to plain HTTP;
+//! - a public registry names no private address.
+
+use std::{fmt, net::IpAddr};
+
+use url::{Host, Url};
+
+/// Scheme, host and port: what credentials belong to.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    tls: bool,
+    host: Box<str>,
+    port: u16,
+}
+
+/// Why a URL that an answer names is not followed.
+///
+/// Shows hosts only: a location may be signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LocationError {
+    #[error("the answer leads to a URL that is malformed")]
+    Malformed,
+    #[error("the answer leads to a URL of scheme {0:?}, neither http nor https")]
+    Scheme(String),
+    #[error(
+        "the answer leads from https to plain http, at {0}: the registry's own URL may be misconfigured behind a proxy"
+    )]
+    Downgrade(String),
+    #[error("the answer leads to a URL with a user name in it, at {0}")]
+    UserInfo(String),
+    #[error("a public registry leads to the private address {0}")]
+    Private(String),
+    #[error(
+        "the registry names a token service on a foreign domain, {0}: it gets no credentials unless it is trusted by configuration"
+    )]
+    ForeignRealm(String),
+    #[error("a page of a list is followed by one on another host, {0}")]
+    OtherOrigin(String),
+    #[error("the answer leads through more than {0} redirects")]
+    TooManyRedirects(usize),
+}
+
+/// The URL that `location` names, relative to `base`, where a request went; none of the
+/// rules broken.
+pub(crate) fn follow(base: &Url, location: &str, registry: &Origin) -> Result<Url, LocationError> {
+    let mut url = base.join(location).map_err(|_| LocationError::Malformed)?;
+    url.set_fragment(None);
+    check(&url, registry)?;
+    Ok(url)
+}
+
+/// Whether a URL that was kept (an upload session's) may be gone to.
+pub(crate) fn check(url: &Url, registry: &Origin) -> Result<(), LocationError> {
+    let next = origin_of(url)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(LocationError::UserInfo(next.to_string()));
+    }
+    if next == *registry {
+        return Ok(());
+    }
+    if registry.tls && !next.tls {
+        return Err(LocationError::Downgrade(next.to_string()));
+    }
+    if next.is_private() && !registry.is_private() {
+        return Err(LocationError::Private(next.to_string()));
+    }
+    Ok(())
+}
+
+/// The token service at `realm`, as far as it may be asked at all.
+pub(crate) fn realm(realm: &str, registry: &Origin) -> Result<Url, LocationError> {
+    let mut url = Url::parse(realm).map_err(|_| LocationError::Malformed)?;
+    url.set_fragment(None);
+    check(&url, registry)?;
+    Ok(url)
+}
+
+/// Whether the token service at `realm` may have the credentials kept for `registry`: on its own
+/// host, or on a host of the same registrable domain.
+pub(crate) fn shares_credentials(realm: &Url, registry: &Origin) -> bool {
+    let Some(host) = realm.host_str().map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    *host == *registry.host
+        || match (domain_of(&host), domain_of(&registry.host)) {
+            (Some(one), Some(other)) => one == other,
+            _ => false,
+        }
+}
+
+/// The registrable domain, by a rule that errs on the side of a longer one: the last two labels,
+/// or three where the last two are short (`co.uk`, `com.cn`).
+fn domain_of(host: &str) -> Option<String> {
+    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
+    let last_two = labels.len().checked_sub(2)?;
+    let short = labels[last_two].len() <= 3 && labels[last_two + 1].len() <= 3;
+    let from = if short {
+        last_two.checked_sub(1)?
+    } else {
+        last_two
+    };
+    Some(labels[from..].join("."))
+}
+
+fn origin_of(url: &Url) -> Result<Origin, LocationError> {
+    let tls = match url.scheme() {
+        "https" => true,
+        "http" => false,
+        other => return Err(LocationError::Scheme(other.chars().take(32).collect())),
+    };
+    let host = url.host_str().ok_or(LocationError::Malformed)?;
+    let port = url
+        .port_or_known_default()
+        .ok_or(LocationError::Malformed)?;
+    Ok(Origin {
+        tls,
+        host: host.to_ascii_lowercase().into(),
+        port,
+    })
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// The origin of an absolute `http` or `https` URL.
+    pub(crate) fn of(url: &Url) -> Result<Self, LocationError> {
+        origin_of(url)
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub(crate) fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether the host is this machine or a private network, as far as its name says: a
+    /// literal address, or `localhost`.
+    pub(crate) fn is_private(&self) -> bool {
+        match Host::parse(&self.host) {
+            Ok(Host::Ipv4(ip)) => is_private(IpAddr::V4(ip)),
+            Ok(Host::Ipv6(ip)) => is_private(IpAddr::V6(ip)),
+            _ => &*self.host == "localhost" || self.host.ends_with(".localhost"),
+        }
+    }
+}
+
+/// Loopback, private, link-local, shared (RFC 6598) and unspecified addresses.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_broadcast()
+                || a == 0
+                || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(mapped) => is_private(IpAddr::V4(mapped)),
+            None => {
+                ip.is_loopback()
+                    || ip.is_unspecified()
+                    || ip.is_unique_local()
+                    || ip.is_unicast_link_local()
+            }
+        },
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.host)?;
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => Ok(()),
+            (_, port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

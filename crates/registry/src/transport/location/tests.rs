@@ -1,0 +1,171 @@
+//! The rules as tables.
+
+use super::*;
+
+fn origin(url: &str) -> Origin {
+    Origin::of(&Url::parse(url).unwrap()).unwrap()
+}
+
+fn follow_from(base: &str, location: &str) -> Result<String, LocationError> {
+    let base = Url::parse(base).unwrap();
+    let registry = Origin::of(&base).unwrap();
+    follow(&base, location, &registry).map(|url| url.to_string())
+}
+
+#[test]
+fn relative_and_absolute_locations_are_resolved_against_the_request() {
+    let base = "https://r.test/v2/app/blobs/uploads/";
+    let cases = [
+        (
+            "/v2/app/blobs/uploads/1?_state=a%2Fb",
+            "https://r.test/v2/app/blobs/uploads/1?_state=a%2Fb",
+        ),
+        ("1?x=y", "https://r.test/v2/app/blobs/uploads/1?x=y"),
+        ("https://other.test/u/1#frag", "https://other.test/u/1"),
+        ("//other.test/u/1", "https://other.test/u/1"),
+    ];
+    for (location, expected) in cases {
+        assert_eq!(follow_from(base, location).as_deref(), Ok(expected));
+    }
+}
+
+#[test]
+fn a_downgrade_to_plain_http_is_refused() {
+    let wrong = follow_from("https://r.test/v2/", "http://r.test/v2/x");
+    assert!(
+        matches!(wrong, Err(LocationError::Downgrade(_))),
+        "{wrong:?}"
+    );
+    // A registry that is spoken to in plain HTTP has nothing to lose.
+    assert!(follow_from("http://r.test:5000/v2/", "http://other.test/x").is_ok());
+}
+
+#[test]
+fn back_to_a_plain_http_registry_is_no_downgrade() {
+    let registry = origin("http://127.0.0.1:5000");
+    let base = Url::parse("https://127.0.0.1:5443/x").unwrap();
+    assert!(follow(&base, "http://127.0.0.1:5000/y", &registry).is_ok());
+}
+
+#[test]
+fn a_public_registry_leads_to_no_private_address() {
+    let hosts = [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "[::1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[::ffff:10.0.0.1]",
+        "localhost",
+        "x.localhost",
+        // Other spellings of loopback that a URL parser makes the same.
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+    ];
+    for host in hosts {
+        let wrong = follow_from("https://r.test/v2/", &format!("https://{host}/x"));
+        assert!(
+            matches!(wrong, Err(LocationError::Private(_))),
+            "{host}: {wrong:?}"
+        );
+        let wrong = realm(&format!("https://{host}/token"), &origin("https://r.test"));
+        assert!(
+            matches!(wrong, Err(LocationError::Private(_))),
+            "{host}: {wrong:?}"
+        );
+    }
+    assert!(follow_from("https://10.0.0.1/v2/", "https://10.0.0.2/x").is_ok());
+    assert!(follow_from("https://r.test/v2/", "https://9.9.9.9/x").is_ok());
+}
+
+#[test]
+fn what_is_no_web_address_is_refused() {
+    let base = "https://r.test/v2/";
+    assert!(matches!(
+        follow_from(base, "file:///etc/passwd"),
+        Err(LocationError::Scheme(_))
+    ));
+    assert!(matches!(
+        follow_from(base, "ftp://r.test/x"),
+        Err(LocationError::Scheme(_))
+    ));
+    assert!(matches!(
+        follow_from(base, "https://u:p@r.test/x"),
+        Err(LocationError::UserInfo(_))
+    ));
+    assert!(matches!(
+        follow_from(base, "https://[::1/x"),
+        Err(LocationError::Malformed)
+    ));
+}
+
+#[test]
+fn a_realm_is_absolute_and_no_less_safe_than_its_registry() {
+    let safe = origin("https://r.test");
+    assert!(realm("https://auth.r.test/token?a=b", &safe).is_ok());
+    assert!(matches!(
+        realm("/token", &safe),
+        Err(LocationError::Malformed)
+    ));
+    assert!(matches!(
+        realm("http://r.test/token", &safe),
+        Err(LocationError::Downgrade(_))
+    ));
+    assert!(
+        realm(
+            "http://127.0.0.1:5001/token",
+            &origin("http://127.0.0.1:5000")
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn credentials_stay_in_the_registrys_domain() {
+    let cases = [
+        (
+            "https://auth.docker.io/token",
+            "https://registry-1.docker.io",
+            true,
+        ),
+        (
+            "https://gitlab.com/jwt/auth",
+            "https://registry.gitlab.com",
+            true,
+        ),
+        ("https://ghcr.io/token", "https://ghcr.io", true),
+        ("http://127.0.0.1:1/token", "http://127.0.0.1:2", true),
+        (
+            "https://evil.test/token",
+            "https://registry.gitlab.com",
+            false,
+        ),
+        (
+            "https://docker.io.evil.test/token",
+            "https://docker.io",
+            false,
+        ),
+        ("https://evil.co.uk/token", "https://registry.co.uk", false),
+        (
+            "https://auth.corp.co.uk/token",
+            "https://registry.corp.co.uk",
+            true,
+        ),
+        ("http://127.0.0.2/token", "http://127.0.0.1", false),
+        ("https://io/token", "https://docker.io", false),
+    ];
+    for (realm, registry, expected) in cases {
+        let url = Url::parse(realm).unwrap();
+        assert_eq!(
+            shares_credentials(&url, &origin(registry)),
+            expected,
+            "{realm} {registry}"
+        );
+    }
+}

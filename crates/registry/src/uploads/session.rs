@@ -1,0 +1,221 @@
+//! Upload sessions: opened, asked about, given up.
+
+use std::time::Duration;
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, RANGE},
+};
+use oci::{
+    Algorithm, Descriptor, Digest, SessionStatus, TargetError, UploadSession, wire::UploadedRange,
+};
+use url::Url;
+
+use crate::{
+    RepositoryClient,
+    client::call::{BlobPayload, Call, Payload},
+    error::{CallError, Unexpected, protocol, refusal},
+    transport::{
+        Kind, TransportError,
+        answer::Answer,
+        location::{self, LocationError},
+    },
+};
+
+/// The header that says how small a chunk may be, in bytes.
+const CHUNK_MINIMUM: &str = "oci-chunk-min-length";
+/// How long giving a session up may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+impl RepositoryClient {
+    /// Opens a session for a blob.
+    pub(super) async fn open_session(
+        &self,
+        blob: &Descriptor,
+    ) -> Result<UploadSession, TargetError> {
+        let attempted = || {
+            format!(
+                "open an upload in {} for blob {}",
+                self.repository, blob.digest
+            )
+        };
+        let rest = match blob.digest.algorithm() {
+            Algorithm::Sha256 => "blobs/uploads/".to_owned(),
+            other => format!("blobs/uploads/?digest-algorithm={other}"),
+        };
+        let answer = match self.inner().url(&self.repository, &rest) {
+            Ok(url) => {
+                let call = self.session_call(Method::POST, url, Payload::Nothing, Kind::Question);
+                self.inner().call(&call).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        if answer.status != StatusCode::ACCEPTED {
+            return Err(refusal(answer, attempted()).await);
+        }
+        let session = session_of(self, &answer, &attempted);
+        answer.finish().await;
+        session
+    }
+
+    /// Puts a blob's bytes into a session and closes it, once.
+    pub(super) async fn put_blob(
+        &self,
+        payload: &BlobPayload<'_>,
+        session: &UploadSession,
+    ) -> Result<Answer, CallError> {
+        let mut url = self.location(session)?;
+        add_digest(&mut url, &payload.upload.blob.digest);
+        let mut call = self.session_call(Method::PUT, url, Payload::Blob(payload), Kind::Commit);
+        let octets = HeaderValue::from_static("application/octet-stream");
+        call.headers.insert(CONTENT_TYPE, octets);
+        self.inner().attempt(&call).await
+    }
+
+    /// What the registry holds of a session.
+    pub(crate) async fn session_status(
+        &self,
+        session: &UploadSession,
+    ) -> Result<SessionStatus, TargetError> {
+        let attempted = || format!("ask about an upload in {}", self.repository);
+        let answer = match self.location(session) {
+            Ok(url) => {
+                let call = self.session_call(Method::GET, url, Payload::Nothing, Kind::Question);
+                self.inner().call(&call).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status.as_u16() {
+            200 | 202 | 204 if !answer.is_html() => {
+                let open = self.session_in(&answer, session);
+                answer.finish().await;
+                open.map_err(|error| CallError::from(error).into_target(attempted()))
+            }
+            400 | 403 | 404 | 410 | 416 => Ok(SessionStatus::Gone),
+            _ => Err(refusal(answer, attempted()).await),
+        }
+    }
+
+    /// A status answer's session; gone if it does not say how far it got.
+    fn session_in(
+        &self,
+        answer: &Answer,
+        before: &UploadSession,
+    ) -> Result<SessionStatus, TransportError> {
+        let range = answer.header(RANGE.as_str());
+        let Some(range) = range.and_then(|it| it.parse::<UploadedRange>().ok()) else {
+            return Ok(SessionStatus::Gone);
+        };
+        let location = match answer.header(LOCATION.as_str()) {
+            Some(location) => {
+                let origin = self.inner().origin(&self.repository)?;
+                location::follow(&answer.url, location, &origin)?.to_string()
+            }
+            None => before.location().to_owned(),
+        };
+        let session = UploadSession::new(location)
+            .with_acknowledged(range.bytes(before.acknowledged()))
+            .with_chunk_minimum(before.chunk_minimum());
+        Ok(SessionStatus::Open(session))
+    }
+
+    /// Gives a session up: one request, with what the token at hand allows.
+    pub(crate) async fn cancel(&self, session: &UploadSession) -> Result<(), TargetError> {
+        let attempted = || format!("give up an upload in {}", self.repository);
+        let url = self.location(session);
+        let url = url.map_err(|error| CallError::from(error).into_target(attempted()))?;
+        let call = self.session_call(Method::DELETE, url, Payload::Nothing, Kind::Farewell);
+        let answer = tokio::time::timeout(FAREWELL, self.inner().attempt(&call)).await;
+        let answer = answer.unwrap_or(Err(CallError::Transport(TransportError::TimedOut(
+            crate::transport::timeouts::Limit::Total,
+        ))));
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status {
+            StatusCode::NOT_FOUND => {}
+            status if status.is_success() => {}
+            _ => return Err(refusal(answer, attempted()).await),
+        }
+        answer.finish().await;
+        Ok(())
+    }
+
+    /// Where a session goes on. It may have been kept for long, or come from anywhere: checked again.
+    fn location(&self, session: &UploadSession) -> Result<Url, TransportError> {
+        let url = Url::parse(session.location()).map_err(|_| LocationError::Malformed)?;
+        location::check(&url, &self.inner().origin(&self.repository)?)?;
+        Ok(url)
+    }
+
+    fn session_call<'a>(
+        &'a self,
+        method: Method,
+        url: Url,
+        payload: Payload<'a>,
+        kind: Kind,
+    ) -> Call<'a> {
+        Call {
+            repository: &self.repository,
+            scopes: self.scopes.clone(),
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload,
+            kind,
+        }
+    }
+}
+
+/// The session that a 202 opens.
+pub(crate) fn session_of(
+    repository: &RepositoryClient,
+    answer: &Answer,
+    attempted: &impl Fn() -> String,
+) -> Result<UploadSession, TargetError> {
+    let Some(location) = answer.header(LOCATION.as_str()) else {
+        let missing = Unexpected::NoLocation;
+        return Err(protocol(answer.status, missing, attempted()));
+    };
+    let origin = repository.inner().origin(&repository.repository);
+    let url = origin
+        .and_then(|origin| Ok(location::follow(&answer.url, location, &origin)?))
+        .map_err(|error| CallError::from(error).into_target(attempted()))?;
+    let minimum = answer.header(CHUNK_MINIMUM);
+    let minimum = minimum.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
+    Ok(UploadSession::new(url).with_chunk_minimum(minimum))
+}
+
+/// Appends `digest=<digest>` to whatever the registry put into a location, which stays as it is.
+fn add_digest(url: &mut Url, digest: &Digest) {
+    let parameter = format!("digest={}%3A{}", digest.algorithm(), digest.encoded());
+    let query = match url.query() {
+        None | Some("") => parameter,
+        Some(query) => format!("{query}&{parameter}"),
+    };
+    url.set_query(Some(&query));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_added_and_the_location_kept() {
+        let digest = Digest::of(b"");
+        let added = format!("digest=sha256%3A{}", digest.encoded());
+        let cases = [
+            ("http://r.test/u/1", format!("http://r.test/u/1?{added}")),
+            ("http://r.test/u/1?", format!("http://r.test/u/1?{added}")),
+            (
+                "http://r.test/u/1?_state=a%2Fb%3D%3D&x=+%20~",
+                format!("http://r.test/u/1?_state=a%2Fb%3D%3D&x=+%20~&{added}"),
+            ),
+        ];
+        for (location, expected) in cases {
+            let mut url = Url::parse(location).unwrap();
+            add_digest(&mut url, &digest);
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+}
