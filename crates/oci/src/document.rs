@@ -241,6 +241,15 @@ impl Document {
     }
 }
 
+impl PartialEq for Document {
+    /// The same bytes, described the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.descriptor == other.descriptor && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Document {}
+
 impl fmt::Debug for Document {
     /// The descriptor, and neither bytes nor view: they are up to 4 MiB.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,3 +11,6 @@ pub use challenge::{Challenge, ChallengeError};
 pub use error::{ErrorBody, ErrorCode, ErrorEntry};
 pub use range::{ByteRange, ChunkRange, ContentRange, RangeError, UploadedRange};
 pub use scope::{Action, Scope, ScopeError, ScopeSet};
+
+#[cfg(test)]
+mod tests;

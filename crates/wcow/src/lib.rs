@@ -1,1 +1,30 @@
-//! (being written)
+//! Assembles Windows container images, on any host.
+//!
+//! What stands so far is the contract between whoever builds an image and whoever
+//! pushes it:
+//!
+//! ```text
+//! UnverifiedImage ──verify──▶ BuiltImage ──into_source──▶ BuiltSource: oci::Source
+//!        ▲                        │
+//!        └────────── JSON ────────┘
+//! ```
+//!
+//! A [`BuiltImage`] is a value: it can be kept, sent to another process as JSON
+//! and read back, and exists only if config, manifest and layers agree. It says
+//! where each layer's bytes are (a [`LayerSource`]) without holding them. A
+//! [`BuiltSource`] opens them; layers of the base image come through the base's own
+//! [`oci::Source`].
+//!
+//! The crate knows no registry and does not push.
+
+mod built;
+mod error;
+mod inline;
+mod layer;
+mod source;
+
+pub use built::{BuiltImage, UnverifiedImage};
+pub use error::{BuiltImageError, LayerField};
+pub use inline::MAX_INLINE_BYTES;
+pub use layer::{EmittedLayer, LayerSource};
+pub use source::BuiltSource;

@@ -445,6 +445,7 @@ proptest! {
         prop_assert_eq!(it.descriptor().size, text.len() as u64);
         let again = Document::verified(it.bytes().clone(), it.descriptor()).expect("the same");
         prop_assert_eq!(again.bytes(), &bytes);
+        prop_assert_eq!(&again, &it);
         prop_assert_eq!(again.as_manifest(), it.as_manifest());
     }
 
