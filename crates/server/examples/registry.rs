@@ -1,23 +1,30 @@
 //! Runs the registry until its standard input ends.
 //!
 //! ```text
-//! cargo run -p longshore-server --example registry -- [DIRECTORY]
+//! cargo run -p longshore-server --example registry -- [--sparse] [DIRECTORY]
 //! ```
 //!
-//! Without a directory it keeps everything in memory. The first line printed is its address.
+//! Without a directory it keeps everything in memory; with `--sparse` it takes manifests whose
+//! children are missing. The first line written is its address.
 
-use std::{error::Error, io::Read as _};
+use std::{
+    error::Error,
+    io::{Read as _, Write as _},
+};
 
-use longshore_server::Server;
+use longshore_server::{Server, Validation};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let builder = match std::env::args_os().nth(1) {
-        Some(directory) => Server::builder().directory(directory),
-        None => Server::builder().memory(),
-    };
+    let mut builder = Server::builder();
+    for argument in std::env::args_os().skip(1) {
+        builder = match argument.to_str() {
+            Some("--sparse") => builder.validation(Validation::AcceptAll),
+            _ => builder.directory(argument),
+        };
+    }
     let server = builder.start().await?;
-    println!("{}", server.addr());
+    writeln!(std::io::stdout(), "{}", server.addr())?;
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     server.shutdown().await;
     Ok(())

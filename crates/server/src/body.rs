@@ -37,8 +37,8 @@ pub(crate) struct Intake {
     connection: Connection,
     idle: Duration,
     fault: Option<(u64, BodyFault)>,
+    limit: u64,
     received: u64,
-    /// A piece that came before the point where a fault strikes ends in it.
     ended: bool,
 }
 
@@ -57,9 +57,15 @@ impl Intake {
             connection,
             idle,
             fault,
+            limit: u64::MAX,
             received: 0,
             ended,
         }
+    }
+
+    /// Refuses what goes beyond so many bytes.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        self.limit = bytes;
     }
 
     /// The next piece; none at the end.
@@ -93,7 +99,11 @@ impl Intake {
                     if let Ok(data) = frame.into_data()
                         && !data.is_empty()
                     {
-                        return Ok(Some(self.count(data)));
+                        let data = self.count(data);
+                        if self.received > self.limit {
+                            return Err(too_large(self.limit));
+                        }
+                        return Ok(Some(data));
                     }
                 }
             }
@@ -124,11 +134,9 @@ impl Intake {
 
     /// The whole body, if it is no longer than `limit` bytes.
     pub(crate) async fn collect(&mut self, limit: usize) -> Result<Bytes, Refusal> {
+        self.limit(limit as u64);
         let mut whole = Vec::new();
         while let Some(piece) = self.next().await? {
-            if whole.len() + piece.len() > limit {
-                return Err(too_large(limit as u64));
-            }
             whole.extend_from_slice(&piece);
         }
         Ok(whole.into())

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -33,13 +33,14 @@ use crate::{
 };
 
 /// The longest that anything stalls; a server that stops ends it sooner.
-const MAX_STALL: Duration = Duration::from_secs(60 * 60);
+const MAX_STALL: Duration = Duration::from_hours(1);
 
 /// A request that is being handled.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) app: Arc<App>,
     pub(crate) method: Method,
+    version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
     pub(crate) intake: Intake,
@@ -54,7 +55,8 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
         Some(connection) => connection.clone(),
         None => Connection::new(0),
     };
-    let task = tokio::spawn(exchange(app, request, connection.clone()));
+    let tasks = app.tasks.clone();
+    let task = tasks.spawn(exchange(app, request, connection.clone()));
     match task.await {
         Ok(Some(response)) => response,
         Ok(None) => std::future::pending().await,
@@ -88,6 +90,7 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
     let mut x = Exchange {
         app,
         method: parts.method,
+        version: parts.version,
         headers: parts.headers,
         query,
         intake,
@@ -259,7 +262,8 @@ impl Exchange {
         if let Some(bytes) = self.faults.truncate {
             connection.cut_after(bytes);
         }
-        if self.intake.drop_rest(&self.headers) {
+        // HTTP/2 has a way of its own to say that the rest of a body is not wanted.
+        if self.intake.drop_rest(&self.headers) && self.version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -293,7 +297,7 @@ fn scripted(answer: Answer) -> Response {
 }
 
 fn endless() -> Response {
-    let spaces = Bytes::from_static(&[b' '; 64 * 1024]);
+    let spaces = Bytes::from(vec![b' '; 64 * 1024]);
     let body = stream::repeat_with(move || Ok::<_, std::io::Error>(spaces.clone()));
     Response::new(Body::from_stream(body))
 }

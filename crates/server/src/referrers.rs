@@ -4,7 +4,7 @@
 //! The list is never missing: of what nobody refers to, or of a repository that is
 //! not there, it is empty.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -84,7 +84,7 @@ fn page(
 ) -> io::Result<(Vec<Descriptor>, bool)> {
     let mut page = Vec::new();
     let mut bytes = 0;
-    for digest in store.referrers(name, subject)? {
+    for digest in all(store, name, subject)? {
         if after.is_some_and(|after| digest <= *after) {
             continue;
         }
@@ -104,6 +104,28 @@ fn page(
         page.push(descriptor);
     }
     Ok((page, false))
+}
+
+/// Every manifest about `subject`, in order: what said so when it was put, and what an
+/// index under the fallback tag lists, kept up by clients of registries without this list.
+fn all(store: &dyn Store, name: &Name, subject: &Digest) -> io::Result<BTreeSet<Digest>> {
+    let mut all: BTreeSet<Digest> = store.referrers(name, subject)?.into_iter().collect();
+    if let Ok(tag) = fallback_tag(subject).parse()
+        && let Some(digest) = store.tag(name, &tag)?
+        && let Some(it) = store.manifest(name, &digest)?
+        && let Ok(document) = Document::with_digest(it.bytes, Some(&it.media_type), &digest)
+        && let Some(index) = document.as_index()
+    {
+        all.extend(index.manifests.iter().map(|it| it.digest.clone()));
+    }
+    Ok(all)
+}
+
+/// [distribution-spec, Referrers Tag Schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema).
+fn fallback_tag(subject: &Digest) -> String {
+    let encoded = subject.encoded();
+    let cut = encoded.get(..64).unwrap_or(encoded);
+    format!("{}-{cut}", subject.algorithm())
 }
 
 /// What the list says of a referrer: its artifact type (the config's media type, if an image

@@ -45,7 +45,6 @@ pub struct RunningServer {
     app: Arc<App>,
     registry: Registry,
     stopping: Stopping,
-    tasks: TaskTracker,
 }
 
 /// What every request may use.
@@ -60,6 +59,8 @@ pub(crate) struct App {
     pub(crate) options: Options,
     pub(crate) manifest_turns: Arc<Semaphore>,
     pub(crate) address: SocketAddr,
+    /// Everything that has to end before the server is gone.
+    pub(crate) tasks: TaskTracker,
     secure: bool,
 }
 
@@ -105,24 +106,22 @@ pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, Serve
         limits: builder.limits,
         options: builder.options,
         address,
+        tasks: TaskTracker::new(),
         secure: builder.tls.is_some(),
     });
     let stopping = Stopping::default();
-    let tasks = TaskTracker::new();
     let accepting = Accepting {
         app: Arc::clone(&app),
         listener,
         tls: builder.tls.map(|it| TlsAcceptor::from(it.0)),
         stopping: stopping.clone(),
-        tasks: tasks.clone(),
     };
-    tasks.spawn(accepting.run());
-    tasks.close();
+    app.tasks.spawn(accepting.run());
+    app.tasks.close();
     Ok(RunningServer {
         app,
         registry,
         stopping,
-        tasks,
     })
 }
 
@@ -197,12 +196,12 @@ impl RunningServer {
     /// ten seconds, and comes back when nothing of it is left, so that its store can be opened again.
     pub async fn shutdown(self) {
         self.stopping.gently.cancel();
-        if tokio::time::timeout(GRACE, self.tasks.wait())
+        if tokio::time::timeout(GRACE, self.app.tasks.wait())
             .await
             .is_err()
         {
             self.stopping.now.cancel();
-            self.tasks.wait().await;
+            self.app.tasks.wait().await;
         }
     }
 }
@@ -226,7 +225,6 @@ struct Accepting {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     stopping: Stopping,
-    tasks: TaskTracker,
 }
 
 impl Accepting {
@@ -254,7 +252,7 @@ impl Accepting {
             let connection = Connection::new(number);
             number += 1;
             let serving = self.serve(stream, connection.clone());
-            self.tasks.spawn(async move {
+            self.app.tasks.spawn(async move {
                 serving.await;
                 connection.close();
                 drop(place);

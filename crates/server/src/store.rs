@@ -86,7 +86,8 @@ pub(crate) trait Staged: fmt::Debug + Send + Sync {
     /// How many bytes are there.
     fn length(&self) -> u64;
 
-    /// Adds bytes at the end: all of them or, on an error, none.
+    /// Adds bytes at the end. After an error [`Staged::length`] says what is left: all that was
+    /// there before, or nothing if that cannot be relied on any more.
     fn append(&mut self, pieces: &[Bytes]) -> io::Result<()>;
 
     /// What is there so far.

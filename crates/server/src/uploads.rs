@@ -24,6 +24,7 @@ pub(crate) use sessions::{Session, Sessions};
 
 use crate::{
     answer::{self, Refusal, set, set_digest},
+    body,
     exchange::Exchange,
     log::text,
     route::{self, Name},
@@ -38,7 +39,10 @@ const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-leng
 ///
 /// The default is what most registries do; the rest is for tests of clients.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub struct UploadOptions {
     /// `Location` is a full URL rather than a path. Off.
     pub absolute_location: bool,
@@ -149,7 +153,7 @@ async fn single(x: &mut Exchange, name: Name, digest: Digest) -> Result<Response
     let stored = async {
         let mut progress = session.claim(&x.app.limits).await?;
         progress.receive(&mut x.intake, &x.record, &session).await?;
-        progress.commit(&name, &digest).await
+        progress.commit(&session, &digest).await
     };
     let stored = stored.await;
     x.app.sessions.close(&session).await;
@@ -190,7 +194,7 @@ pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Respo
     let mut progress = session.claim(&x.app.limits).await?;
     check_chunk(x, &session, &progress)?;
     progress.receive(&mut x.intake, &x.record, &session).await?;
-    progress.commit(name, &digest).await?;
+    progress.commit(&session, &digest).await?;
     drop(progress);
     x.app.sessions.close(&session).await;
     Ok(committed(x, name, &digest))
@@ -236,14 +240,15 @@ async fn holds(x: &Exchange, name: &Name, digest: &Digest) -> Result<bool, Refus
 }
 
 /// Refuses a body that is too long before it is read.
-fn check_length(x: &Exchange) -> Result<(), Refusal> {
+fn check_length(x: &mut Exchange) -> Result<(), Refusal> {
     let Some(limit) = x.app.options.uploads.max_body_length else {
         return Ok(());
     };
     let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
     if declared.is_some_and(|declared: u64| declared > limit) {
-        return Err(crate::body::too_large(limit));
+        return Err(body::too_large(limit));
     }
+    x.intake.limit(limit);
     Ok(())
 }
 
@@ -290,33 +295,29 @@ fn describe(x: &Exchange, session: &Session, response: &mut Response) {
     set(response, UPLOAD_UUID, session.id());
 }
 
-fn location(x: &Exchange, session: &Session) -> String {
-    let options = &x.app.options.uploads;
-    let mut location = if options.absolute_location {
+/// What a path is put after in a `Location`.
+fn base(x: &Exchange) -> String {
+    if x.app.options.uploads.absolute_location {
         x.origin()
     } else {
         String::new()
-    };
-    location.push_str("/v2/");
-    location.push_str(session.ticket().name.as_str());
-    location.push_str("/blobs/uploads/");
-    location.push_str(session.id());
-    if options.state_parameter {
-        location.push_str("?_state=");
-        location.push_str(&session.length().to_string());
     }
-    location
+}
+
+fn location(x: &Exchange, session: &Session) -> String {
+    let (base, name, id) = (base(x), &session.ticket().name, session.id());
+    let state = if x.app.options.uploads.state_parameter {
+        format!("?_state={}", session.length())
+    } else {
+        String::new()
+    };
+    format!("{base}/v2/{name}/blobs/uploads/{id}{state}")
 }
 
 /// 201: the repository holds the blob.
 fn committed(x: &Exchange, name: &Name, digest: &Digest) -> Response {
     let mut response = answer::empty(StatusCode::CREATED);
-    let mut location = if x.app.options.uploads.absolute_location {
-        x.origin()
-    } else {
-        String::new()
-    };
-    location.push_str(&format!("/v2/{name}/blobs/{digest}"));
+    let location = format!("{}/v2/{name}/blobs/{digest}", base(x));
     set(&mut response, header::LOCATION, location);
     set_digest(&mut response, digest);
     response

@@ -63,7 +63,7 @@ struct Grant {
 
 impl Default for Bearer {
     fn default() -> Self {
-        let lifetime = Duration::from_secs(300);
+        let lifetime = Duration::from_mins(5);
         Self {
             users: Users::new(),
             service: "longshore".to_owned(),

@@ -44,7 +44,7 @@ struct Repository {
 /// Bytes in pieces, counted against the store's limit while they are there.
 #[derive(Debug, Default)]
 struct Pieces {
-    pieces: Vec<Bytes>,
+    all: Vec<Bytes>,
     length: u64,
     used: Arc<AtomicU64>,
 }
@@ -95,7 +95,7 @@ impl Store for Memory {
     fn open(&self, name: &Name, digest: &Digest) -> io::Result<Option<Box<dyn Content>>> {
         let kept = self.kept();
         let pieces = kept.held(name, digest).cloned();
-        Ok(pieces.map(|pieces| Reading::boxed(pieces)))
+        Ok(pieces.map(Reading::boxed))
     }
 
     fn mount(&self, from: &Name, to: &Name, digest: &Digest) -> io::Result<bool> {
@@ -138,7 +138,7 @@ impl Store for Memory {
         Ok(Box::new(Arriving {
             store: self.clone(),
             pieces: Arc::new(Pieces {
-                pieces: Vec::new(),
+                all: Vec::new(),
                 length: 0,
                 used: Arc::clone(&self.0.used),
             }),
@@ -239,7 +239,7 @@ impl Pieces {
         let length = piece.len() as u64;
         self.used.fetch_add(length, Ordering::Relaxed);
         self.length += length;
-        self.pieces.push(piece);
+        self.all.push(piece);
     }
 }
 
@@ -305,7 +305,7 @@ impl Content for Reading {
 
     fn seek(&mut self, offset: u64) -> io::Result<()> {
         let mut left = offset;
-        for (at, piece) in self.pieces.pieces.iter().enumerate() {
+        for (at, piece) in self.pieces.all.iter().enumerate() {
             let length = piece.len() as u64;
             if left < length {
                 self.at = at;
@@ -314,13 +314,13 @@ impl Content for Reading {
             }
             left -= length;
         }
-        self.at = self.pieces.pieces.len();
+        self.at = self.pieces.all.len();
         self.within = 0;
         Ok(())
     }
 
     fn read(&mut self, limit: usize) -> io::Result<Bytes> {
-        let Some(piece) = self.pieces.pieces.get(self.at) else {
+        let Some(piece) = self.pieces.all.get(self.at) else {
             return Ok(Bytes::new());
         };
         let end = piece.len().min(self.within.saturating_add(limit));

@@ -16,7 +16,6 @@ use crate::{
     answer::Refusal,
     body::Intake,
     log::Record,
-    route::Name,
     store::{self, Staged},
 };
 
@@ -132,7 +131,11 @@ impl Progress {
     }
 
     /// Makes what is staged a blob, if it has this digest. If not, the session stays as it is.
-    pub(super) async fn commit(&mut self, name: &Name, digest: &Digest) -> Result<(), Refusal> {
+    pub(super) async fn commit(
+        &mut self,
+        session: &Session,
+        digest: &Digest,
+    ) -> Result<(), Refusal> {
         let hasher = match &self.hasher {
             Some(hasher) if digest.algorithm() == self.algorithm => hasher.clone(),
             _ => self.hash(digest.algorithm()).await?,
@@ -145,7 +148,7 @@ impl Progress {
             );
         }
         let mut staged = self.staged.take().ok_or_else(gone)?;
-        let (name, digest) = (name.clone(), digest.clone());
+        let (name, digest) = (session.ticket().name.clone(), digest.clone());
         let (staged, committed) = tokio::task::spawn_blocking(move || {
             let committed = staged.commit(&name, &digest);
             (staged, committed)
@@ -153,6 +156,8 @@ impl Progress {
         .await
         .map_err(io::Error::other)?;
         if committed.is_err() {
+            session.set_length(staged.length());
+            self.hasher = None;
             self.staged = Some(staged);
         }
         Ok(committed?)

@@ -27,7 +27,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The bounds of a server.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Limits {
     /// The longest manifest taken, in bytes, inclusive. 4 MiB.
     pub manifest_bytes: usize,
@@ -51,8 +50,8 @@ impl Default for Limits {
             manifest_bytes: oci::MAX_MANIFEST_BYTES,
             header_bytes: 64 * 1024,
             sessions: 10_000,
-            session_idle: Duration::from_secs(24 * 60 * 60),
-            body_idle: Duration::from_secs(60),
+            session_idle: Duration::from_hours(24),
+            body_idle: Duration::from_mins(1),
             connections: 4096,
             memory_bytes: 4 * 1024 * 1024 * 1024,
         }

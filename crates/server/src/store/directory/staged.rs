@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSlice, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
+    thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
 
@@ -38,7 +39,7 @@ struct FileStaged {
 struct WriteBack {
     /// Bytes written since it was last begun.
     pending: u64,
-    running: Option<std::thread::JoinHandle<()>>,
+    running: Option<JoinHandle<io::Result<()>>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -120,6 +121,30 @@ impl FileStaged {
             links: Arc::clone(&store.links),
         }
     }
+
+    fn write_back(&mut self, written: u64) -> io::Result<()> {
+        self.guarded(|it| it.write_back.wrote(written, &it.file))
+    }
+
+    /// Makes durable what is there.
+    fn sync(&mut self) -> io::Result<()> {
+        self.guarded(|it| {
+            it.write_back.finish()?;
+            it.file.sync_all()
+        })
+    }
+
+    /// After a failure to bring bytes to the disk nobody knows which are there, and a second
+    /// try may wrongly succeed: the upload begins anew, with nothing.
+    fn guarded(&mut self, sync: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        let synced = sync(self);
+        if synced.is_err() {
+            self.file = File::create(data(&self.directory))?;
+            self.length = 0;
+            self.write_back = WriteBack::default();
+        }
+        synced
+    }
 }
 
 impl Staged for FileStaged {
@@ -131,8 +156,7 @@ impl Staged for FileStaged {
         match write_all(&mut self.file, pieces) {
             Ok(written) => {
                 self.length += written;
-                self.write_back.wrote(written, &self.file);
-                Ok(())
+                self.write_back(written)
             }
             Err(error) => {
                 // All or nothing: what was written of it is taken back.
@@ -150,7 +174,7 @@ impl Staged for FileStaged {
         let blob = files::by_digest(&self.root.join("blobs"), digest);
         let repository = self.root.join("repositories").join(name.as_str());
         let link = files::by_digest(&repository.join("_blobs"), digest);
-        self.file.sync_all()?;
+        self.sync()?;
         let linking = self.links.read().unwrap_or_else(PoisonError::into_inner);
         // The same content under the same name: who comes second changes nothing.
         if !blob.try_exists()? {
@@ -184,20 +208,32 @@ fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<u64> {
 
 impl WriteBack {
     /// Notes bytes that were written; begins to bring them to the disk when they are many.
-    fn wrote(&mut self, bytes: u64, file: &File) {
+    fn wrote(&mut self, bytes: u64, file: &File) -> io::Result<()> {
         self.pending += bytes;
-        let is_running = self.running.as_ref().is_some_and(|it| !it.is_finished());
-        if self.pending < WRITE_BACK_BYTES || is_running {
-            return;
+        if self.pending < WRITE_BACK_BYTES {
+            return Ok(());
         }
-        // Failing costs nothing: the sync at the end counts, and it reports errors of its own.
-        let Ok(file) = file.try_clone() else {
-            return;
-        };
+        match &self.running {
+            Some(running) if !running.is_finished() => return Ok(()),
+            _ => self.finish()?,
+        }
+        let file = file.try_clone()?;
         self.pending = 0;
-        self.running = std::thread::Builder::new()
-            .name("write-back".to_owned())
-            .spawn(move || drop(file.sync_data()))
-            .ok();
+        self.running = Some(
+            thread::Builder::new()
+                .name("write-back".to_owned())
+                .spawn(move || file.sync_data())?,
+        );
+        Ok(())
+    }
+
+    /// Waits for what was begun. Its failure is the file's: the system reports one once only,
+    /// so that a later sync may succeed over bytes that were lost.
+    fn finish(&mut self) -> io::Result<()> {
+        match self.running.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(synced)) => synced,
+            Some(Err(_)) => Err(io::Error::other("write-back died")),
+        }
     }
 }
