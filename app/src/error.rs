@@ -33,7 +33,7 @@ pub(crate) enum AppError {
     #[error("the push failed")]
     Push(#[from] PushError),
     #[error("the registry client could not be set up")]
-    Client(#[source] registry::ClientError),
+    Client(#[source] registry::BuildError),
     #[error("the embedded registry failed")]
     Serve(#[source] server::ServerError),
     #[error("some tags were refused: {}", .tags.join(", "))]
@@ -80,15 +80,18 @@ impl AppError {
         text
     }
 
-    /// The same as one JSON object.
-    pub(crate) fn json(&self) -> Value {
-        json!({ "error": {
+    /// The same as one JSON object; none where a report has told already.
+    pub(crate) fn json(&self) -> Option<Value> {
+        if matches!(self, Self::Partly { .. }) {
+            return None;
+        }
+        Some(json!({ "error": {
             "cause": self.cause(),
             "exit_code": self.cause().code(),
             "message": self.to_string(),
             "because": self.causes(),
             "hint": self.hint(),
-        }})
+        }}))
     }
 
     fn causes(&self) -> Vec<String> {
@@ -108,11 +111,12 @@ impl AppError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Push(error) => error.hint().map(Into::into).or_else(|| {
-                error.target_error().and_then(|it| target_hint(it)).map(Into::into)
+                error
+                    .target_error()
+                    .and_then(|it| target_hint(it))
+                    .map(Into::into)
             }),
-            Self::Open(OpenError::Ambiguous { .. }) => {
-                Some("choose one with --image NAME".into())
-            }
+            Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
             Self::Open(OpenError::NoSuchPlatform { .. }) => {
                 Some("leave --platform out to push all of them".into())
             }
@@ -134,13 +138,11 @@ fn open_cause(error: &OpenError) -> Cause {
 fn source_cause(error: &SourceError) -> Cause {
     match error {
         // A registry as source fails as a registry.
-        SourceError::Unreadable { error, .. } => {
-            match error.downcast_ref::<TargetError>() {
-                Some(error) if error.status() == Some(404) => Cause::SourceNotFound,
-                Some(error) => target_cause(error),
-                None => Cause::LocalData,
-            }
-        }
+        SourceError::Unreadable { error, .. } => match error.downcast_ref::<TargetError>() {
+            Some(error) if error.status() == Some(404) => Cause::SourceNotFound,
+            Some(error) => target_cause(error),
+            None => Cause::LocalData,
+        },
         _ => Cause::LocalData,
     }
 }

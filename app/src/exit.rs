@@ -8,6 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Cause {
+    /// All of it was done.
+    Done,
     /// A bug of ours, or a machine that would not let us work.
     Internal,
     /// The command line, a reference or the settings are wrong.
@@ -36,6 +38,7 @@ impl Cause {
     /// The process's exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {
+            Self::Done => 0,
             Self::Internal => 1,
             Self::Usage => 2,
             Self::Credentials => 3,

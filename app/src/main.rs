@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     match run(cli.command, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if as_json {
-                let _ = writeln!(std::io::stdout(), "{}", error.json());
+            if as_json && let Some(json) = error.json() {
+                let _ = writeln!(std::io::stdout(), "{json}");
             }
             let _ = write!(std::io::stderr(), "{}", error.text());
             error.cause().into()

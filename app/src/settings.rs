@@ -97,8 +97,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) plain_http: Vec<Registry>,
     pub(crate) insecure: Vec<Registry>,
-    /// Certificates in PEM, with the file each came from.
-    pub(crate) certificates: Vec<(PathBuf, Vec<u8>)>,
+    /// Certificates in PEM.
+    pub(crate) certificates: Vec<Vec<u8>>,
     /// For the destination's registry only.
     pub(crate) login: Option<Login>,
     /// Docker's `config.json`, if there is one, with its path.
@@ -201,7 +201,7 @@ impl Settings {
             self.insecure.push(registry.clone());
         }
         if let Some(path) = ca {
-            self.certificates.push((path.to_owned(), read(path)?));
+            self.certificates.push(read(path)?);
         }
         Ok(())
     }
@@ -245,10 +245,7 @@ fn concurrency_of(environment: &Environment) -> Result<Option<NonZeroUsize>, Set
     environment.concurrency.as_ref().map(parse).transpose()
 }
 
-fn login(
-    args: &ConnectionArgs,
-    environment: &Environment,
-) -> Result<Option<Login>, SettingsError> {
+fn login(args: &ConnectionArgs, environment: &Environment) -> Result<Option<Login>, SettingsError> {
     let username = args.username.clone().or(environment.username.clone());
     let password = if args.password_stdin {
         Some(password_from_stdin()?)
@@ -366,8 +363,8 @@ mod tests {
     #[test]
     fn a_settings_file_with_an_unknown_key_is_refused_by_name() {
         let (_directory, environment) = environment_with("concurency = 3\n");
-        let error = Settings::decide(&ConnectionArgs::default(), &environment, &destination())
-            .unwrap_err();
+        let error =
+            Settings::decide(&ConnectionArgs::default(), &environment, &destination()).unwrap_err();
         let SettingsError::File { error, .. } = error else {
             panic!("{error}")
         };

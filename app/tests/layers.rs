@@ -36,7 +36,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper", &["longshore-registry", "longshore-server"]),
     ("hyper-util", &["longshore-registry", "longshore-server"]),
     ("axum", &["longshore-server"]),
-    ("rustls", &["longshore-registry", "longshore-server", "longshore"]),
+    (
+        "rustls",
+        &["longshore-registry", "longshore-server", "longshore"],
+    ),
     ("clap", &["longshore"]),
     ("indicatif", &["longshore"]),
     ("reqwest", &[]),
@@ -97,10 +100,17 @@ fn modules_of_a_crate_import_each_other_without_a_cycle() {
         let graph = imports(root.as_std_path());
         edges += graph.values().map(BTreeSet::len).sum::<usize>();
         if let Some(cycle) = cycle(&graph) {
-            panic!("{}: modules import in a circle: {}", package.name, cycle.join(" → "));
+            panic!(
+                "{}: modules import in a circle: {}",
+                package.name,
+                cycle.join(" → ")
+            );
         }
     }
-    assert!(edges > 40, "only {edges} imports were found: is the reader broken?");
+    assert!(
+        edges > 40,
+        "only {edges} imports were found: is the reader broken?"
+    );
 }
 
 #[test]
@@ -130,9 +140,10 @@ fn imports(root: &Path) -> Graph {
         let file = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
         let mut reader = Reader::default();
         reader.visit_file(&file);
-        let named = reader.named.into_iter().map(|name| {
-            reexports.get(&name).cloned().unwrap_or(name)
-        });
+        let named = reader
+            .named
+            .into_iter()
+            .map(|name| reexports.get(&name).cloned().unwrap_or(name));
         let to = graph.entry(module.clone()).or_default();
         to.extend(named.filter(|name| *name != module));
     }

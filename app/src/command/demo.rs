@@ -1,0 +1,201 @@
+//! `demo`: the main job from end to end, on this machine alone.
+
+use std::{io::Write, path::Path};
+
+use clap::Args;
+use oci::Reference;
+use push::{Destination, Engine, Options, source};
+use registry::Client;
+use server::{RunningServer, Server};
+
+use crate::{
+    error::AppError,
+    interrupt, open,
+    render::{Size, human},
+};
+
+/// Push a sample image to an embedded registry, and show what that takes
+///
+/// Makes a small image, starts the embedded registry on loopback, pushes the image, pushes
+/// it again, and pushes it to a sibling repository. Nothing else is needed, and nothing is
+/// left behind.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArgs {
+    /// Leave the registry running until Ctrl-C, to pull from it
+    #[arg(long)]
+    keep: bool,
+}
+
+/// One push of the demonstration.
+struct Act {
+    title: &'static str,
+    repository: &'static str,
+    /// A repository that may hold the blobs already.
+    mount_from: Option<&'static str>,
+}
+
+const ACTS: [Act; 3] = [
+    Act {
+        title: "1. A cold push: the registry holds nothing",
+        repository: "demo/app",
+        mount_from: None,
+    },
+    Act {
+        title: "2. The same push again: nothing moves",
+        repository: "demo/app",
+        mount_from: None,
+    },
+    Act {
+        title: "3. To a sibling repository: the registry links what it holds",
+        repository: "demo/sibling",
+        mount_from: Some("demo/app"),
+    },
+];
+
+pub(crate) async fn demo(args: &DemoArgs) -> Result<(), AppError> {
+    let work = async {
+        let directory = tempfile::tempdir().map_err(|error| AppError::Io {
+            attempted: "make a temporary directory".into(),
+            error,
+        })?;
+        let image = directory.path().join("image");
+        make_image(&image).await?;
+        let server = Server::builder()
+            .memory()
+            .start()
+            .await
+            .map_err(AppError::Serve)?;
+        for act in &ACTS {
+            perform(act, &image, &server).await?;
+        }
+        closing_words(&server, args.keep)?;
+        if args.keep {
+            std::future::pending::<()>().await;
+        }
+        server.shutdown().await;
+        Ok(())
+    };
+    match interrupt::until_interrupted(None, work).await {
+        // With --keep, Ctrl-C is how it is meant to end.
+        Err(AppError::Interrupted) if args.keep => Ok(()),
+        other => other,
+    }
+}
+
+async fn make_image(directory: &Path) -> Result<(), AppError> {
+    let options = source::sample::SampleOptions::default();
+    let written = tokio::task::spawn_blocking({
+        let directory = directory.to_owned();
+        move || source::sample::write_layout(&directory, &options)
+    });
+    let failed = |error| AppError::Io {
+        attempted: "write the sample image".into(),
+        error,
+    };
+    let written = written.await.map_err(std::io::Error::other);
+    written.and_then(|it| it).map_err(failed)?;
+    say(&format!(
+        "a sample image, written as an OCI layout: {}\n",
+        directory.display()
+    ))
+}
+
+/// One push: what is planned, what went over the wire, what it came to.
+async fn perform(act: &Act, image: &Path, server: &RunningServer) -> Result<(), AppError> {
+    let registry = server.registry();
+    let reference = open::reference(&format!("{registry}/{}:1.0", act.repository))?;
+    let mount_from = act.mount_from.map(|path| format!("{registry}/{path}"));
+    let destination = Destination {
+        tags: reference.tag_or_latest().into_iter().collect(),
+        mount_from: mount_from
+            .map(|it| open::reference(&it))
+            .transpose()?
+            .iter()
+            .map(|it| it.repository().clone())
+            .collect(),
+    };
+    say(&format!("\n{}\n", act.title))?;
+    say(&format!(
+        "$ longshore push {}{} {reference}\n",
+        image.display(),
+        flag(&destination)
+    ))?;
+    let source = source::open(image, &source::Selection::default()).await?;
+    let planner = engine_and_client()?;
+    let target = planner.1.push_target(reference.repository());
+    let plan = planner.0.plan(&*source, &target, &destination).await?;
+    say(&format!("\nplan:\n{}", indented(&plan.to_string())))?;
+
+    server.log().clear();
+    let (engine, client) = engine_and_client()?;
+    let target = client.push_target(reference.repository());
+    let report = engine.push(&*source, &target, &destination, &()).await?;
+    let lines = server.log().lines();
+    say(&format!(
+        "\nrequests:\n{}",
+        indented(&shortened(&lines.join("\n")))
+    ))?;
+    say(&format!(
+        "\nblob bytes sent: {} ({})\n",
+        report.bytes_sent(),
+        Size(report.bytes_sent())
+    ))?;
+    say(&format!(
+        "\nreport:\n{}",
+        indented(&human::report(&report, &client.traffic()))
+    ))
+}
+
+/// A process of its own each time: nothing is remembered from one push to the next.
+fn engine_and_client() -> Result<(Engine, Client), AppError> {
+    let client = Client::builder().build().map_err(AppError::Client)?;
+    Ok((Engine::new(Options::default()), client))
+}
+
+fn flag(destination: &Destination) -> String {
+    let from = destination.mount_from.iter();
+    from.map(|it| format!(" --mount-from {it}")).collect()
+}
+
+fn closing_words(server: &RunningServer, keep: bool) -> Result<(), AppError> {
+    let reference: Reference = open::reference(&format!("{}/demo/app:1.0", server.registry()))?;
+    let when = if keep {
+        "Pull it while this runs (Ctrl-C ends it):"
+    } else {
+        "With --keep the registry stays, so that you can pull the image:"
+    };
+    say(&format!(
+        "\n{when}\n  docker pull {reference}\n  podman pull --tls-verify=false {reference}\n  \
+         skopeo copy --src-tls-verify=false docker://{reference} oci:pulled\n"
+    ))
+}
+
+/// The same with digests cut to what a person compares.
+fn shortened(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("sha256:") {
+        let (before, digest) = rest.split_at(at);
+        let end = digest
+            .char_indices()
+            .skip(7)
+            .find(|(_, c)| !c.is_ascii_hexdigit());
+        let end = end.map_or(digest.len(), |(at, _)| at);
+        short.push_str(before);
+        short.push_str(&digest[..end.min(19)]);
+        rest = &digest[end..];
+    }
+    short.push_str(rest);
+    short
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+fn say(text: &str) -> Result<(), AppError> {
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(AppError::Output)
+}

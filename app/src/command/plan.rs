@@ -1,0 +1,65 @@
+//! `plan`: shows what a push would do, and sends nothing.
+
+use std::io::Write as _;
+
+use clap::Args;
+use push::{Plan, PushError};
+
+use crate::{
+    command::push::{ImageArgs, Job, prepare},
+    env::Environment,
+    error::AppError,
+    interrupt::{self, CLOSING},
+    render::human,
+    settings::ConnectionArgs,
+};
+
+/// Show what pushing an image would do, and why
+///
+/// Reads the image and asks the registry what it holds. Nothing is uploaded, mounted or
+/// tagged.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+
+    /// Print the plan as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(), AppError> {
+    let job = prepare(&args.image, &args.connection, environment).await?;
+    show(&job, args.json).await
+}
+
+/// Makes the plan and prints it.
+pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
+    let work = async {
+        let planning = job.engine.plan(&*job.source, &job.target, &job.destination);
+        Ok(planning.await?)
+    };
+    let result = interrupt::until_interrupted(job.settings.timeout, work).await;
+    job.client.close(CLOSING).await;
+    let plan = result?;
+    let mut stdout = std::io::stdout().lock();
+    if as_json {
+        writeln!(stdout, "{}", human::plan_json(&plan))
+    } else {
+        write!(stdout, "{plan}")
+    }
+    .map_err(AppError::Output)?;
+    gate(job, &plan)
+}
+
+/// A plan over the limit is shown, and ends as the push would.
+fn gate(job: &Job, plan: &Plan) -> Result<(), AppError> {
+    let planned = plan.totals().bytes.uploaded;
+    match job.engine.options().max_upload_bytes {
+        Some(limit) if planned > limit => Err(PushError::Gate { planned, limit }.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,183 @@
+//! `push`: an image into a registry.
+
+use std::io::Write as _;
+
+use clap::{Args, ValueEnum};
+use oci::{Platform, Repository, Tag};
+use push::{Engine, Foreign, Options, Report, source::Selection};
+
+use crate::{
+    command::plan,
+    env::Environment,
+    error::AppError,
+    interrupt::{self, CLOSING},
+    open,
+    render::{human, progress::Progress},
+    settings::{ConnectionArgs, Settings},
+};
+
+/// Push an image to a registry
+///
+/// Asks the registry what it holds, sends the rest, puts the manifest last, and says what
+/// was done. If anything fails, no tag is moved.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PushArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    /// Print the plan and stop: nothing is uploaded, mounted or tagged
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show nothing while it runs
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Which image goes where
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImageArgs {
+    /// The image: an OCI layout directory, an OCI archive, a docker-save archive (tar, plain
+    /// or compressed), or docker://REFERENCE for one in a registry
+    pub(crate) source: String,
+
+    /// Where it goes: registry/repository[:tag][@digest]
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) destination: String,
+
+    /// Another tag for it; may be given several times
+    #[arg(long = "tag", short, value_name = "TAG")]
+    pub(crate) tags: Vec<Tag>,
+
+    /// Which image, where the source holds several: its name, tag or digest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+
+    /// Only the image for this platform, out of a multi-platform one: os/architecture[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<Platform>,
+
+    /// A repository of the same registry that may hold some of the blobs already; may be given
+    /// several times
+    #[arg(long, value_name = "REPOSITORY")]
+    pub(crate) mount_from: Vec<Repository>,
+
+    /// What becomes of foreign layers, which say where else they are to be had
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
+    pub(crate) foreign: ForeignPolicy,
+
+    /// The same as --foreign=include
+    #[arg(long, hide = true)]
+    pub(crate) push_foreign: bool,
+
+    /// Push what the source holds about the image as well: signatures, attestations
+    #[arg(long, short)]
+    pub(crate) referrers: bool,
+
+    /// Stop before the first write if more than this many bytes would be uploaded
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_upload_bytes: Option<u64>,
+}
+
+/// What becomes of foreign layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignPolicy {
+    /// They stay where they are
+    Keep,
+    /// They are pushed like any other layer
+    Include,
+}
+
+/// Everything a push or a plan needs.
+pub(crate) struct Job {
+    pub(crate) client: registry::Client,
+    pub(crate) engine: Engine,
+    pub(crate) source: Box<dyn oci::Source>,
+    pub(crate) target: registry::RegistryPushTarget,
+    pub(crate) destination: push::Destination,
+    pub(crate) settings: Settings,
+}
+
+pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(), AppError> {
+    let job = prepare(&args.image, &args.connection, environment).await?;
+    if args.dry_run {
+        return plan::show(&job, args.json).await;
+    }
+    let progress = Progress::new(args.quiet);
+    let work = async {
+        let pushing = job
+            .engine
+            .push(&*job.source, &job.target, &job.destination, &progress);
+        Ok(pushing.await?)
+    };
+    let result = interrupt::until_interrupted(job.settings.timeout, work).await;
+    progress.finish();
+    job.client.close(CLOSING).await;
+    let report = result?;
+    let traffic = job.client.traffic();
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", human::report_json(&report, &traffic))
+    } else {
+        write!(stdout, "{}", human::report(&report, &traffic))
+    }
+    .map_err(AppError::Output)?;
+    all_tags(&report)
+}
+
+/// An error if the registry took some tags and refused others.
+fn all_tags(report: &Report) -> Result<(), AppError> {
+    let refused = report.refused_tags().map(|(tag, _)| tag.to_string());
+    match refused.collect::<Vec<_>>() {
+        tags if tags.is_empty() => Ok(()),
+        tags => Err(AppError::Partly { tags }),
+    }
+}
+
+/// Reads settings, opens the source, and makes the client.
+pub(crate) async fn prepare(
+    args: &ImageArgs,
+    connection: &ConnectionArgs,
+    environment: &Environment,
+) -> Result<Job, AppError> {
+    let reference = open::reference(&args.destination)?;
+    let settings = Settings::decide(connection, environment, reference.repository().registry())?;
+    let client = open::client(&settings, &reference)?;
+    let selection = Selection {
+        name: args.image.clone(),
+        platform: args.platform.clone(),
+    };
+    let source = open::source(&args.source, &selection, &client).await?;
+    let destination = open::destination(&reference, &args.tags, &args.mount_from, &*source).await?;
+    let target = client.push_target(reference.repository());
+    Ok(Job {
+        engine: Engine::new(options(args, &settings)),
+        client,
+        source,
+        target,
+        destination,
+        settings,
+    })
+}
+
+fn options(args: &ImageArgs, settings: &Settings) -> Options {
+    let include = args.push_foreign || args.foreign == ForeignPolicy::Include;
+    Options {
+        concurrency: settings.concurrency,
+        foreign: if include {
+            Foreign::Include
+        } else {
+            Foreign::Keep
+        },
+        referrers: args.referrers,
+        max_upload_bytes: args.max_upload_bytes,
+        ..Options::default()
+    }
+}

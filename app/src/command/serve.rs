@@ -1,0 +1,57 @@
+//! `serve`: the embedded registry.
+
+use std::{io::Write as _, net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use server::Server;
+
+use crate::{error::AppError, interrupt};
+
+/// Run the embedded registry
+///
+/// Speaks the OCI distribution protocol on the address given, until Ctrl-C. Refuses a
+/// manifest whose blobs are not there, naming each.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArgs {
+    /// Keep everything in this directory; without it, in memory until the end
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+
+    /// Print the address as the only line on standard output
+    #[arg(long)]
+    print_address: bool,
+}
+
+pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
+    let builder = match &args.store {
+        Some(directory) => Server::builder().directory(directory),
+        None => Server::builder().memory(),
+    };
+    let running = builder
+        .listen(args.listen)
+        .start()
+        .await
+        .map_err(AppError::Serve)?;
+    let address = running.addr();
+    if args.print_address {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{address}")
+            .and_then(|()| stdout.flush())
+            .map_err(AppError::Output)?;
+    }
+    let place = match &args.store {
+        Some(directory) => directory.display().to_string(),
+        None => "memory".to_owned(),
+    };
+    let _ = writeln!(
+        std::io::stderr(),
+        "serving {place} at http://{address}; Ctrl-C ends it"
+    );
+    interrupt::signal().await;
+    running.shutdown().await;
+    Ok(())
+}

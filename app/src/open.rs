@@ -1,0 +1,117 @@
+//! From text to the things commands work with: references, sources, a client.
+
+use std::path::Path;
+
+use oci::{Reference, Registry, Source, Tag, reference::Scheme};
+use push::{Destination, source};
+use registry::{Client, CredentialStore, Credentials, DockerConfig, Timeouts};
+
+use crate::{
+    error::AppError,
+    settings::{Login, Settings},
+};
+
+/// A reference from the command line.
+pub(crate) fn reference(text: &str) -> Result<Reference, AppError> {
+    text.parse().map_err(|error| AppError::Reference {
+        text: text.to_owned(),
+        error,
+    })
+}
+
+/// The image at `text`: a path, or `docker://` and a reference for one in a registry.
+pub(crate) async fn source(
+    text: &str,
+    selection: &source::Selection,
+    client: &Client,
+) -> Result<Box<dyn Source>, AppError> {
+    match text.strip_prefix("docker://") {
+        Some(name) => {
+            let reference = reference(name)?;
+            let source = client.source(&reference, selection.platform.clone());
+            Ok(Box::new(source))
+        }
+        None => Ok(source::open(Path::new(text), selection).await?),
+    }
+}
+
+/// Where a push goes: the reference's own tag first, then `tags`.
+///
+/// A reference with a digest has to be the image's own.
+pub(crate) async fn destination(
+    reference: &Reference,
+    tags: &[Tag],
+    mount_from: &[oci::Repository],
+    source: &dyn Source,
+) -> Result<Destination, AppError> {
+    if let Some(expected) = reference.digest() {
+        let root = source.root().await.map_err(|error| AppError::Source {
+            place: "the image".into(),
+            error,
+        })?;
+        if root.digest() != expected {
+            return Err(AppError::Usage(format!(
+                "the image has digest {}, the reference says {expected}",
+                root.digest()
+            )));
+        }
+    }
+    let own = reference.tag_or_latest();
+    Ok(Destination {
+        tags: own.into_iter().chain(tags.iter().cloned()).collect(),
+        mount_from: mount_from.to_vec(),
+    })
+}
+
+/// The client, as the settings say; `login` is for `destination` only.
+pub(crate) fn client(settings: &Settings, destination: &Reference) -> Result<Client, AppError> {
+    let registry = destination.repository().registry();
+    let mut builder = Client::builder()
+        .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
+        .max_in_flight(settings.concurrency)
+        .timeouts(timeouts(settings))
+        .credentials(credentials(settings, registry)?);
+    match destination.scheme() {
+        Some(Scheme::Http) => builder = builder.plain_http(registry.clone()),
+        Some(Scheme::Https) => builder = builder.https(registry.clone()),
+        None => {}
+    }
+    for registry in &settings.plain_http {
+        builder = builder.plain_http(registry.clone());
+    }
+    for registry in &settings.insecure {
+        builder = builder.insecure_skip_verify(registry.clone());
+    }
+    for pem in &settings.certificates {
+        builder = builder.extra_ca(pem);
+    }
+    builder.build().map_err(AppError::Client)
+}
+
+fn timeouts(settings: &Settings) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    if let Some(limit) = settings.connect_timeout {
+        timeouts.connect = limit;
+    }
+    if let Some(limit) = settings.idle_timeout {
+        timeouts.idle = limit;
+    }
+    if let Some(limit) = settings.commit_timeout {
+        timeouts.commit = limit;
+    }
+    timeouts
+}
+
+fn credentials(settings: &Settings, registry: &Registry) -> Result<CredentialStore, AppError> {
+    let mut store = CredentialStore::new();
+    if let Some((path, bytes)) = &settings.docker_config {
+        let config = DockerConfig::from_slice(bytes)
+            .map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;
+        store = store.with_docker_config(config);
+    }
+    if let Some(Login { username, password }) = &settings.login {
+        let login = Credentials::password(username.clone(), password.0.clone());
+        store = store.with(registry.clone(), login);
+    }
+    Ok(store)
+}

@@ -1,0 +1,108 @@
+//! Plans and reports, for people and as JSON.
+
+use std::fmt::Write as _;
+
+use push::{Done, MountStatus, Plan, Report};
+use registry::Traffic;
+use serde_json::{Value, json};
+
+use crate::exit::Cause;
+
+use super::{Short, Size, progress::word};
+
+/// What a push did, for a person.
+pub(crate) fn report(report: &Report, traffic: &Traffic) -> String {
+    let mut text = String::new();
+    let _ = write_report(&mut text, report, traffic);
+    text
+}
+
+/// The same as one JSON object, with the requests it took.
+pub(crate) fn report_json(report: &Report, traffic: &Traffic) -> Value {
+    let mut value = serde_json::to_value(report).unwrap_or_else(|_| json!({}));
+    value["requests"] = requests_json(traffic);
+    let partly = report.refused_tags().next().is_some();
+    value["cause"] = json!(if partly { Cause::Partly } else { Cause::Done });
+    value
+}
+
+/// A plan as one JSON object.
+pub(crate) fn plan_json(plan: &Plan) -> Value {
+    serde_json::to_value(plan).unwrap_or_else(|_| json!({}))
+}
+
+fn write_report(
+    text: &mut String,
+    report: &Report,
+    traffic: &Traffic,
+) -> Result<(), std::fmt::Error> {
+    for outcome in report.blobs.iter().filter(|it| it.done != Done::Present) {
+        let from = match &outcome.mount {
+            MountStatus::Mounted { from } => format!(" from {}", from.path()),
+            _ => String::new(),
+        };
+        writeln!(
+            text,
+            "  {} {:>11}  {}{from}",
+            Short(&outcome.blob.digest),
+            Size(outcome.blob.size).to_string(),
+            word(outcome.done)
+        )?;
+    }
+    let bytes = &report.bytes;
+    writeln!(
+        text,
+        "{} uploaded, {} mounted, {} there already",
+        Size(bytes.uploaded),
+        Size(bytes.mounted),
+        Size(bytes.present)
+    )?;
+    if bytes.foreign > 0 {
+        writeln!(text, "{} foreign, kept out", Size(bytes.foreign))?;
+    }
+    if bytes.resent > 0 {
+        writeln!(text, "{} sent again", Size(bytes.resent))?;
+    }
+    writeln!(text, "{}", requests_text(traffic))?;
+    for (tag, error) in report.refused_tags() {
+        writeln!(text, "tag {tag} was refused: {error}")?;
+    }
+    if !report.verified {
+        writeln!(text, "the registry did not confirm the digest")?;
+    }
+    match &report.tags[..] {
+        [] => writeln!(text, "{}@{}", report.repository, report.digest),
+        tags => tags
+            .iter()
+            .try_for_each(|tag| writeln!(text, "{}:{tag}@{}", report.repository, report.digest)),
+    }
+}
+
+/// `7 requests: HEAD 1, POST 3, PUT 3`, and one for tokens where there were any.
+pub(crate) fn requests_text(traffic: &Traffic) -> String {
+    let total = &traffic.total;
+    let by_method: Vec<String> = total
+        .requests
+        .iter()
+        .map(|(method, count)| format!("{method} {count}"))
+        .collect();
+    let count = traffic.requests();
+    let noun = if count == 1 { "request" } else { "requests" };
+    let mut text = format!("{count} {noun}: {}", by_method.join(", "));
+    if total.token_requests > 0 {
+        let _ = write!(text, "; {} for tokens", total.token_requests);
+    }
+    if total.retries > 0 {
+        let _ = write!(text, "; {} were made again", total.retries);
+    }
+    text
+}
+
+fn requests_json(traffic: &Traffic) -> Value {
+    let total = &traffic.total;
+    let mut requests = json!(total.requests);
+    requests["total"] = json!(traffic.requests());
+    requests["tokens"] = json!(total.token_requests);
+    requests["retries"] = json!(total.retries);
+    requests
+}

@@ -1,0 +1,250 @@
+//! Bad input: a message a person understands, and no request that writes.
+
+use std::{fs, path::Path};
+
+use longshore::push::source::sample::{self, SampleOptions};
+use oci::Platform;
+use server::{Action, Answer, Endpoint, Rule};
+
+use crate::{
+    longshore::Run,
+    stage::{Stage, small},
+};
+
+/// Pushes `source` and expects `code`, `words` in the message, and not one request.
+async fn refused(stage: &Stage, source: &Path, code: i32, words: &[&str]) -> Run {
+    let reference = stage.reference("team/app:1");
+    let run = stage
+        .longshore(&["push", source.to_str().unwrap(), &reference])
+        .await;
+    assert_eq!(run.code, Some(code), "{run:#?}");
+    for word in words {
+        assert!(
+            run.stderr.contains(word),
+            "{word:?} is not in {}",
+            run.stderr
+        );
+    }
+    assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    assert_eq!(stage.server.log().requests(), 0);
+    run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_neither_layout_nor_archive_is_said_to_be_what_it_is() {
+    let stage = Stage::new().await;
+    let (directory, text) = (stage.path("directory"), stage.path("text"));
+    fs::create_dir(&directory).unwrap();
+    fs::write(&text, "hello").unwrap();
+    refused(&stage, &directory, 5, &["oci-layout", "docker save"]).await;
+    refused(&stage, &text, 5, &["is no image", "docker save"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn z7_a_missing_or_truncated_blob_is_found_before_the_first_request() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let blob = image.blobs()[1].clone();
+    let file = image.file(&blob.digest);
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[..content.len() - 1]).unwrap();
+    let words = [
+        &blob.digest.to_string()[..],
+        "bytes long",
+        "fetch or build it again",
+    ];
+    refused(&stage, &image.path, 5, &words).await;
+    fs::remove_file(&file).unwrap();
+    let words = [&blob.digest.to_string()[..], "is missing"];
+    refused(&stage, &image.path, 5, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n3_an_altered_blob_is_never_committed_and_no_manifest_is_put() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let blob = image.blobs()[0].clone();
+    let mut content = fs::read(image.file(&blob.digest)).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(image.file(&blob.digest), content).unwrap();
+    let reference = stage.reference("team/app:1");
+    let run = stage.longshore(&["push", image.path(), &reference]).await;
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    assert!(run.stderr.contains("is altered"), "{run:#?}");
+    let log = stage.server.log();
+    assert_eq!(log.calls(Endpoint::ManifestPut), 0);
+    let committed = format!("digest={} → 201", blob.digest).replace(':', "%3A");
+    assert!(!log.lines().iter().any(|it| it.contains(&committed)));
+    assert_eq!(stage.server.open_sessions(), 0, "{:#?}", log.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_images_without_a_choice_are_listed() {
+    let stage = Stage::new().await;
+    let path = stage.path("image");
+    for (seed, name) in [(1, "one"), (2, "two")] {
+        let options = SampleOptions {
+            seed,
+            name: Some(name.to_owned()),
+            ..small()
+        };
+        let root = sample::write_layout(&path, &options).unwrap();
+        fs::write(stage.path(name), serde_json::to_vec(&root).unwrap()).unwrap();
+    }
+    let entry = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(stage.path(name)).unwrap()).unwrap()
+    };
+    let index = serde_json::json!({
+        "schemaVersion": 2, "manifests": [entry("one"), entry("two")],
+    });
+    fs::write(path.join("index.json"), index.to_string()).unwrap();
+    refused(&stage, &path, 2, &["one", "two", "--image NAME"]).await;
+
+    let reference = stage.reference("team/app:1");
+    let args = [
+        "push",
+        path.to_str().unwrap(),
+        &reference,
+        "--image",
+        "two",
+        "--json",
+    ];
+    let run = stage.longshore(&args).await.succeeded();
+    assert_eq!(run.json()["digest"], entry("two")["digest"]);
+    let args = [
+        "push",
+        path.to_str().unwrap(),
+        &reference,
+        "--image",
+        "three",
+    ];
+    let run = stage.longshore(&args).await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+    assert!(run.stderr.contains("one") && run.stderr.contains("two"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_platform_is_answered_with_those_there_are() {
+    let stage = Stage::new().await;
+    let image = stage.image(&SampleOptions {
+        platforms: vec![
+            Platform::new("linux", "amd64"),
+            Platform::new("linux", "arm64"),
+        ],
+        ..small()
+    });
+    let reference = stage.reference("team/app:1");
+    let args = [
+        "push",
+        image.path(),
+        &reference,
+        "--platform",
+        "windows/amd64",
+    ];
+    let run = stage.longshore(&args).await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+    assert!(run.stderr.contains("linux/amd64, linux/arm64"), "{run:#?}");
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_archives_are_refused_by_name() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let archive = stage.path("image.tar");
+    let tar = std::process::Command::new("tar")
+        .arg("-cf")
+        .arg(&archive)
+        .args(["-C", image.path(), "."])
+        .status();
+    assert!(tar.unwrap().success());
+    let whole = fs::read(&archive).unwrap();
+
+    let cut = stage.path("cut.tar");
+    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    refused(&stage, &cut, 5, &["cut.tar"]).await;
+
+    for (name, magic) in [
+        ("broken.tar.gz", &b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]),
+        ("broken.tar.zst", &b"\x28\xb5\x2f\xfd"[..]),
+    ] {
+        let path = stage.path(name);
+        fs::write(&path, [magic, &[0xff; 4096]].concat()).unwrap();
+        refused(&stage, &path, 5, &[name]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_over_4_mib_is_refused_before_it_is_read() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let size = 4 * 1024 * 1024 + 1;
+    let file = image.file(image.digest());
+    fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(size)
+        .unwrap();
+    let index = image.path.join("index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    let was = format!("\"size\":{}", image.document.bytes().len());
+    assert!(text.contains(&was));
+    fs::write(&index, text.replace(&was, &format!("\"size\":{size}"))).unwrap();
+    refused(&stage, &image.path, 5, &["4 MiB"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn z11_malformed_references_are_refused_with_nothing_sent() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let host = stage.server.registry().to_string();
+    let cases = [
+        (String::new(), "empty"),
+        ("::x".to_owned(), "::x"),
+        (format!("{host}/Team/App:1"), "upper-case"),
+        (format!("{host}/team/app:bad tag"), "bad tag"),
+        (
+            format!("{host}/team/app@sha256:123"),
+            "64 lower-case hex digits",
+        ),
+    ];
+    for (reference, word) in cases {
+        let run = stage.longshore(&["push", image.path(), &reference]).await;
+        assert_eq!(run.code, Some(2), "{reference}: {run:#?}");
+        assert!(run.stderr.contains(word), "{reference}: {run:#?}");
+        assert_eq!(stage.server.log().requests(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_with_another_digest_is_refused_with_nothing_sent() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let other = oci::Digest::of(b"other");
+    let reference = stage.reference(&format!("team/app@{other}"));
+    let run = stage.longshore(&["push", image.path(), &reference]).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(run.stderr.contains(&image.digest().to_string()), "{run:#?}");
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_is_not_a_registry() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    stage
+        .server
+        .faults()
+        .add(Rule::any().act(Action::Answer(Answer::html())));
+    let reference = stage.reference("team/app:1");
+    let run = stage.longshore(&["push", image.path(), &reference]).await;
+    assert_eq!(run.code, Some(6), "{run:#?}");
+    assert!(
+        run.stderr.contains("is there a registry at this address"),
+        "{run:#?}"
+    );
+    assert_eq!(stage.server.log().body_bytes(), 0);
+}

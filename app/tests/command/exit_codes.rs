@@ -1,0 +1,179 @@
+//! One exit code per cause, and the same cause in the JSON.
+
+use longshore::oci::Tag;
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
+
+use crate::{
+    longshore::Run,
+    stage::{Image, Stage, small},
+};
+
+#[track_caller]
+fn ended(run: &Run, code: i32, cause: &str) {
+    assert_eq!(run.code, Some(code), "{run:#?}");
+    let error = &run.json()["error"];
+    assert_eq!(error["cause"], cause, "{run:#?}");
+    assert_eq!(error["exit_code"], code, "{run:#?}");
+    assert!(run.stderr.starts_with("error: "), "{run:#?}");
+}
+
+async fn push(stage: &Stage, image: &Image, reference: &str) -> Run {
+    let reference = stage.reference(reference);
+    stage
+        .longshore(&["push", image.path(), &reference, "--json"])
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_0_done() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let run = push(&stage, &image, "team/app:1").await;
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert!(run.json().get("error").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_1_internal() {
+    let stage = Stage::new().await;
+    let taken = stage.server.addr().to_string();
+    let run = stage.longshore(&["serve", "--listen", &taken]).await;
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(run.stderr.contains(&taken), "{run:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_2_usage() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let run = stage
+        .longshore(&["push", image.path(), "UPPER/Case:1", "--json"])
+        .await;
+    ended(&run, 2, "usage");
+    let unknown_flag = stage.longshore(&["push", "--no-such-flag"]).await;
+    assert_eq!(unknown_flag.code, Some(2));
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_3_credentials() {
+    for auth in [
+        Auth::basic("user", "right"),
+        Auth::Bearer(Bearer::new().user("user", "right")),
+    ] {
+        let server = Server::builder().memory().auth(auth).start().await.unwrap();
+        let stage = Stage::with(server);
+        let image = stage.image(&small());
+        let run = push(&stage, &image, "team/app:1").await;
+        ended(&run, 3, "credentials");
+        assert!(run.stderr.contains("--password-stdin"), "{run:#?}");
+        assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
+        assert_eq!(stage.server.log().body_bytes(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_4_source_not_found() {
+    let stage = Stage::new().await;
+    let reference = stage.reference("team/app:1");
+    let run = stage
+        .longshore(&["push", "/no/such/image", &reference, "--json"])
+        .await;
+    ended(&run, 4, "source-not-found");
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_5_local_data() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    std::fs::remove_file(image.file(&image.blobs()[0].digest)).unwrap();
+    let run = push(&stage, &image, "team/app:1").await;
+    ended(&run, 5, "local-data");
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_6_refused() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let refusal = Answer::error(405, "UNSUPPORTED", "this repository is read-only");
+    stage
+        .server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPost).act(Action::Answer(refusal)));
+    let run = push(&stage, &image, "team/app:1").await;
+    ended(&run, 6, "refused");
+    assert!(
+        run.stderr.contains("this repository is read-only"),
+        "{run:#?}"
+    );
+    assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_7_network() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let reference = format!("{closed}/team/app:1");
+    let run = stage
+        .longshore(&["push", image.path(), &reference, "--json"])
+        .await;
+    ended(&run, 7, "network");
+    assert!(run.stderr.contains(&closed.to_string()), "{run:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_8_rate_limited() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let wait =
+        Answer::error(429, "TOOMANYREQUESTS", "come back tomorrow").header("retry-after", "86400");
+    stage
+        .server
+        .faults()
+        .add(Rule::any().act(Action::Answer(wait)));
+    let run = push(&stage, &image, "team/app:1").await;
+    ended(&run, 8, "rate-limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_9_gate() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let args = [
+        "push",
+        image.path(),
+        &reference,
+        "--json",
+        "--max-upload-bytes",
+        "1",
+    ];
+    ended(&stage.longshore(&args).await, 9, "gate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_10_partly() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let refusal = Answer::error(403, "DENIED", "tag is immutable");
+    stage.server.faults().add(
+        Rule::on(Endpoint::ManifestPut)
+            .path_contains("/manifests/fixed")
+            .act(Action::Answer(refusal)),
+    );
+    let reference = stage.reference("team/app:1");
+    let args = ["push", image.path(), &reference, "-t", "fixed", "--json"];
+    let run = stage.longshore(&args).await;
+    assert_eq!(run.code, Some(10), "{run:#?}");
+    let report = run.json();
+    assert_eq!(report["cause"], "partly");
+    let tags: Vec<Tag> = serde_json::from_value(report["tags"].clone()).unwrap();
+    assert_eq!(tags, ["1".parse().unwrap()]);
+    assert!(run.stderr.contains("fixed"), "{run:#?}");
+}

@@ -1,0 +1,58 @@
+//! Running the binary, with an environment of its own.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// The binary, away from the settings and credentials of whoever runs the tests.
+pub(crate) fn longshore(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("TMPDIR", std::env::temp_dir())
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a run printed and how it ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The same run, which must have succeeded.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+}
+
+/// Runs to the end.
+pub(crate) fn run<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Run {
+    finished(longshore(home).args(args).output().unwrap())
+}
+
+/// Runs to the end without holding up the test's own runtime.
+pub(crate) async fn run_beside<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Run {
+    let mut command = tokio::process::Command::from(longshore(home));
+    finished(command.args(args).output().await.unwrap())
+}
+
+pub(crate) fn finished(output: Output) -> Run {
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -1,0 +1,105 @@
+//! `plan` and `--dry-run`: what a push would do, with nothing written.
+
+use std::collections::BTreeMap;
+
+use crate::stage::{Stage, small};
+
+/// Requests that write.
+fn writes(methods: &BTreeMap<String, u64>) -> u64 {
+    let reads = ["GET", "HEAD"];
+    methods
+        .iter()
+        .filter(|(method, _)| !reads.contains(&method.as_str()))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_plan_asks_only_and_the_push_then_keeps_to_it() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let plan = stage
+        .longshore(&["plan", image.path(), &reference, "--json"])
+        .await
+        .succeeded();
+    let log = stage.server.log();
+    assert_eq!(writes(&log.by_method()), 0, "{:?}", log.lines());
+    assert_eq!(log.body_bytes(), 0);
+
+    let totals = plan.json()["totals"].clone();
+    assert_eq!(totals["bytes"]["uploaded"], image.blob_bytes());
+    stage
+        .longshore(&["push", image.path(), &reference])
+        .await
+        .succeeded();
+    let log = stage.server.log();
+    assert_eq!(totals["bytes"]["uploaded"], log.blob_bytes());
+    assert!(log.requests() <= totals["requests"]["total"].as_u64().unwrap());
+    assert!(log.depth() as u64 <= totals["depth"].as_u64().unwrap());
+
+    let again = stage
+        .longshore(&["plan", image.path(), &reference, "--json"])
+        .await
+        .succeeded();
+    assert_eq!(again.json()["totals"]["bytes"]["uploaded"], 0);
+    assert_eq!(again.json()["totals"]["requests"]["total"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_more_than_the_limit_stops_before_the_first_write() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let limit = (image.blob_bytes() - 1).to_string();
+    for command in ["push", "plan"] {
+        let args = [
+            command,
+            image.path(),
+            &reference,
+            "--max-upload-bytes",
+            &limit,
+        ];
+        let run = stage.longshore(&args).await;
+        assert_eq!(run.code, Some(9), "{run:#?}");
+        assert_eq!(writes(&stage.server.log().by_method()), 0);
+        assert!(run.stderr.contains("--max-upload-bytes"), "{run:#?}");
+    }
+    let enough = image.blob_bytes().to_string();
+    stage
+        .longshore(&[
+            "push",
+            image.path(),
+            &reference,
+            "--max-upload-bytes",
+            &enough,
+        ])
+        .await
+        .succeeded();
+    assert_eq!(stage.server.log().blob_bytes(), image.blob_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k10_a_dry_run_prints_the_plan_and_writes_nothing() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let dry = stage
+        .longshore(&["push", image.path(), &reference, "--dry-run"])
+        .await
+        .succeeded();
+    let log = stage.server.log();
+    assert_eq!(writes(&log.by_method()), 0, "{:?}", log.lines());
+    let plan = stage
+        .longshore(&["plan", image.path(), &reference])
+        .await
+        .succeeded();
+    assert_eq!(dry.stdout, plan.stdout);
+    for blob in image.blobs() {
+        let line = dry
+            .stdout
+            .lines()
+            .find(|it| it.contains(&blob.digest.encoded()[..12]));
+        assert!(line.unwrap().contains("upload"), "{}", dry.stdout);
+    }
+}

@@ -1,0 +1,73 @@
+//! `serve`, `demo` and `completions`.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    longshore::{finished, longshore, run, run_beside},
+    stage::{Stage, small},
+};
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serve_took_is_there_after_a_restart() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let store = stage.path("store");
+    let mut present = Vec::new();
+    for _ in 0..2 {
+        let mut child = longshore(stage.home())
+            .args(["serve", "--store", store.to_str().unwrap()])
+            .args(["--listen", "127.0.0.1:0", "--print-address"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        let reference = format!("{}/team/app:1", address.trim());
+        let pushed = run_beside(stage.home(), ["push", image.path(), &reference, "--json"]).await;
+        present.push(
+            pushed.succeeded().json()["bytes"]["present"]
+                .as_u64()
+                .unwrap(),
+        );
+        let kill = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let ended =
+            tokio::task::spawn_blocking(move || finished(child.wait_with_output().unwrap()));
+        ended.await.unwrap().succeeded();
+    }
+    assert_eq!(present, [0, image.blob_bytes()]);
+}
+
+#[test]
+fn the_demonstration_shows_three_pushes_and_their_requests() {
+    let home = tempfile::tempdir().unwrap();
+    let shown = run(home.path(), ["demo"]).succeeded().stdout;
+    let bytes: Vec<&str> = shown
+        .lines()
+        .filter(|it| it.starts_with("blob bytes sent: "))
+        .collect();
+    assert_eq!(bytes.len(), 3, "{shown}");
+    assert!(!bytes[0].starts_with("blob bytes sent: 0 "), "{shown}");
+    assert_eq!(bytes[1..], ["blob bytes sent: 0 (0 B)"; 2], "{shown}");
+    assert_eq!(shown.matches("\nplan:\n").count(), 3);
+    assert_eq!(shown.matches("\nrequests:\n").count(), 3);
+    assert!(shown.contains("skopeo copy --src-tls-verify=false docker://127.0.0.1:"));
+}
+
+#[test]
+fn completions_come_for_every_shell() {
+    let home = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(home.path(), ["completions", shell]).succeeded().stdout;
+        assert!(script.contains("max-upload-bytes"), "{shell}");
+    }
+}
