@@ -19,6 +19,34 @@
 //!   [`PushTarget`] does not say, it does not claim.
 //!
 //! The crate knows nothing of files, sockets or a runtime.
+//!
+//! # Example
+//!
+//! ```
+//! use longshore_oci::{Document, MediaType, Reference};
+//!
+//! let destination: Reference = "127.0.0.1:5000/team/app:1.2".parse()?;
+//! assert_eq!(destination.repository().path(), "team/app");
+//!
+//! let manifest = Document::new(
+//!     br#"{
+//!       "schemaVersion": 2,
+//!       "config": {
+//!         "mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
+//!         "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+//!       },
+//!       "layers": null
+//!     }"#
+//!     .as_slice()
+//!     .into(),
+//!     None,
+//! )?;
+//! assert_eq!(manifest.media_type(), &MediaType::OCI_MANIFEST, "by its shape");
+//! for blob in manifest.children().filter(|blob| !blob.is_foreign()) {
+//!     assert!(blob.digest.matches(b"{}"));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod config;
 pub mod descriptor;
