@@ -22,7 +22,7 @@ pub(crate) enum AppError {
     Usage(String),
     #[error("the settings cannot be used")]
     Settings(#[from] SettingsError),
-    #[error("the source cannot be used")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("could not read the source {place}")]
     Source {
@@ -30,7 +30,7 @@ pub(crate) enum AppError {
         #[source]
         error: SourceError,
     },
-    #[error("the push failed")]
+    #[error(transparent)]
     Push(#[from] PushError),
     #[error("the registry client could not be set up")]
     Client(#[source] registry::BuildError),

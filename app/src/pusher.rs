@@ -28,7 +28,7 @@ pub enum Error {
         error: ReferenceError,
     },
     /// The path is not an image, or not one image. Nothing was sent.
-    #[error("the source cannot be used")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     /// The reference names a digest, and the image has another one. Nothing was sent.
     #[error("the image has digest {actual}, the reference says {expected}")]
@@ -39,7 +39,7 @@ pub enum Error {
         actual: oci::Digest,
     },
     /// The image could not be pushed.
-    #[error("the push failed")]
+    #[error(transparent)]
     Push(#[from] PushError),
     /// The client could not be set up: the system's certificates cannot be used.
     #[error("the registry client could not be set up")]
