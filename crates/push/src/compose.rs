@@ -23,12 +23,11 @@ const PIECE: usize = 256 * 1024;
 /// ```
 /// use longshore_push::compose::{IndexBuilder, ManifestBuilder};
 /// use oci::{Descriptor, MediaType, Platform};
-/// # use longshore_oci as oci;
 /// let config = Descriptor::of(MediaType::OCI_CONFIG, b"{}");
 /// let manifest = ManifestBuilder::new(config).annotation("org.example", "1").build()?;
 /// let index = IndexBuilder::new().manifest(&manifest, Some(Platform::new("linux", "amd64"))).build()?;
 /// assert_eq!(&index.as_index().unwrap().manifests[0].digest, manifest.digest());
-/// # Ok::<(), longshore_oci::DocumentError>(())
+/// # Ok::<(), oci::DocumentError>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

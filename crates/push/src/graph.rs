@@ -234,15 +234,15 @@ impl Reading {
         wanted: Vec<Descriptor>,
         referrer: bool,
     ) -> Result<(), PushError> {
-        let mut documents = stream::iter(wanted)
-            .map(|descriptor| async move {
-                let read = source.document(&descriptor).await;
-                read.map_err(|error| PushError::Source {
-                    descriptor: Some(Box::new(descriptor)),
-                    error: Box::new(error),
-                })
+        let reads = wanted.into_iter().map(|descriptor| async move {
+            let read = source.document(&descriptor).await;
+            read.map_err(|error| PushError::Source {
+                descriptor: Some(Box::new(descriptor)),
+                error: Box::new(error),
             })
-            .buffered(READS);
+        });
+        let reads: Vec<_> = reads.collect();
+        let mut documents = stream::iter(reads).buffered(READS);
         while let Some(document) = documents.try_next().await? {
             // A source may answer with another algorithm's digest for the same bytes.
             if !self.node_of.contains_key(document.digest()) {

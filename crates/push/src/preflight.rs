@@ -28,12 +28,12 @@ pub(crate) async fn preflight(
         .filter(|it| !foreign.keeps(it))
         .filter(|it| !must_mount(it))
         .collect();
-    stream::iter(needed)
-        .map(|blob| async move {
-            let checked = source.check_blob(blob).await;
-            checked.map_err(|cause| PushError::local_blob(&blob.digest, Phase::Preflight, cause))
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
+    let checks = needed.into_iter().map(|blob| async move {
+        let checked = source.check_blob(blob).await;
+        checked.map_err(|cause| PushError::local_blob(&blob.digest, Phase::Preflight, cause))
+    });
+    // Collected first: a closure kept across an await would make the push unable to move
+    // between threads.
+    let checks: Vec<_> = checks.collect();
+    stream::iter(checks).buffered(AT_ONCE).try_collect().await
 }

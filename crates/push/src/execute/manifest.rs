@@ -35,14 +35,13 @@ impl Run<'_> {
         }
         for wave in waves {
             let at_once = self.shared.options.concurrency.get();
-            let put: Vec<ManifestOutcome> = stream::iter(wave)
-                .map(|node| async move {
-                    let receipt = self.put(node, None).await?;
-                    Ok::<_, PushError>(outcome(node, None, ManifestDone::Put, receipt.verified))
-                })
-                .buffered(at_once)
-                .try_collect()
-                .await?;
+            let puts = wave.into_iter().map(|node| async move {
+                let receipt = self.put(node, None).await?;
+                Ok::<_, PushError>(outcome(node, None, ManifestDone::Put, receipt.verified))
+            });
+            let puts: Vec<_> = puts.collect();
+            let put: Vec<ManifestOutcome> =
+                stream::iter(puts).buffered(at_once).try_collect().await?;
             outcomes.extend(put);
         }
         Ok(outcomes)

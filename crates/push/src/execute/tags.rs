@@ -17,11 +17,12 @@ impl Run<'_> {
         orders: &Orders<'_>,
     ) -> Result<Vec<ManifestOutcome>, PushError> {
         let at_once = self.shared.options.concurrency.get();
-        let answers: Vec<(&Tag, Result<ManifestOutcome, PushError>)> = stream::iter(orders.tags)
-            .map(|tag| async move { (tag, self.tag(tag, orders.held_tags.contains(tag)).await) })
-            .buffered(at_once)
-            .collect()
-            .await;
+        let puts = orders.tags.iter().map(|tag| async move {
+            let held = orders.held_tags.contains(tag);
+            (tag, self.tag(tag, held).await)
+        });
+        let puts: Vec<_> = puts.collect();
+        let answers: Vec<_> = stream::iter(puts).buffered(at_once).collect().await;
         let any = answers.iter().any(|(_, it)| it.is_ok());
         let mut outcomes = Vec::with_capacity(answers.len());
         for (tag, answer) in answers {

@@ -108,11 +108,12 @@ impl Asking<'_> {
     ) -> Result<Vec<Presence>, PushError> {
         findings.questions += at.len() as u64;
         findings.rounds += usize::from(!at.is_empty());
-        stream::iter(at)
-            .map(|at| async move {
-                let answer = self.target.has_manifest(&at).await;
-                self.or_unknown(answer, &at)
-            })
+        let questions = at.into_iter().map(|at| async move {
+            let answer = self.target.has_manifest(&at).await;
+            self.or_unknown(answer, &at)
+        });
+        let questions: Vec<_> = questions.collect();
+        stream::iter(questions)
             .buffered(self.at_once)
             .try_collect()
             .await
@@ -124,23 +125,8 @@ impl Asking<'_> {
         let open = (0..blobs.len()).filter(|&it| {
             findings.blobs[it] == Standing::NotAsked && (self.ask_blob)(&blobs[it].descriptor)
         });
-        let open: Vec<usize> = open.collect();
-        let answers: Vec<(usize, Presence)> = stream::iter(open)
-            .map(|position| async move {
-                let blob = &blobs[position].descriptor;
-                let answer = self.target.has_blob(blob).await;
-                let answer = answer.map_err(|error| PushError::BlobUploadFailed {
-                    digest: blob.digest.clone(),
-                    repository: self.target.repository().clone(),
-                    phase: Phase::Ask,
-                    error: Box::new(error),
-                })?;
-                self.observer.event(&Event::Checked {
-                    digest: blob.digest.clone(),
-                    held: Held::from(&answer),
-                });
-                Ok((position, answer))
-            })
+        let questions: Vec<_> = open.map(|it| self.blob(it)).collect();
+        let answers: Vec<(usize, Presence)> = stream::iter(questions)
             .buffered(self.at_once)
             .try_collect()
             .await?;
@@ -148,6 +134,22 @@ impl Asking<'_> {
             findings.blobs[position] = Standing::from(&answer);
         }
         Ok(())
+    }
+
+    async fn blob(&self, position: usize) -> Result<(usize, Presence), PushError> {
+        let blob = &self.graph.blobs()[position].descriptor;
+        let answer = self.target.has_blob(blob).await;
+        let answer = answer.map_err(|error| PushError::BlobUploadFailed {
+            digest: blob.digest.clone(),
+            repository: self.target.repository().clone(),
+            phase: Phase::Ask,
+            error: Box::new(error),
+        })?;
+        self.observer.event(&Event::Checked {
+            digest: blob.digest.clone(),
+            held: Held::from(&answer),
+        });
+        Ok((position, answer))
     }
 
     /// Some registries let an account push and not look. Where the answer is a plain no to

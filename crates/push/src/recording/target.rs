@@ -31,20 +31,33 @@ impl PushTarget for RecordingTarget {
         };
         let mut call = self.call(operation, Some(upload.blob.digest.clone().into()));
         call.content_type = Some("application/octet-stream".into());
-        let mut going = self.begin(call).await?;
-        going.session = Some(session.unwrap_or_else(|| self.state().open_session()));
-        let sent = going.read(&upload).await;
-        let session = going.session.take().unwrap_or_default();
-        self.state().sessions.remove(&session);
-        match sent {
-            Ok(sent) => {
+        let (mut going, fault) = self.start(call);
+        // From here on the session is the upload's own, whatever becomes of it.
+        going.session = session;
+        self.spend_time().await;
+        let sent = match fault {
+            Some(error) => Err(error),
+            None => {
+                let opened = going.session.take();
+                going.session = Some(opened.unwrap_or_else(|| self.state().open_session()));
+                going.read(&upload).await
+            }
+        };
+        let session = going.session.take();
+        if let Some(session) = &session {
+            self.state().sessions.remove(session);
+        }
+        match (sent, session) {
+            (Ok(sent), _) => {
                 self.state()
                     .hold_blob(&self.repository, &upload.blob.digest);
                 Ok(UploadReceipt::new(sent))
             }
-            Err(error) => {
-                let cancel = self.call(Operation::Cancel { session }, None);
-                self.state().begin(cancel);
+            (Err(error), session) => {
+                if let Some(session) = session {
+                    let cancel = self.call(Operation::Cancel { session }, None);
+                    self.state().begin(cancel);
+                }
                 Err(error)
             }
         }
@@ -157,24 +170,32 @@ impl RecordingTarget {
     }
 
     async fn begin(&self, call: Call) -> Result<Going<'_>, TargetError> {
-        let (at, error, time) = {
-            let mut state = self.state();
-            let (at, error) = state.begin(call);
-            state.going += 1;
-            state.peak = state.peak.max(state.going);
-            (at, error, state.time)
-        };
+        let (going, fault) = self.start(call);
+        self.spend_time().await;
+        match fault {
+            Some(error) => Err(error),
+            None => Ok(going),
+        }
+    }
+
+    /// Notes a call, and says with which error it is to end, if with one.
+    fn start(&self, call: Call) -> (Going<'_>, Option<TargetError>) {
+        let mut state = self.state();
+        let (at, fault) = state.begin(call);
+        state.going += 1;
+        state.peak = state.peak.max(state.going);
         let going = Going {
             target: self,
             at,
             session: None,
         };
+        (going, fault)
+    }
+
+    async fn spend_time(&self) {
+        let time = self.state().time;
         if !time.is_zero() {
             tokio::time::sleep(time).await;
-        }
-        match error {
-            Some(error) => Err(error),
-            None => Ok(going),
         }
     }
 
