@@ -1,0 +1,185 @@
+//! The store in a directory: what is there after a restart, and how it looks.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use longshore_server::{Server, ServerError};
+use oci::{Algorithm, Digest};
+use tempfile::TempDir;
+
+use crate::client::{MANIFEST, TestReg, manifest};
+
+async fn at(directory: &Path) -> TestReg {
+    TestReg::with(Server::builder().directory(directory)).await
+}
+
+/// Every file below a directory, as `path`.
+fn files(directory: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let path = path.strip_prefix(directory).unwrap();
+                found.insert(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let image = reg.push_image("team/app", "v1").await;
+    reg.server.shutdown().await;
+
+    let reg = at(dir.path()).await;
+    let got = reg.get("/v2/team/app/manifests/v1").await;
+    assert_eq!(got.body, image);
+    assert_eq!(got.header("content-type"), MANIFEST);
+    let layer = Digest::of(b"v1");
+    let blob = reg.get(format!("/v2/team/app/blobs/{layer}")).await;
+    assert_eq!(blob.body, b"v1");
+}
+
+#[tokio::test]
+async fn the_layout_is_the_documented_one() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let image = reg.push_image("team/app", "v1").await;
+    let layer = reg.push("team/other", b"v1").await;
+    let (config, digest) = (Digest::of(b"{}"), Digest::of(&image));
+    let (config, layer, digest) = (config.encoded(), layer.encoded(), digest.encoded());
+    let repository = "repositories/team/app";
+    assert_eq!(
+        files(dir.path()),
+        BTreeSet::from([
+            "longshore-store.json".to_owned(),
+            "lock".to_owned(),
+            format!("blobs/sha256/{config}"),
+            // Held by two, stored once.
+            format!("blobs/sha256/{layer}"),
+            format!("blobs/sha256/{digest}"),
+            format!("{repository}/_blobs/sha256/{config}"),
+            format!("{repository}/_blobs/sha256/{layer}"),
+            format!("{repository}/_manifests/sha256/{digest}"),
+            format!("{repository}/_tags/v1"),
+            format!("repositories/team/other/_blobs/sha256/{layer}"),
+        ])
+    );
+    let tag = fs::read_to_string(dir.path().join(repository).join("_tags/v1")).unwrap();
+    assert_eq!(tag, format!("sha256:{digest}"));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let content: Vec<u8> = (0..800_000_u32).flat_map(u32::to_le_bytes).collect();
+    let digest = Digest::of_with(Algorithm::Sha512, &content);
+    let target = "/v2/app/blobs/uploads/?digest-algorithm=sha512";
+    let opened = reg.ask("POST", target).send().await;
+    let location = opened.header("location").to_owned();
+    let patch = reg.ask("PATCH", &location).body(&content[..2_000_001]);
+    assert_eq!(patch.send().await.status, 202);
+    reg.server.shutdown().await;
+
+    let reg = at(dir.path()).await;
+    let status = reg.get(&location).await;
+    assert_eq!((status.status, status.header("range")), (204, "0-2000000"));
+    let reply = reg
+        .put_blob(&location, &digest, &content[2_000_001..])
+        .await;
+    assert_eq!(reply.status, 201);
+    let got = reg.get(format!("/v2/app/blobs/{digest}")).await;
+    assert!(got.body == content);
+    assert!(
+        !files(dir.path())
+            .iter()
+            .any(|it| it.starts_with("uploads/"))
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_read_is_dropped() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let location = reg.open("app").await;
+    reg.server.shutdown().await;
+    let id = location.rsplit('/').next().unwrap();
+    let upload = dir.path().join("uploads").join(id);
+    fs::write(upload.join("session.json"), "{").unwrap();
+
+    let reg = at(dir.path()).await;
+    assert_eq!(reg.get(&location).await.status, 404);
+    assert!(!upload.exists());
+}
+
+#[tokio::test]
+async fn a_store_is_opened_once_at_a_time() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let second = Server::builder().directory(dir.path()).start().await;
+    assert!(matches!(second, Err(ServerError::StoreInUse { .. })));
+    reg.server.shutdown().await;
+    at(dir.path()).await;
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("holiday.jpg"), "x").unwrap();
+    let opened = Server::builder().directory(dir.path()).start().await;
+    assert!(matches!(opened, Err(ServerError::NotAStore { .. })));
+    assert_eq!(files(dir.path()).len(), 1);
+
+    let dir = TempDir::new().unwrap();
+    let marker = dir.path().join("longshore-store.json");
+    for text in ["{\"version\":2}", "{"] {
+        fs::write(&marker, text).unwrap();
+        let opened = Server::builder().directory(dir.path()).start().await;
+        assert!(matches!(opened, Err(ServerError::NotAStore { .. })));
+    }
+}
+
+#[tokio::test]
+async fn content_goes_when_nobody_holds_it() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let digest = reg.push("one", b"content").await;
+    reg.push("two", b"content").await;
+    let stored = dir.path().join("blobs/sha256").join(digest.encoded());
+    for (name, remains) in [("one", true), ("two", false)] {
+        let delete = reg.ask("DELETE", format!("/v2/{name}/blobs/{digest}"));
+        assert_eq!(delete.send().await.status, 202);
+        assert_eq!(stored.exists(), remains);
+    }
+}
+
+/// A manifest and a blob may be the same bytes; each is deleted for itself.
+#[tokio::test]
+async fn a_manifest_that_is_also_a_blob_outlives_the_blob() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let config = reg.push("app", b"{}").await;
+    let body = manifest(&config, 2, &[]);
+    let put = reg
+        .put_manifest("/v2/app/manifests/v1", MANIFEST, &body)
+        .await;
+    assert_eq!(put.status, 201);
+    let digest = reg.push("app", &body).await;
+    let delete = reg.ask("DELETE", format!("/v2/app/blobs/{digest}"));
+    assert_eq!(delete.send().await.status, 202);
+    assert_eq!(reg.get("/v2/app/manifests/v1").await.body, body);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error() {
+    let reg = TestReg::new().await;
+    let second = Server::builder().listen(reg.server.addr()).start().await;
+    assert!(matches!(second, Err(ServerError::Listen { .. })));
+}
