@@ -128,10 +128,11 @@ impl Reading {
             return Err(fault(GraphFault::TooManyManifests(MAX_DOCUMENTS)));
         }
         let mut blobs = Vec::new();
+        let mut listed = HashSet::new();
         for child in document.children().filter(|it| !is_node(&document, it)) {
             self.total_bytes = self.total_bytes.saturating_add(child.size);
             let position = self.blob(child)?;
-            if !blobs.contains(&position) {
+            if listed.insert(position) {
                 blobs.push(position);
             }
         }
@@ -260,13 +261,9 @@ impl Reading {
                 .children()
                 .filter(|it| is_node(document, it))
                 .filter_map(|it| self.node_of.get(&it.digest).copied());
-            let mut unique: Vec<usize> = Vec::new();
-            for child in children {
-                if !unique.contains(&child) {
-                    unique.push(child);
-                }
-            }
-            self.nodes[position].children = unique;
+            let mut listed = HashSet::new();
+            let children: Vec<usize> = children.filter(|&it| listed.insert(it)).collect();
+            self.nodes[position].children = children;
         }
         self.order()?;
         Ok(Graph {

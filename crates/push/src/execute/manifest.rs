@@ -1,7 +1,9 @@
 //! Manifests: put wave by wave, children before parents, each once.
 
+use std::collections::HashMap;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{ManifestReceipt, Tag, TargetError};
+use oci::{Digest, ManifestReceipt, Tag, TargetError};
 
 use super::Run;
 use crate::{
@@ -20,8 +22,10 @@ impl Run<'_> {
     ) -> Result<Vec<ManifestOutcome>, PushError> {
         let mut outcomes = Vec::new();
         let mut waves: Vec<Vec<&Node>> = Vec::new();
+        let nodes = self.graph.nodes().iter();
+        let nodes: HashMap<&Digest, &Node> = nodes.map(|it| (it.document.digest(), it)).collect();
         for step in steps {
-            let Some(node) = self.node(step) else {
+            let Some(&node) = nodes.get(&step.node.digest) else {
                 continue;
             };
             match step.action {
@@ -45,11 +49,6 @@ impl Run<'_> {
             outcomes.extend(put);
         }
         Ok(outcomes)
-    }
-
-    fn node(&self, step: &Step) -> Option<&Node> {
-        let mut nodes = self.graph.nodes().iter();
-        nodes.find(|it| *it.document.digest() == step.node.digest)
     }
 
     /// Puts one document. If the registry lacks something it is made of, that is pushed

@@ -90,159 +90,89 @@ mod tests {
     use super::{Facts, Standing, decide};
     use crate::{
         options::Foreign,
-        plan::{Action, Reason},
+        plan::{Action, Reason, Step},
     };
 
-    /// Every fact that can differ, and the one answer to each combination.
+    /// Facts in words, and the one answer to them. Nothing that is not named matters.
+    const TABLE: [(&str, &str); 14] = [
+        ("plain held sibling", "skip: held"),
+        ("plain held required", "skip: held"),
+        (
+            "plain held-by-parent sibling required",
+            "skip: held by parent",
+        ),
+        ("plain absent", "upload: absent"),
+        ("plain unknown", "upload: unknown"),
+        ("plain not-asked", "upload: unknown"),
+        ("plain absent sibling", "mount 1: known"),
+        ("plain unknown sibling required", "must mount 1: must mount"),
+        ("plain absent required", "must mount 0: must mount"),
+        ("foreign not-asked sibling required", "point: foreign"),
+        ("foreign absent", "point: foreign"),
+        ("foreign absent include", "upload: absent"),
+        ("foreign held include", "skip: held"),
+        ("foreign absent include sibling", "mount 1: known"),
+    ];
+
     #[test]
     fn every_combination_of_facts_has_its_action_and_reason() {
         let plain = Descriptor::of(MediaType::OCI_LAYER, b"plain");
         let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER, b"foreign");
         let sibling: Repository = "r.test/base".parse().unwrap();
-        let some = || vec![sibling.clone()];
-        let mount = |from: Vec<Repository>, required| Action::Mount { from, required };
-        let known = Reason::KnownIn {
-            repositories: some(),
-        };
-        let rows = [
-            (
-                &plain,
-                Standing::Held,
-                Foreign::Keep,
-                some(),
-                false,
-                Action::Skip,
-                Reason::Held,
-            ),
-            (
-                &plain,
-                Standing::Held,
-                Foreign::Keep,
-                vec![],
-                true,
-                Action::Skip,
-                Reason::Held,
-            ),
-            (
-                &plain,
-                Standing::HeldByParent,
-                Foreign::Keep,
-                some(),
-                true,
-                Action::Skip,
-                Reason::HeldByParent,
-            ),
-            (
-                &plain,
-                Standing::Absent,
-                Foreign::Keep,
-                vec![],
-                false,
-                Action::Upload,
-                Reason::Absent,
-            ),
-            (
-                &plain,
-                Standing::Unknown,
-                Foreign::Keep,
-                vec![],
-                false,
-                Action::Upload,
-                Reason::Unknown,
-            ),
-            (
-                &plain,
-                Standing::NotAsked,
-                Foreign::Keep,
-                vec![],
-                false,
-                Action::Upload,
-                Reason::Unknown,
-            ),
-            (
-                &plain,
-                Standing::Absent,
-                Foreign::Keep,
-                some(),
-                false,
-                mount(some(), false),
-                known.clone(),
-            ),
-            (
-                &plain,
-                Standing::Unknown,
-                Foreign::Keep,
-                some(),
-                true,
-                mount(some(), true),
-                Reason::MustMount,
-            ),
-            (
-                &plain,
-                Standing::Absent,
-                Foreign::Keep,
-                vec![],
-                true,
-                mount(vec![], true),
-                Reason::MustMount,
-            ),
-            (
-                &foreign,
-                Standing::NotAsked,
-                Foreign::Keep,
-                some(),
-                true,
-                Action::Point,
-                Reason::Foreign,
-            ),
-            (
-                &foreign,
-                Standing::Absent,
-                Foreign::Keep,
-                vec![],
-                false,
-                Action::Point,
-                Reason::Foreign,
-            ),
-            (
-                &foreign,
-                Standing::Absent,
-                Foreign::Include,
-                vec![],
-                false,
-                Action::Upload,
-                Reason::Absent,
-            ),
-            (
-                &foreign,
-                Standing::Held,
-                Foreign::Include,
-                vec![],
-                false,
-                Action::Skip,
-                Reason::Held,
-            ),
-            (
-                &foreign,
-                Standing::Absent,
-                Foreign::Include,
-                some(),
-                false,
-                mount(some(), false),
-                known,
-            ),
-        ];
-        for (blob, standing, foreign, siblings, required, action, because) in rows {
+        for (words, expected) in TABLE {
+            let is = |word: &str| words.split(' ').any(|it| it == word);
             let facts = Facts {
-                blob,
-                standing,
-                foreign,
-                siblings,
-                required,
+                blob: if is("foreign") { &foreign } else { &plain },
+                standing: standing(words.split(' ').nth(1).unwrap()),
+                foreign: if is("include") {
+                    Foreign::Include
+                } else {
+                    Foreign::Keep
+                },
+                siblings: is("sibling").then(|| sibling.clone()).into_iter().collect(),
+                required: is("required"),
             };
             let step = decide(&facts);
-            assert_eq!((step.action, step.because), (action, because), "{facts:?}");
-            assert_eq!(step.node, *blob);
+            assert_eq!(answer(&step), expected, "{words}");
+            assert_eq!(step.node, *facts.blob);
         }
+    }
+
+    fn standing(word: &str) -> Standing {
+        match word {
+            "held" => Standing::Held,
+            "held-by-parent" => Standing::HeldByParent,
+            "absent" => Standing::Absent,
+            "unknown" => Standing::Unknown,
+            "not-asked" => Standing::NotAsked,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn answer(step: &Step) -> String {
+        let action = match &step.action {
+            Action::Skip => "skip".to_owned(),
+            Action::Point => "point".to_owned(),
+            Action::Mount { from, required } => {
+                format!(
+                    "{}mount {}",
+                    if *required { "must " } else { "" },
+                    from.len()
+                )
+            }
+            Action::Upload => "upload".to_owned(),
+            other => panic!("{other:?}"),
+        };
+        let because = match &step.because {
+            Reason::Held => "held",
+            Reason::HeldByParent => "held by parent",
+            Reason::KnownIn { .. } => "known",
+            Reason::MustMount => "must mount",
+            Reason::Absent => "absent",
+            Reason::Unknown => "unknown",
+            Reason::Foreign => "foreign",
+            other => panic!("{other:?}"),
+        };
+        format!("{action}: {because}")
     }
 }

@@ -3,6 +3,8 @@
 //! A manifest that is held was accepted with everything below it, so one answer can
 //! stand for a whole tree. Only what is missing is looked into.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oci::{Presence, PushTarget, Tag, TagOrDigest, TargetError, TargetErrorKind};
 
@@ -68,9 +70,12 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
 
 /// The referrers that are part of nothing else: each is asked for by itself.
 fn unattached(graph: &Graph) -> Vec<usize> {
-    let part_of_another = |it: &usize| graph.nodes().iter().any(|node| node.children.contains(it));
-    let referrers = (0..graph.nodes().len()).filter(|&it| graph.nodes()[it].referrer);
-    referrers.filter(|it| !part_of_another(it)).collect()
+    let nodes = graph.nodes();
+    let children = nodes.iter().flat_map(|it| it.children.iter().copied());
+    let parts: HashSet<usize> = children.collect();
+    (0..nodes.len())
+        .filter(|it| nodes[*it].referrer && !parts.contains(it))
+        .collect()
 }
 
 impl Asking<'_> {

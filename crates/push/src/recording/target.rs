@@ -35,13 +35,12 @@ impl PushTarget for RecordingTarget {
         // From here on the session is the upload's own, whatever becomes of it.
         going.session = session;
         self.spend_time().await;
-        let sent = match fault {
-            Some(error) => Err(error),
-            None => {
-                let opened = going.session.take();
-                going.session = Some(opened.unwrap_or_else(|| self.state().open_session()));
-                going.read(&upload).await
-            }
+        let sent = if let Some(error) = fault {
+            Err(error)
+        } else {
+            let opened = going.session.take();
+            going.session = Some(opened.unwrap_or_else(|| self.state().open_session()));
+            going.read(&upload).await
         };
         let session = going.session.take();
         if let Some(session) = &session {

@@ -29,7 +29,7 @@ async fn n5_a_dropped_push_puts_no_manifest_and_leaves_no_session() {
             }
             let calls = target.calls().len();
             let put = count(&target, is_put);
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             assert_eq!(target.calls().len(), calls, "nothing goes on afterwards");
             assert_eq!(count(&target, is_put), put);
             assert_eq!(target.open_sessions(), [""; 0]);

@@ -37,20 +37,20 @@ async fn failing(target: &RecordingTarget, engine: &Engine) -> PushError {
         .unwrap_err()
 }
 
-/// Each variant, provoked and matched by its fields, no text read.
+/// What is wrong with the image: each variant, provoked and matched by its fields.
 #[tokio::test(start_paused = true)]
-async fn z9_each_variant_is_provoked_and_matched_without_its_text() {
+async fn z9_each_fault_of_the_image_is_matched_without_its_text() {
     let image = image(&["base"]);
     let engine = one_at_a_time();
-    let (layer, root) = (&image.layers[0].digest, image.root.digest());
-    let here = repository("app");
+    let destination = tagged(&["1"]);
+    let layer = &image.layers[0].digest;
     let broken = Damaged {
         inner: image.source.clone(),
         blob: layer.clone(),
         damage: Damage::Missing,
     };
     let local = engine
-        .push(&broken, &target(), &tagged(&["1"]), &())
+        .push(&broken, &target(), &destination, &())
         .await
         .unwrap_err();
     assert!(
@@ -59,7 +59,7 @@ async fn z9_each_variant_is_provoked_and_matched_without_its_text() {
 
     let empty = MemorySource::new();
     let source = engine
-        .push(&empty, &target(), &tagged(&["1"]), &())
+        .push(&empty, &target(), &destination, &())
         .await
         .unwrap_err();
     assert!(matches!(
@@ -72,18 +72,33 @@ async fn z9_each_variant_is_provoked_and_matched_without_its_text() {
 
     let mut twin = image.layers[0].clone();
     twin.size = 1;
-    let (config, base) = (image.config.clone(), image.layers[0].clone());
-    let root_of_two = ManifestBuilder::new(config)
-        .layer(base)
+    let builder = ManifestBuilder::new(image.config.clone());
+    let root = builder
+        .layer(image.layers[0].clone())
         .layer(twin)
         .build()
         .unwrap();
-    let two = image.source.clone().with_root(root_of_two);
+    let two = image.source.clone().with_root(root);
     let graph = engine
-        .push(&two, &target(), &tagged(&["1"]), &())
+        .push(&two, &target(), &destination, &())
         .await
         .unwrap_err();
     assert!(matches!(graph, PushError::Graph { .. }));
+    for error in [local, source, graph] {
+        assert!(error.target_error().is_none() && !error.retryable());
+    }
+}
+
+/// What the target refuses, likewise.
+#[tokio::test(start_paused = true)]
+async fn z9_each_failure_of_the_target_is_matched_without_its_text() {
+    let image = image(&["base"]);
+    let engine = one_at_a_time();
+    let (layer, root, here) = (
+        &image.layers[0].digest,
+        image.root.digest(),
+        repository("app"),
+    );
 
     let question = failing(&target().failing(1, dead()), &engine).await;
     assert!(matches!(
@@ -104,7 +119,13 @@ async fn z9_each_variant_is_provoked_and_matched_without_its_text() {
         PushError::ManifestPutFailed { digest, repository, tag: Some(_), .. }
             if digest == root && *repository == here
     ));
+}
 
+/// What the caller does not allow, likewise.
+#[tokio::test(start_paused = true)]
+async fn z9_each_gate_is_matched_without_its_text() {
+    let image = image(&["base"]);
+    let here = repository("app");
     let mounting = Engine::new(Options {
         must_mount: MustMount::Everything,
         ..Options::default()
@@ -122,6 +143,7 @@ async fn z9_each_variant_is_provoked_and_matched_without_its_text() {
     let gate = failing(&target(), &gated).await;
     assert!(matches!(gate, PushError::Gate { limit: 10, .. }));
 
+    let engine = one_at_a_time();
     let plan = engine
         .plan(&image.source, &target(), &tagged(&["1"]))
         .await

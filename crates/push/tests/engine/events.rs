@@ -158,7 +158,7 @@ async fn target_time(image: &crate::fixture::Image) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn n4_a_listener_with_room_hears_everything() {
     let image = image(&["base"]);
-    let (observer, mut receiver) = channel(1000);
+    let (observer, mut heard_late) = channel(1000);
     let heard = Heard::default();
     one_at_a_time()
         .push(&image.source, &target(), &tagged(&["1"]), &observer)
@@ -169,7 +169,7 @@ async fn n4_a_listener_with_room_hears_everything() {
         .await
         .unwrap();
     let mut received = Vec::new();
-    while let Ok(event) = receiver.try_recv() {
+    while let Ok(event) = heard_late.try_recv() {
         received.push(event);
     }
     assert_eq!(received, heard.events());

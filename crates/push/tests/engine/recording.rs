@@ -76,12 +76,12 @@ async fn z2_any_call_can_be_made_to_fail_with_any_error() {
             &TargetErrorKind::Unauthorized
         );
         assert_eq!(error.status(), Some(401));
-        let expected = match (nth, &error) {
+        let expected = matches!(
+            (nth, &error),
             (1 | 2, PushError::Question { .. })
-            | (3..=6, PushError::BlobUploadFailed { .. })
-            | (7, PushError::ManifestPutFailed { .. }) => true,
-            _ => false,
-        };
+                | (3..=6, PushError::BlobUploadFailed { .. })
+                | (7, PushError::ManifestPutFailed { .. })
+        );
         assert!(expected, "call {nth}: {error:?}");
         let failing_call = target.calls().into_iter().nth(nth - 1).unwrap();
         let after: Vec<Call> = target.calls().split_off(nth);
