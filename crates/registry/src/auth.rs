@@ -261,12 +261,18 @@ impl Auth {
         headers: &HeaderMap,
         asked: &mut Asked,
     ) -> Result<bool, AuthError> {
-        let Some((wants, scope)) = read_challenge(headers, &door.origin)? else {
+        let Some(Read {
+            wants,
+            scope,
+            not_granted,
+        }) = read_challenge(headers, &door.origin)?
+        else {
             return Ok(false);
         };
         if let Some(token) = permission.token {
             let more = !asked.scopes.covers(&scope);
-            let again = !asked.renewed && (more || !permission.fetched);
+            // A token that was asked for all of this and does not allow it will not the next time.
+            let again = !asked.renewed && (more || !(permission.fetched || not_granted));
             asked.renewed = true;
             if again {
                 door.keyring(repository).tokens().await.forget(token);
@@ -308,19 +314,20 @@ impl Auth {
         }
         let keyring = door.keyring(repository);
         let mut tokens = keyring.tokens().await;
-        let (token, fetched) = match tokens.find(&asked.scopes, asked.needed) {
-            Some(token) => (token, false),
-            None => {
-                if credentials.is_some() && !self.may_have_credentials(service.0, &door.origin) {
-                    let host = OriginOnly(service.0).to_string();
-                    return Err(LocationError::ForeignRealm(host).into());
-                }
-                let token = self
-                    .fetch(transport, service, &asked.scopes, credentials.as_deref())
-                    .await?;
-                tokens.keep(token.clone());
-                (token, true)
+        let known = tokens.find(&asked.scopes, asked.needed);
+        let fetched = known.is_none();
+        let token = if let Some(token) = known {
+            token
+        } else {
+            if credentials.is_some() && !self.may_have_credentials(service.0, &door.origin) {
+                let host = OriginOnly(service.0).to_string();
+                return Err(LocationError::ForeignRealm(host).into());
             }
+            let token = self
+                .fetch(transport, service, &asked.scopes, credentials.as_deref())
+                .await?;
+            tokens.keep(token.clone());
+            token
         };
         Ok(Permission {
             header: Some(token.header),
@@ -402,12 +409,17 @@ impl Auth {
     }
 }
 
+/// What a 401 says.
+struct Read {
+    wants: Wants,
+    scope: ScopeSet,
+    /// Whether the token was good and did not allow it.
+    not_granted: bool,
+}
+
 /// What a 401 asks for: Bearer before Basic. None if it asks for nothing known.
-fn read_challenge(
-    headers: &HeaderMap,
-    registry: &Origin,
-) -> Result<Option<(Wants, ScopeSet)>, AuthError> {
-    let mut basic = false;
+fn read_challenge(headers: &HeaderMap, registry: &Origin) -> Result<Option<Read>, AuthError> {
+    let mut basic = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {
         let Ok(value) = value.to_str() else { continue };
         for challenge in Challenge::parse(value)? {
@@ -416,15 +428,25 @@ fn read_challenge(
                     realm,
                     service,
                     scope,
-                    ..
+                    error,
                 } => {
                     let realm = location::realm(&realm, registry)?;
-                    return Ok(Some((Wants::Bearer { realm, service }, scope)));
+                    return Ok(Some(Read {
+                        wants: Wants::Bearer { realm, service },
+                        scope,
+                        not_granted: error.as_deref() == Some("insufficient_scope"),
+                    }));
                 }
-                Challenge::Basic { .. } => basic = true,
+                Challenge::Basic { .. } => {
+                    basic = Some(Read {
+                        wants: Wants::Basic,
+                        scope: ScopeSet::new(),
+                        not_granted: false,
+                    });
+                }
                 _ => {}
             }
         }
     }
-    Ok(basic.then(|| (Wants::Basic, ScopeSet::new())))
+    Ok(basic)
 }

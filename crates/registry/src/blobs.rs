@@ -43,7 +43,8 @@ impl RepositoryClient {
             StatusCode::OK if answer.is_html() => {
                 Err(protocol(answer.status, Unexpected::Html, attempted()))
             }
-            StatusCode::OK => held(&answer, blob, attempted),
+            StatusCode::OK => held(&answer, blob)
+                .map_err(|kind| TargetError::new(kind, attempted()).with_status(200)),
             StatusCode::NOT_FOUND => Ok(Presence::Absent),
             StatusCode::METHOD_NOT_ALLOWED => Ok(Presence::Unknown),
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED if self.is_foreign(&answer) => {
@@ -107,34 +108,31 @@ impl RepositoryClient {
     }
 }
 
-fn held(
-    answer: &Answer,
-    blob: &Descriptor,
-    attempted: impl Fn() -> String,
-) -> Result<Presence, TargetError> {
-    if let Some(digest) = answer.header(DIGEST)
-        && digest.parse::<Digest>().ok().as_ref() != Some(&blob.digest)
-        && !other_algorithm(digest, &blob.digest)
-    {
-        let kind = TargetErrorKind::DigestMismatch {
-            expected: blob.digest.clone(),
-            actual: digest.chars().take(160).collect(),
-        };
-        return Err(TargetError::new(kind, attempted()).with_status(200));
+/// What a 200 says: held, or about something else; another digest is an error.
+fn held(answer: &Answer, blob: &Descriptor) -> Result<Presence, TargetErrorKind> {
+    let said = answer.header(DIGEST);
+    if let Some(said) = said {
+        check_digest(said, &blob.digest)?;
     }
     let length = answer.header(CONTENT_LENGTH.as_str());
     match length.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length != blob.size => Ok(Presence::Unknown),
-        None if answer.header(DIGEST).is_none() => Ok(Presence::Unknown),
+        None if said.is_none() => Ok(Presence::Unknown),
         _ => Ok(Presence::Held(blob.digest.clone())),
     }
 }
 
-/// Whether a header's digest is of another algorithm: then it says nothing about ours.
-pub(crate) fn other_algorithm(header: &str, ours: &Digest) -> bool {
-    header
-        .parse::<Digest>()
-        .is_ok_and(|digest| digest.algorithm() != ours.algorithm())
+/// Checks the digest that a header names: ours, or one of another algorithm, which says nothing of ours.
+/// Whether it is ours.
+pub(crate) fn check_digest(said: &str, ours: &Digest) -> Result<bool, TargetErrorKind> {
+    match said.parse::<Digest>() {
+        Ok(said) if said == *ours => Ok(true),
+        Ok(said) if said.algorithm() != ours.algorithm() => Ok(false),
+        _ => Err(TargetErrorKind::DigestMismatch {
+            expected: ours.clone(),
+            actual: said.chars().take(160).collect(),
+        }),
+    }
 }
 
 /// A blob as it is downloaded.

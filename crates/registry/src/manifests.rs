@@ -11,7 +11,7 @@ use oci::{
 
 use crate::{
     RepositoryClient,
-    blobs::{DIGEST, other_algorithm},
+    blobs::{DIGEST, check_digest},
     client::call::{Call, Payload},
     error::{CallError, Unexpected, protocol, refusal},
     transport::{Kind, answer::Answer},
@@ -46,25 +46,27 @@ impl RepositoryClient {
         let subject = subject.is_some() && answer.header(SUBJECT) == subject.as_deref();
         answer.finish().await;
         let ours = document.digest();
-        let verified = match said {
-            Some(said) if said == ours.to_string() => true,
-            Some(said) if !other_algorithm(&said, ours) => {
-                return Err(mismatch(ours, &said, attempted()));
-            }
-            _ => match self.has_manifest(&at).await? {
-                Presence::Held(there) if there == *ours => true,
-                Presence::Held(there) => {
-                    return Err(mismatch(ours, &there.to_string(), attempted()));
-                }
-                _ => false,
-            },
-        };
+        let said = said.map_or(Ok(false), |said| check_digest(&said, ours));
+        let said = said.map_err(|kind| TargetError::new(kind, attempted()).with_status(201))?;
+        let verified = said || self.is_at(document, &at).await?;
         let receipt = if verified {
             ManifestReceipt::verified()
         } else {
             ManifestReceipt::default()
         };
         Ok(receipt.with_subject(subject))
+    }
+
+    /// Whether a manifest is where it was put, as far as the registry can say.
+    async fn is_at(&self, document: &Document, at: &TagOrDigest) -> Result<bool, TargetError> {
+        match self.has_manifest(at).await? {
+            Presence::Held(there) if there == *document.digest() => Ok(true),
+            Presence::Held(there) => {
+                let attempted = format!("verify manifest {}", self.name(at));
+                Err(mismatch(document.digest(), &there, attempted))
+            }
+            _ => Ok(false),
+        }
     }
 
     async fn put(&self, document: &Document, at: &TagOrDigest) -> Result<Answer, CallError> {
@@ -93,7 +95,7 @@ impl RepositoryClient {
                 (Some(there), TagOrDigest::Digest(asked))
                     if there.algorithm() == asked.algorithm() && there != *asked =>
                 {
-                    Err(mismatch(asked, &there.to_string(), attempted()))
+                    Err(mismatch(asked, &there, attempted()))
                 }
                 (Some(there), _) => Ok(Presence::Held(there)),
                 (None, _) => Ok(match self.manifest(at).await? {
@@ -142,7 +144,7 @@ impl RepositoryClient {
         };
         document.map(Some).map_err(|error| match error {
             oci::DocumentError::DigestMismatch { expected, actual } => {
-                mismatch(&expected, &actual.to_string(), attempted())
+                mismatch(&expected, &actual, attempted())
             }
             error => TargetError::new(TargetErrorKind::Protocol, attempted()).with_source(error),
         })
@@ -195,10 +197,10 @@ fn said_digest(answer: &Answer) -> Option<Digest> {
     answer.header(DIGEST)?.parse().ok()
 }
 
-fn mismatch(expected: &Digest, actual: &str, attempted: String) -> TargetError {
+fn mismatch(expected: &Digest, actual: &Digest, attempted: String) -> TargetError {
     let kind = TargetErrorKind::DigestMismatch {
         expected: expected.clone(),
-        actual: actual.chars().take(160).collect(),
+        actual: actual.to_string(),
     };
     TargetError::new(kind, attempted)
 }

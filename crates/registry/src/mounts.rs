@@ -1,12 +1,12 @@
 //! Mounts: a blob linked from a sibling repository, in one request and without its bytes.
 
 use http::{HeaderMap, Method, StatusCode};
-use oci::{Descriptor, MountOutcome, Repository, TargetError, TargetErrorKind, UploadSession};
+use oci::{Descriptor, MountOutcome, Repository, TargetError};
 use url::form_urlencoded;
 
 use crate::{
     RepositoryClient,
-    blobs::{DIGEST, other_algorithm},
+    blobs::{DIGEST, check_digest},
     client::call::{Call, Payload},
     error::{CallError, refusal},
     quirks,
@@ -39,25 +39,16 @@ impl RepositoryClient {
             StatusCode::CREATED => {
                 let said = answer.header(DIGEST).map(str::to_owned);
                 answer.finish().await;
-                match said {
-                    Some(said)
-                        if said != blob.digest.to_string()
-                            && !other_algorithm(&said, &blob.digest) =>
-                    {
-                        let kind = TargetErrorKind::DigestMismatch {
-                            expected: blob.digest.clone(),
-                            actual: said.chars().take(160).collect(),
-                        };
-                        Err(TargetError::new(kind, attempted()).with_status(201))
-                    }
-                    _ => Ok(MountOutcome::Mounted),
-                }
+                said.map_or(Ok(true), |said| check_digest(&said, &blob.digest))
+                    .map(|_| MountOutcome::Mounted)
+                    .map_err(|kind| TargetError::new(kind, attempted()).with_status(201))
             }
             StatusCode::ACCEPTED => {
-                let session: Result<UploadSession, TargetError> =
-                    session_of(self, &answer, &attempted);
+                let session = session_of(self, &answer);
                 answer.finish().await;
-                session.map(|session| MountOutcome::Refused(Some(session)))
+                session
+                    .map(|session| MountOutcome::Refused(Some(session)))
+                    .map_err(|fault| fault.into_target(attempted()))
             }
             status if quirks::declines_a_mount(status) => {
                 answer.finish().await;

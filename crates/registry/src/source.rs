@@ -49,15 +49,13 @@ impl RegistrySource {
         let (Some(platform), Some(index)) = (&self.platform, root.as_index()) else {
             return Ok(root);
         };
-        match index.child_for(platform) {
-            Some(child) => self.document(child).await,
-            None => {
-                let offered: Vec<_> = index.platforms().iter().map(ToString::to_string).collect();
-                let offered = offered.join(", ");
-                let reason = format!("it has no image for {platform}; it has them for {offered}");
-                Err(SourceError::invalid(place, reason))
-            }
+        if let Some(child) = index.child_for(platform) {
+            return self.document(child).await;
         }
+        let offered: Vec<_> = index.platforms().iter().map(ToString::to_string).collect();
+        let offered = offered.join(", ");
+        let reason = format!("it has no image for {platform}; it has them for {offered}");
+        Err(SourceError::invalid(place, reason))
     }
 }
 
@@ -87,6 +85,10 @@ impl Source for RegistrySource {
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
         self.from.open_blob(blob, offset).await
+    }
+
+    fn place(&self, blob: &Descriptor) -> String {
+        format!("{}@{}", self.from.repository, blob.digest)
     }
 
     fn origin(&self) -> Option<&Repository> {

@@ -102,4 +102,8 @@ impl PushTarget for RegistryPushTarget {
     async fn cancel_session(&self, session: UploadSession) -> Result<(), TargetError> {
         self.here().cancel(&session).await
     }
+
+    fn abandon_session(&self, session: UploadSession) {
+        self.here().abandon(session);
+    }
 }

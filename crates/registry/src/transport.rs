@@ -180,7 +180,7 @@ impl Transport {
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_idle_timeout(Duration::from_mins(1))
                 .pool_max_idle_per_host(in_flight.get())
                 .http1_writev(true)
                 .http1_max_buf_size(CONNECTION_BUFFER)

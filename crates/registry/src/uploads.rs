@@ -10,11 +10,11 @@
 //! are not verified here: whoever hands a source over does that, and a stream that ends in
 //! an error never reaches its last byte.
 
-use oci::{BlobUpload, Presence, TargetError, TargetErrorKind, UploadReceipt, UploadSession};
+use oci::{BlobUpload, Presence, TargetError, UploadReceipt, UploadSession};
 
 use crate::{
     RepositoryClient,
-    blobs::{DIGEST, other_algorithm},
+    blobs::{DIGEST, check_digest},
     client::call::BlobPayload,
     error::{CallError, Unexpected, protocol, refusal},
     transport::{answer::Answer, retry::retry_after},
@@ -133,14 +133,8 @@ impl RepositoryClient {
         }
         let said = answer.header(DIGEST).map(str::to_owned);
         answer.finish().await;
-        if let Some(said) = said
-            && said != ours.to_string()
-            && !other_algorithm(&said, ours)
-        {
-            let kind = TargetErrorKind::DigestMismatch {
-                expected: ours.clone(),
-                actual: said.chars().take(160).collect(),
-            };
+        let said = said.map_or(Ok(true), |said| check_digest(&said, ours));
+        if let Err(kind) = said {
             let error = TargetError::new(kind, self.attempted(payload));
             return Err(error.with_status(status.as_u16()));
         }
@@ -202,24 +196,27 @@ impl Open {
 }
 
 impl Drop for Open {
-    /// Reached with a session when the upload was dropped: nobody waits any more, so this is done
-    /// apart, and [`Client::close`](crate::Client::close) waits for it.
+    /// Reached with a session when the upload was dropped.
     fn drop(&mut self) {
-        let Some(session) = self.session.take() else {
-            return;
-        };
+        if let Some(session) = self.session.take() {
+            self.repository.clone().abandon(session);
+        }
+    }
+}
+
+impl RepositoryClient {
+    /// Gives a session up without waiting for it: apart, and
+    /// [`Client::close`](crate::Client::close) waits.
+    pub(crate) fn abandon(self, session: UploadSession) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let repository = self.repository.clone();
-        let afterwards = repository.client.inner.afterwards.clone();
-        afterwards.spawn_on(
-            async move {
-                if let Err(error) = repository.cancel(&session).await {
-                    tracing::debug!(%error, "an upload could not be given up");
-                }
-            },
-            &runtime,
-        );
+        let afterwards = self.client.inner.afterwards.clone();
+        let farewell = async move {
+            if let Err(error) = self.cancel(&session).await {
+                tracing::debug!(%error, "an upload could not be given up");
+            }
+        };
+        afterwards.spawn_on(farewell, &runtime);
     }
 }

@@ -100,7 +100,7 @@ impl Hosts {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut traffic = Traffic::default();
         for (origin, host) in hosts.iter() {
-            traffic.add(origin.to_string(), host.counters.snapshot());
+            traffic.add(origin.to_string(), &host.counters.snapshot());
         }
         traffic
     }
@@ -132,10 +132,9 @@ impl Host {
     /// The same for a request whose answer is read as slowly as its reader likes.
     pub(crate) async fn admit_download(&self) -> Permit {
         let download = self.downloads.clone().acquire_owned().await.ok();
-        let Permit { _request, .. } = self.admit().await;
         Permit {
-            _request,
             _download: download,
+            ..self.admit().await
         }
     }
 

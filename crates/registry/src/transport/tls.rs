@@ -65,7 +65,7 @@ impl Tls {
     ) -> Result<Arc<ClientConfig>, TlsError> {
         let configs = if self.unchecked.contains(authority) {
             self.unchecked_config
-                .get_or_try_init(|| async { self.without_checks() })
+                .get_or_try_init(|| async { without_checks() })
                 .await?
         } else {
             self.checked_config
@@ -92,14 +92,14 @@ impl Tls {
             .with_no_client_auth();
         Ok(per_lane(config))
     }
+}
 
-    fn without_checks(&self) -> Result<[Arc<ClientConfig>; 2], TlsError> {
-        let config = builder()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unchecked(provider())))
-            .with_no_client_auth();
-        Ok(per_lane(config))
-    }
+fn without_checks() -> Result<[Arc<ClientConfig>; 2], TlsError> {
+    let config = builder()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Unchecked(provider())))
+        .with_no_client_auth();
+    Ok(per_lane(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -44,9 +44,9 @@ impl Traffic {
         self.total.requests.values().sum()
     }
 
-    pub(crate) fn add(&mut self, host: String, traffic: HostTraffic) {
-        self.total.merge(&traffic);
-        self.hosts.entry(host).or_default().merge(&traffic);
+    pub(crate) fn add(&mut self, host: String, traffic: &HostTraffic) {
+        self.total.merge(traffic);
+        self.hosts.entry(host).or_default().merge(traffic);
     }
 }
 

@@ -54,9 +54,9 @@ impl RepositoryClient {
         if answer.status != StatusCode::ACCEPTED {
             return Err(refusal(answer, attempted()).await);
         }
-        let session = session_of(self, &answer, &attempted);
+        let session = session_of(self, &answer);
         answer.finish().await;
-        session
+        session.map_err(|fault| fault.into_target(attempted()))
     }
 
     /// Puts a blob's bytes into a session and closes it, once.
@@ -167,20 +167,36 @@ impl RepositoryClient {
     }
 }
 
+/// Why a 202 opens no session.
+#[derive(Debug)]
+pub(crate) enum SessionFault {
+    /// It does not say where.
+    NoLocation,
+    /// It says somewhere that is not gone to.
+    Location(TransportError),
+}
+
+impl SessionFault {
+    /// The same for whoever wanted the session.
+    pub(crate) fn into_target(self, attempted: String) -> TargetError {
+        match self {
+            Self::NoLocation => protocol(StatusCode::ACCEPTED, Unexpected::NoLocation, attempted),
+            Self::Location(error) => CallError::from(error).into_target(attempted),
+        }
+    }
+}
+
 /// The session that a 202 opens.
 pub(crate) fn session_of(
     repository: &RepositoryClient,
     answer: &Answer,
-    attempted: &impl Fn() -> String,
-) -> Result<UploadSession, TargetError> {
-    let Some(location) = answer.header(LOCATION.as_str()) else {
-        let missing = Unexpected::NoLocation;
-        return Err(protocol(answer.status, missing, attempted()));
-    };
+) -> Result<UploadSession, SessionFault> {
+    let location = answer.header(LOCATION.as_str());
+    let location = location.ok_or(SessionFault::NoLocation)?;
     let origin = repository.inner().origin(&repository.repository);
     let url = origin
         .and_then(|origin| Ok(location::follow(&answer.url, location, &origin)?))
-        .map_err(|error| CallError::from(error).into_target(attempted()))?;
+        .map_err(SessionFault::Location)?;
     let minimum = answer.header(CHUNK_MINIMUM);
     let minimum = minimum.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
     Ok(UploadSession::new(url).with_chunk_minimum(minimum))

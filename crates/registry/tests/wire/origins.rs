@@ -1,0 +1,216 @@
+//! Credentials stay at home, wherever an answer leads.
+
+use longshore_registry::{Client, CredentialStore, Credentials};
+use oci::{Presence, PushTarget, TargetErrorKind};
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, RunningServer, Server};
+
+use crate::{
+    fixture::{Blobs, blob, client, quick, registry, repository, start, upload},
+    scripted::{Scripted, reply},
+};
+
+const PASSWORD: &str = "canary-password";
+
+async fn basic() -> (RunningServer, Client) {
+    let auth = Auth::basic("alice", PASSWORD);
+    let server = start(Server::builder().memory().auth(auth)).await;
+    let store =
+        CredentialStore::new().with(server.registry(), Credentials::password("alice", PASSWORD));
+    (server, quick().credentials(store).build().unwrap())
+}
+
+#[tokio::test]
+async fn n6_an_upload_on_another_host_gets_no_credentials() {
+    let (server, client) = basic().await;
+    let elsewhere = Scripted::start(|_| reply("201 Created", "")).await;
+    let moved = Rule::on(Endpoint::UploadPost);
+    server
+        .faults()
+        .add(moved.act(Action::MoveLocation(elsewhere.url())));
+    let target = client.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 100_000);
+    let source = Blobs::one(&layer, &content);
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    assert_eq!(elsewhere.lines().len(), 1);
+    let heads = elsewhere.heads().to_ascii_lowercase();
+    assert!(heads.starts_with("put ") && heads.contains("content-length: 100000"));
+    assert!(
+        !heads.contains("authorization") && !heads.contains("canary"),
+        "{heads}"
+    );
+    assert!(server.log().saw_secret(PASSWORD));
+}
+
+#[tokio::test]
+async fn n6_a_redirect_to_another_host_gets_no_credentials() {
+    let (server, client) = basic().await;
+    let elsewhere = registry().await;
+    let here = repository(&server, "app");
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let there = client.push_target(&repository(&elsewhere, "app"));
+    there.upload_blob(upload(&layer, &source)).await.unwrap();
+    elsewhere.log().clear();
+    for status in [301, 302, 303, 307, 308] {
+        let to = format!("{}/v2/app/blobs/{}", elsewhere.url(), layer.digest);
+        let answer = Action::Answer(Answer::redirect(status, to));
+        server.faults().clear();
+        server
+            .faults()
+            .add(Rule::on(Endpoint::BlobHead).act(answer));
+        let held = client.push_target(&here).has_blob(&layer).await.unwrap();
+        assert_eq!(held, Presence::Held(layer.digest.clone()), "{status}");
+    }
+    assert_eq!(elsewhere.log().requests(), 5);
+    assert!(!elsewhere.log().saw_secret(PASSWORD));
+    for entry in elsewhere.log().entries() {
+        assert_eq!(entry.headers.authorization, server::Authorization::None);
+    }
+}
+
+/// A host an answer leads to may ask for credentials as it likes: they are not its.
+#[tokio::test]
+async fn n6_a_challenge_from_another_host_is_not_answered() {
+    let (server, client) = basic().await;
+    let greedy = Scripted::start(|_| {
+        reply(
+            "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"mine\"",
+            "",
+        )
+    })
+    .await;
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let moved = Rule::on(Endpoint::UploadPost);
+    server
+        .faults()
+        .add(moved.act(Action::MoveLocation(greedy.url())));
+    let target = client.push_target(&repository(&server, "app"));
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unauthorized);
+
+    let to = format!("{}/blob", greedy.url());
+    let answer = Action::Answer(Answer::redirect(307, to));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobHead).act(answer));
+    // Nor does its refusal say anything about the blob.
+    assert_eq!(target.has_blob(&layer).await.unwrap(), Presence::Unknown);
+    assert!(!greedy.heads().contains("canary"));
+    assert!(
+        !greedy
+            .heads()
+            .to_ascii_lowercase()
+            .contains("authorization")
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_is_redirected_and_refused_knows_nothing() {
+    let server = registry().await;
+    let signed = Scripted::start(|_| reply("403 Forbidden", "")).await;
+    let answer = Answer::redirect(307, format!("{}/signed?sig=x", signed.url()));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobHead).act(Action::Answer(answer)));
+    let target = client().push_target(&repository(&server, "app"));
+    assert_eq!(
+        target.has_blob(&blob(1, 10).0).await.unwrap(),
+        Presence::Unknown
+    );
+    assert_eq!(signed.lines(), ["HEAD /signed?sig=x"]);
+}
+
+#[tokio::test]
+async fn n6_a_token_service_on_a_foreign_host_gets_no_credentials() {
+    let service = Scripted::start(|_| reply("200 OK", r#"{"token": "t"}"#)).await;
+    let realm = service.url().replace("127.0.0.1", "localhost") + "/token";
+    let auth = Auth::Bearer(Bearer::new().realm(realm));
+    let server = start(Server::builder().memory().auth(auth)).await;
+    let here = repository(&server, "app");
+    let store = || {
+        let credentials = Credentials::password("alice", PASSWORD);
+        CredentialStore::new().with(server.registry(), credentials)
+    };
+    let (layer, _) = blob(1, 10);
+
+    let client = quick().credentials(store()).build().unwrap();
+    let error = client
+        .push_target(&here)
+        .has_blob(&layer)
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unsafe, "{error}");
+    assert_eq!(service.lines(), Vec::<String>::new());
+
+    // Trusted by configuration it gets them; the token it made up is refused by the registry.
+    let client = quick()
+        .credentials(store())
+        .trust_token_service("localhost");
+    let target = client.build().unwrap().push_target(&here);
+    let error = target.has_blob(&layer).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unauthorized);
+    assert_eq!(
+        service.lines(),
+        ["GET /token?service=longshore&scope=repository%3Aapp%3Apull%2Cpush"],
+    );
+    assert!(
+        service
+            .heads()
+            .to_ascii_lowercase()
+            .contains("authorization: basic")
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_body_is_followed_with_the_body() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 500_000);
+    let source = Blobs::one(&layer, &content);
+    let to = Scripted::start(|head| {
+        assert!(head.starts_with("PUT /there?x=y "), "{head}");
+        reply("201 Created", "")
+    })
+    .await;
+    let answer = Answer::redirect(307, format!("{}/there?x=y", to.url()));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPut).act(Action::Answer(answer)));
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    assert_eq!(to.lines(), ["PUT /there?x=y"]);
+    assert_eq!(source.opened().len(), 2);
+
+    // A redirect that would make a GET of it is not followed.
+    server.faults().clear();
+    let answer = Answer::redirect(302, format!("{}/there", to.url()));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPut).act(Action::Answer(answer)));
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Protocol);
+    assert_eq!(to.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_loop_ends_after_five_hops() {
+    let server = registry().await;
+    let (layer, _) = blob(1, 10);
+    let answer = Answer::redirect(307, format!("/v2/app/blobs/{}", layer.digest));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobHead).act(Action::Answer(answer)));
+    let target = client().push_target(&repository(&server, "app"));
+    let error = target.has_blob(&layer).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unsafe, "{error}");
+    assert!(!error.retryable());
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("more than 5 redirects"), "{cause}");
+    assert_eq!(server.log().requests(), 6);
+}

@@ -1,0 +1,183 @@
+//! An image in a registry as a source.
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use oci::{Descriptor, Digest, Document, Platform, PushTarget, Source, SourceError, Tag};
+use server::{Action, Answer, Endpoint, Rule, RunningServer, Server, Validation};
+
+use crate::fixture::{Blobs, MIB, blob, client, manifest, repository, start, upload};
+
+async fn accepting() -> RunningServer {
+    start(Server::builder().memory().validation(Validation::AcceptAll)).await
+}
+
+async fn read(source: &dyn Source, blob: &Descriptor, offset: u64) -> Result<Bytes, SourceError> {
+    let pieces: Vec<Bytes> = source.open(blob, offset).await?.try_collect().await?;
+    Ok(pieces.concat().into())
+}
+
+/// A registry that holds one blob, and a source that reads from it.
+async fn with_a_blob(length: usize) -> (RunningServer, Descriptor, Bytes, impl Source) {
+    let server = accepting().await;
+    let client = client();
+    let here = repository(&server, "app");
+    let (layer, content) = blob(1, length);
+    let memory = Blobs::one(&layer, &content);
+    let target = client.push_target(&here);
+    target.upload_blob(upload(&layer, &memory)).await.unwrap();
+    server.log().clear();
+    let source = client.source(&here.with_tag(Tag::latest()), None);
+    (server, layer, content, source)
+}
+
+#[tokio::test]
+async fn the_root_is_read_once() {
+    let server = accepting().await;
+    let client = client();
+    let here = repository(&server, "team/app");
+    let document = manifest(&[]);
+    let tag: Tag = "1.2".parse().unwrap();
+    client
+        .push_target(&here)
+        .put_manifest(&document, Some(&tag))
+        .await
+        .unwrap();
+    server.log().clear();
+    let source = client.source(&here.with_tag(tag), None);
+    assert_eq!(source.origin(), Some(&here));
+    for _ in 0..2 {
+        assert_eq!(source.root().await.unwrap().bytes(), document.bytes());
+    }
+    assert_eq!(
+        server.log().lines(),
+        ["GET /v2/team/app/manifests/1.2 → 200"]
+    );
+}
+
+#[tokio::test]
+async fn one_platform_of_an_index_is_chosen_and_an_unknown_one_lists_the_rest() {
+    let server = accepting().await;
+    let client = client();
+    let here = repository(&server, "app");
+    let target = client.push_target(&here);
+    let child = manifest(&[]);
+    target.put_manifest(&child, None).await.unwrap();
+    let mut entry = child.descriptor().clone();
+    entry.platform = Some(Platform::new("linux", "arm64"));
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
+    let index = Document::new(index.to_string().into(), None).unwrap();
+    target
+        .put_manifest(&index, Some(&Tag::latest()))
+        .await
+        .unwrap();
+
+    let reference = here.with_tag(Tag::latest());
+    let arm = client.source(&reference, Some(Platform::new("linux", "arm64")));
+    assert_eq!(arm.root().await.unwrap().digest(), child.digest());
+    let whole = client.source(&reference, None);
+    assert_eq!(whole.root().await.unwrap().digest(), index.digest());
+    let windows = client.source(&reference, Some(Platform::new("windows", "amd64")));
+    let error = windows.root().await.unwrap_err().to_string();
+    assert!(
+        error.contains("windows/amd64") && error.contains("linux/arm64"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn blobs_are_read_from_any_offset() {
+    let (server, layer, content, source) = with_a_blob(3 * MIB).await;
+    for offset in [0, 1, 2 * MIB, 3 * MIB - 1, 3 * MIB] {
+        let rest = read(&source, &layer, offset as u64).await.unwrap();
+        assert_eq!(
+            Digest::of(&rest),
+            Digest::of(&content[offset..]),
+            "{offset}"
+        );
+    }
+    let ranges: Vec<_> = server
+        .log()
+        .entries()
+        .into_iter()
+        .map(|it| it.headers.range)
+        .collect();
+    let expected = [
+        None,
+        Some("bytes=1-".to_owned()),
+        Some(format!("bytes={}-", 2 * MIB)),
+        Some(format!("bytes={}-", 3 * MIB - 1)),
+        // Nothing is left at its end: nothing is asked.
+    ];
+    assert_eq!(ranges, expected);
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_goes_on_where_it_stopped() {
+    let (server, layer, content, source) = with_a_blob(4 * MIB).await;
+    let cut = Rule::on(Endpoint::BlobGet).first(2);
+    server
+        .faults()
+        .add(cut.act(Action::TruncateAnswer(MIB as u64 + 300)));
+    let read = read(&source, &layer, 0).await.unwrap();
+    assert_eq!(Digest::of(&read), Digest::of(&content));
+    let entries = server.log().entries();
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[0].headers.range, None);
+    let from = |at: usize| -> usize {
+        let range = entries[at].headers.range.as_deref().unwrap();
+        range
+            .trim_start_matches("bytes=")
+            .trim_end_matches('-')
+            .parse()
+            .unwrap()
+    };
+    assert!(from(1) > MIB / 2 && from(1) <= MIB + 300, "{}", from(1));
+    assert!(from(2) > from(1));
+}
+
+#[tokio::test]
+async fn a_registry_that_ignores_ranges_is_read_from_the_start() {
+    let (server, layer, content, source) = with_a_blob(100_000).await;
+    let whole = Answer::new(200)
+        .header("content-type", "application/octet-stream")
+        .body(content.clone());
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobGet).act(Action::Answer(whole)));
+    let rest = read(&source, &layer, 77_777).await.unwrap();
+    assert_eq!(rest, content.slice(77_777..));
+}
+
+#[tokio::test]
+async fn a_part_that_was_not_asked_for_is_an_error() {
+    let (server, layer, content, source) = with_a_blob(1000).await;
+    let other = Answer::new(206)
+        .header("content-range", "bytes 0-999/1000")
+        .body(content);
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobGet).act(Action::Answer(other)));
+    let error = read(&source, &layer, 500).await.unwrap_err();
+    assert!(matches!(error, SourceError::Unreadable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_missing() {
+    let (server, _, _, source) = with_a_blob(10).await;
+    let (other, _) = blob(9, 10);
+    let error = read(&source, &other, 0).await.unwrap_err();
+    let SourceError::Missing { digest, place } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(digest, other.digest);
+    assert_eq!(place, format!("{}/app@{}", server.registry(), other.digest));
+    assert!(matches!(
+        source.root().await,
+        Err(SourceError::Invalid { .. })
+    ));
+    let error = source
+        .document(manifest(&[]).descriptor())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SourceError::Missing { .. }));
+}

@@ -1,0 +1,137 @@
+//! Time limits: each for its own kind of waiting.
+
+use std::time::{Duration, Instant};
+
+use longshore_registry::{Client, RetryPolicy, Timeouts};
+use oci::{PushTarget, TargetError, TargetErrorKind};
+use server::{Action, Endpoint, Rule};
+use tokio::net::TcpListener;
+
+use crate::{
+    fixture::{Blobs, MIB, blob, manifest, registry, repository, upload},
+    scripted::{Scripted, reply},
+};
+
+const SHORT: Duration = Duration::from_millis(250);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A client that tries once, every limit long but those that are changed.
+fn once(change: impl Fn(Timeouts) -> Timeouts) -> Client {
+    let long = Timeouts::default()
+        .with_connect(LONG)
+        .with_idle(LONG)
+        .with_commit(LONG);
+    Client::builder()
+        .retry(RetryPolicy::never())
+        .timeouts(change(long))
+        .build()
+        .unwrap()
+}
+
+/// A timeout, whose cause names the limit that passed.
+fn assert_timed_out(error: &TargetError, limit: &str) {
+    assert_eq!(*error.kind(), TargetErrorKind::Timeout, "{error}");
+    let cause = std::error::Error::source(error).unwrap().to_string();
+    assert!(cause.contains(limit), "{cause}");
+}
+
+#[tokio::test]
+async fn z16_a_connection_that_does_not_come_about_passes_the_connect_limit() {
+    // Takes the connection and never answers the TLS hello.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let registry: oci::Registry = address.to_string().parse().unwrap();
+    let client = Client::builder()
+        .https(registry.clone())
+        .retry(RetryPolicy::never())
+        .timeouts(Timeouts::default().with_connect(SHORT).with_idle(LONG))
+        .build()
+        .unwrap();
+    let target = client.push_target(&registry.repository("app").unwrap());
+    let error = target.has_blob(&blob(1, 10).0).await.unwrap_err();
+    assert_timed_out(&error, "connect");
+}
+
+#[tokio::test]
+async fn z16_a_registry_that_stops_reading_passes_the_idle_limit() {
+    let server = registry().await;
+    let client = once(|it| it.with_idle(SHORT));
+    let target = client.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 64 * MIB);
+    let source = Blobs::one(&layer, &content);
+    let stall = Rule::on(Endpoint::UploadPut).act(Action::StallAtByte(MIB as u64));
+    server.faults().add(stall);
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert_timed_out(&error, "idle");
+    assert!(error.sent() < layer.size, "{}", error.sent());
+    assert!(error.retryable());
+}
+
+#[tokio::test]
+async fn z16_a_registry_that_does_not_answer_passes_the_idle_limit() {
+    let server = registry().await;
+    let client = once(|it| it.with_idle(SHORT));
+    let target = client.push_target(&repository(&server, "app"));
+    server.faults().add(Rule::any().act(Action::Stall));
+    let error = target.has_blob(&blob(1, 10).0).await.unwrap_err();
+    assert_timed_out(&error, "idle");
+}
+
+/// Takes many times the idle limit, and the commit limit too, but is never still for long.
+#[tokio::test]
+async fn z16_a_slow_body_that_moves_passes_no_limit() {
+    let server = Scripted::start(|head| match head.split(' ').next() {
+        Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
+        _ => reply("201 Created", "").reading_slowly(64 * 1024, Duration::from_millis(5)),
+    })
+    .await;
+    let client = once(|it| it.with_idle(SHORT).with_commit(LONG));
+    let target = client.push_target(&server.repository("app"));
+    let (layer, content) = blob(1, 16 * MIB);
+    let source = Blobs::one(&layer, &content);
+    let before = Instant::now();
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    assert!(before.elapsed() > 4 * SHORT);
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn z16_a_registry_that_stores_slowly_passes_the_commit_limit_alone() {
+    let server = registry().await;
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let slow = Rule::on(Endpoint::UploadPut).act(Action::DelayAnswer(3 * SHORT));
+    server.faults().add(slow);
+    // Longer than the idle limit, within the commit limit.
+    let client = once(|it| it.with_idle(SHORT));
+    let target = client.push_target(&repository(&server, "app"));
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+
+    server.faults().clear();
+    let slow = Rule::on(Endpoint::UploadPut).act(Action::Delay(LONG));
+    server.faults().add(slow);
+    let client = once(|it| it.with_commit(SHORT));
+    let target = client.push_target(&repository(&server, "other"));
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert_timed_out(&error, "commit");
+    let slow = Rule::on(Endpoint::ManifestPut).act(Action::StallAnswer);
+    server.faults().add(slow);
+    let error = target.put_manifest(&manifest(&[]), None).await.unwrap_err();
+    assert_timed_out(&error, "commit");
+}
+
+#[tokio::test]
+async fn z16_a_total_limit_bounds_the_whole_request() {
+    let server = registry().await;
+    let client = once(|it| it.with_total(Some(SHORT)));
+    let target = client.push_target(&repository(&server, "app"));
+    server.faults().add(Rule::any().act(Action::Delay(LONG)));
+    let error = target.has_blob(&blob(1, 10).0).await.unwrap_err();
+    assert_timed_out(&error, "total");
+}

@@ -1,0 +1,458 @@
+//! Blobs go up: one POST, one PUT, nothing else.
+
+use futures_util::future::join_all;
+use oci::{
+    Algorithm, BlobUpload, Descriptor, Digest, MediaType, Presence, PushTarget, SessionStatus,
+    SourceError, TargetErrorKind, UploadSession,
+};
+use server::{Action, Answer, Endpoint, Rule, Server, UploadOptions};
+
+use crate::{
+    fixture::{
+        Blobs, End, MIB, Seen, blob, client, registry, repository, settled, sorted, start, upload,
+    },
+    scripted::{Scripted, reply},
+};
+
+#[tokio::test]
+async fn a_blob_goes_up_by_one_post_and_one_put() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "team/app"));
+    let (layer, content) = blob(1, 3 * MIB + 17);
+    let source = Blobs::one(&layer, &content);
+    let seen = Seen::default();
+
+    let upload = upload(&layer, &source).observed(&seen);
+    let receipt = target.upload_blob(upload).await.unwrap();
+
+    assert_eq!(receipt.sent, layer.size);
+    assert_eq!((seen.sent(), seen.rewound()), (layer.size, vec![]));
+    assert_eq!(source.opened(), [(layer.digest.clone(), 0)]);
+    let digest = &layer.digest;
+    assert_eq!(
+        server.log().lines(),
+        [
+            "POST /v2/team/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/team/app/blobs/uploads/<1>?digest={digest} → 201"),
+        ],
+    );
+    let entries = server.log().entries();
+    assert_eq!(entries[0].headers.content_length, Some(0));
+    let put = &entries[1].headers;
+    assert_eq!(put.content_length, Some(layer.size));
+    assert_eq!(
+        put.content_type.as_deref(),
+        Some("application/octet-stream")
+    );
+    assert_eq!(put.content_range, None);
+    assert!(put.user_agent.as_deref().unwrap().starts_with("longshore/"));
+    let query = entries[1].query.as_deref().unwrap();
+    assert!(
+        query.ends_with(&format!("digest=sha256%3A{}", digest.encoded())),
+        "{query}"
+    );
+    assert_eq!(server.log().connections(), 1);
+}
+
+#[tokio::test]
+async fn a_blob_of_no_bytes_and_one_of_a_single_byte_go_up_too() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    for length in [0, 1] {
+        let (layer, content) = blob(1, length);
+        let source = Blobs::one(&layer, &content);
+        let receipt = target.upload_blob(upload(&layer, &source)).await.unwrap();
+        assert_eq!(receipt.sent, length as u64);
+        assert_eq!(
+            target.has_blob(&layer).await.unwrap(),
+            Presence::Held(layer.digest.clone()),
+        );
+    }
+    assert_eq!(server.log().requests(), 6);
+    assert_eq!(server.log().blob_bytes(), 1);
+}
+
+#[tokio::test]
+async fn another_algorithm_is_announced_when_the_session_is_opened() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let content = bytes::Bytes::from_static(b"content");
+    let digest = Digest::of_with(Algorithm::Sha512, &content);
+    let layer = Descriptor::new(MediaType::OCI_LAYER, digest.clone(), 7);
+    let source = Blobs::one(&layer, &content);
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    assert_eq!(
+        server.log().lines(),
+        [
+            "POST /v2/app/blobs/uploads/?digest-algorithm=sha512 → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 201"),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_location_is_taken_as_it_is() {
+    for absolute in [false, true] {
+        let mut options = UploadOptions::default();
+        options.absolute_location = absolute;
+        options.state_parameter = true;
+        let server = start(Server::builder().memory().uploads(options)).await;
+        let target = client().push_target(&repository(&server, "app"));
+        let (layer, content) = blob(1, 100);
+        let source = Blobs::one(&layer, &content);
+        target.upload_blob(upload(&layer, &source)).await.unwrap();
+        let entries = server.log().entries();
+        let query = entries[1].query.as_deref().unwrap();
+        assert!(query.starts_with("_state="), "{query}");
+        assert_eq!(entries.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_open_already_is_used() {
+    let server = registry().await;
+    let here = repository(&server, "app");
+    let target = client().push_target(&here);
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let refused = target.mount_blob(&layer, &here).await.unwrap();
+    let oci::MountOutcome::Refused(Some(session)) = refused else {
+        panic!("{refused:?}");
+    };
+    let upload = upload(&layer, &source).in_session(Some(session));
+    target.upload_blob(upload).await.unwrap();
+    let digest = &layer.digest;
+    assert_eq!(
+        server.log().lines(),
+        [
+            format!("POST /v2/app/blobs/uploads/?mount={digest}&from=app → 202"),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 201"),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_was_lost_is_replaced_by_a_new_one() {
+    let server = registry().await;
+    let here = repository(&server, "app");
+    let target = client().push_target(&here);
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let lost = UploadSession::new(format!("{}/v2/app/blobs/uploads/gone", server.url()));
+    let upload = upload(&layer, &source).in_session(Some(lost));
+    target.upload_blob(upload).await.unwrap();
+    let digest = &layer.digest;
+    assert_eq!(
+        server.log().lines(),
+        [
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 404"),
+            format!("HEAD /v2/app/blobs/{digest} → 404"),
+            "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<2>?digest={digest} → 201"),
+        ],
+    );
+}
+
+/// Bytes that turn out to be the wrong ones after most of them were sent: the registry must not
+/// get the rest, and the session is given up.
+#[tokio::test]
+async fn n3_a_source_that_fails_aborts_the_body_and_gives_the_session_up() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 4 * MIB);
+    for (end, after) in [
+        (End::Altered, 3 * MIB),
+        (End::Short, 3 * MIB),
+        (End::Long, MIB),
+    ] {
+        server.log().clear();
+        let source = Blobs::one(&layer, &content).ending(after as u64, end);
+        let error = target
+            .upload_blob(upload(&layer, &source))
+            .await
+            .unwrap_err();
+        assert_eq!(*error.kind(), TargetErrorKind::Source, "{error}");
+        assert!(!error.retryable());
+        assert!(error.sent() <= after as u64, "{}", error.sent());
+        match end {
+            End::Altered => {
+                assert!(matches!(
+                    error.as_source_error(),
+                    Some(SourceError::Altered { .. })
+                ));
+            }
+            _ => assert!(matches!(
+                error.as_source_error(),
+                Some(SourceError::Invalid { .. })
+            )),
+        }
+        let digest = &layer.digest;
+        assert_eq!(
+            settled(&server).await,
+            [
+                "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+                format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → gone"),
+                "DELETE /v2/app/blobs/uploads/<1> → 204".to_owned(),
+            ],
+        );
+        assert_eq!(server.open_sessions(), 0);
+        assert_eq!(source.opened().len(), 1);
+    }
+    assert_eq!(target.has_blob(&layer).await.unwrap(), Presence::Absent);
+}
+
+#[tokio::test]
+async fn a_source_that_has_nothing_costs_one_session_given_up() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, _) = blob(1, 10);
+    let error = target
+        .upload_blob(upload(&layer, &Blobs::default()))
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        error.as_source_error(),
+        Some(SourceError::Missing { .. })
+    ));
+    assert_eq!(
+        server.log().lines(),
+        [
+            "POST /v2/app/blobs/uploads/ → 202",
+            "DELETE /v2/app/blobs/uploads/<1> → 204",
+        ],
+    );
+}
+
+/// Whoever drops an upload has gone; the session is still given up, and `close` waits for that.
+#[tokio::test]
+async fn n5_a_dropped_upload_gives_its_session_up() {
+    let server = registry().await;
+    let client = client();
+    let target = client.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 4 * MIB);
+    let source = Blobs::one(&layer, &content).ending(2 * MIB as u64, End::Hangs);
+    let half = async {
+        while server.log().blob_bytes() < 2 * MIB as u64 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = target.upload_blob(upload(&layer, &source)) => panic!("{ended:?}"),
+        () = half => {}
+    }
+    client.close(std::time::Duration::from_secs(2)).await;
+    assert_eq!(server.open_sessions(), 0);
+    let digest = &layer.digest;
+    assert_eq!(
+        settled(&server).await,
+        [
+            "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → gone"),
+            "DELETE /v2/app/blobs/uploads/<1> → 204".to_owned(),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn n5_an_abandoned_session_is_given_up_in_the_background() {
+    let server = registry().await;
+    let client = client();
+    let here = repository(&server, "app");
+    let target = client.push_target(&here);
+    let (layer, _) = blob(1, 10);
+    let refused = target.mount_blob(&layer, &here).await.unwrap();
+    let oci::MountOutcome::Refused(Some(session)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(server.open_sessions(), 1);
+    target.abandon_session(session);
+    client.close(std::time::Duration::from_secs(2)).await;
+    assert_eq!(server.open_sessions(), 0);
+    assert_eq!(server.log().requests(), 2);
+}
+
+/// A proxy says 413 to the head of a request and reads no further. Its answer counts, not the
+/// connection that breaks under the rest of the body.
+#[tokio::test]
+async fn an_early_refusal_is_read_while_the_body_is_written() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 64 * MIB);
+    let source = Blobs::one(&layer, &content);
+    let too_large = Answer::error(413, "SIZE_INVALID", "at most 1 MiB");
+    let rule = Rule::on(Endpoint::UploadPut).act(Action::Answer(too_large));
+    let fault = server.faults().add(rule);
+
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+
+    assert_eq!(*error.kind(), TargetErrorKind::Refused, "{error}");
+    assert_eq!(error.status(), Some(413));
+    assert_eq!(
+        error.answer().errors[0].message.as_deref(),
+        Some("at most 1 MiB")
+    );
+    assert!(error.sent() < layer.size, "{}", error.sent());
+    assert_eq!(fault.hits(), 1);
+    let digest = &layer.digest;
+    assert_eq!(
+        server.log().lines(),
+        [
+            "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 413"),
+            "DELETE /v2/app/blobs/uploads/<1> → 204".to_owned(),
+        ],
+    );
+}
+
+/// The same from a server that closes the connection right after it has spoken, with the client
+/// still writing: the reset must not eat the answer.
+#[tokio::test]
+async fn an_answer_survives_the_connection_it_came_on() {
+    let server = Scripted::start(|head| match head.split(' ').next() {
+        Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
+        Some("PUT") => reply("403 Forbidden", r#"{"errors":[{"code":"DENIED"}]}"#).slam(),
+        _ => reply("204 No Content", ""),
+    })
+    .await;
+    let (layer, content) = blob(1, 16 * MIB);
+    let source = Blobs::one(&layer, &content);
+    let client = client();
+    let uploads = (0..20).map(|_| async {
+        let target = client.push_target(&server.repository("app"));
+        target
+            .upload_blob(upload(&layer, &source))
+            .await
+            .unwrap_err()
+    });
+    for error in join_all(uploads).await {
+        assert_eq!(
+            *error.kind(),
+            TargetErrorKind::Denied,
+            "{error}: {:?}",
+            std::error::Error::source(&error)
+        );
+        assert_eq!(error.codes().next(), Some(&oci::wire::ErrorCode::Denied));
+    }
+    let puts = server
+        .lines()
+        .iter()
+        .filter(|it| it.starts_with("PUT"))
+        .count();
+    assert_eq!(puts, 20, "an answer was lost and the body sent again");
+}
+
+/// A 2xx that is not the one the specification names is believed only if the blob is there.
+#[tokio::test]
+async fn a_success_of_another_kind_is_checked() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let odd = Rule::on(Endpoint::UploadPut).first(1);
+    server
+        .faults()
+        .add(odd.act(Action::AnswerAfter(Answer::new(204))));
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+
+    let (missing, content) = blob(2, 1000);
+    let source = Blobs::one(&missing, &content);
+    let lie = Rule::on(Endpoint::UploadPut).first(1);
+    server
+        .faults()
+        .add(lie.act(Action::Answer(Answer::new(200))));
+    let error = target
+        .upload_blob(upload(&missing, &source))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Protocol);
+
+    let (there, gone) = (&layer.digest, &missing.digest);
+    assert_eq!(
+        server.log().lines(),
+        [
+            "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={there} → 204"),
+            format!("HEAD /v2/app/blobs/{there} → 200"),
+            "POST /v2/app/blobs/uploads/ → 202".to_owned(),
+            format!("PUT /v2/app/blobs/uploads/<2>?digest={gone} → 200"),
+            format!("HEAD /v2/app/blobs/{gone} → 404"),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_commits_another_digest_is_an_error() {
+    let server = registry().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPut).act(Action::WrongDigestHeader));
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error.kind(), TargetErrorKind::DigestMismatch { .. }),
+        "{error}"
+    );
+    assert_eq!(server.log().requests(), 2);
+}
+
+#[tokio::test]
+async fn a_sessions_state_is_asked_for_and_a_lost_one_is_gone() {
+    let server = registry().await;
+    let here = repository(&server, "app");
+    let target = client().push_target(&here);
+    let (layer, _) = blob(1, 10);
+    let refused = target.mount_blob(&layer, &here).await.unwrap();
+    let oci::MountOutcome::Refused(Some(session)) = refused else {
+        panic!("{refused:?}");
+    };
+    let status = target.session_status(&session).await.unwrap();
+    assert!(matches!(status, SessionStatus::Open(open) if open.acknowledged() == 0));
+    target.cancel_session(session.clone()).await.unwrap();
+    assert_eq!(
+        target.session_status(&session).await.unwrap(),
+        SessionStatus::Gone
+    );
+    // Giving up what is given up already is no error.
+    target.cancel_session(session).await.unwrap();
+    assert_eq!(
+        server.log().lines()[1..],
+        [
+            "GET /v2/app/blobs/uploads/<1> → 204",
+            "DELETE /v2/app/blobs/uploads/<1> → 204",
+            "GET /v2/app/blobs/uploads/<1> → 404",
+            "DELETE /v2/app/blobs/uploads/<1> → 404",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn what_was_sent_is_counted_as_the_registry_counts_it() {
+    let server = registry().await;
+    let client = client();
+    let target = client.push_target(&repository(&server, "app"));
+    let blobs: Vec<_> = (0..8).map(|seed| blob(seed, 100_000)).collect();
+    let source = Blobs::of(blobs.clone());
+    let uploads = blobs
+        .iter()
+        .map(|(layer, _)| target.upload_blob(BlobUpload::new(layer, &source)));
+    for receipt in join_all(uploads).await {
+        receipt.unwrap();
+    }
+    let traffic = client.traffic();
+    assert_eq!(traffic.total.requests, server.log().by_method());
+    assert_eq!(traffic.total.body_bytes, server.log().blob_bytes());
+    assert_eq!(traffic.requests(), server.log().requests());
+    assert_eq!(traffic.total.retries, 0);
+    assert_eq!(traffic.total.connections, server.log().connections() as u64);
+    assert_eq!(traffic.hosts.keys().collect::<Vec<_>>(), [&server.url()]);
+    let posts = sorted(server.log().lines());
+    assert_eq!(posts.iter().filter(|it| it.starts_with("POST")).count(), 8);
+}
