@@ -23,8 +23,10 @@ use crate::{answer::Refusal, faults::BodyFault, log::Record, socket::Connection}
 
 /// How much of an unwanted body is dropped before the connection may close, in bytes.
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
-/// How long it is dropped for.
+/// How long it is dropped for, in all.
 const LINGER_TIME: Duration = Duration::from_secs(10);
+/// How long the next piece of it is waited for.
+const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// An unwanted body of at most this length is dropped without closing the connection.
 const KEEP_ALIVE_BYTES: u64 = 256 * 1024;
 
@@ -40,6 +42,8 @@ pub(crate) struct Intake {
     limit: u64,
     received: u64,
     ended: bool,
+    /// Nothing came for too long, and nothing is expected to.
+    silent: bool,
 }
 
 impl Intake {
@@ -60,6 +64,7 @@ impl Intake {
             limit: u64::MAX,
             received: 0,
             ended,
+            silent: false,
         }
     }
 
@@ -83,6 +88,7 @@ impl Intake {
             let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
             let frame = tokio::time::timeout(self.idle, body.frame()).await;
             let Ok(frame) = frame else {
+                self.silent = true;
                 return Err(silent());
             };
             match frame {
@@ -157,7 +163,8 @@ impl Intake {
             .exact()
             .is_none_or(|left| left > KEEP_ALIVE_BYTES);
         // Who waits for "100 Continue" has sent nothing, and reading would ask for it.
-        if headers.contains_key(header::EXPECT) && self.received == 0 {
+        let waits = headers.contains_key(header::EXPECT) && self.received == 0;
+        if waits || self.silent {
             return true;
         }
         tokio::spawn(async move {
@@ -170,7 +177,7 @@ impl Intake {
 
 async fn drop_bytes(mut body: Body, limit: u64) {
     let mut dropped = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER_IDLE, body.frame()).await {
         dropped += frame.data_ref().map_or(0, |data| data.len() as u64);
         if dropped > limit {
             return;

@@ -42,3 +42,24 @@ pub(crate) fn random_hex() -> io::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let secret = Secret::from("hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert!(secret.is("hunter2"));
+        assert!(!secret.is("hunter"));
+    }
+
+    #[test]
+    fn random_names_are_hex_and_never_twice_the_same() {
+        let (one, two) = (random_hex().unwrap(), random_hex().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(one.len(), 32);
+        assert!(one.bytes().all(|it| it.is_ascii_hexdigit()));
+    }
+}

@@ -30,8 +30,8 @@ fn challenge(reply: &Reply) -> (String, Option<String>) {
 }
 
 async fn token(reg: &TestReg, scopes: &[&str], credentials: Option<&str>) -> Reply {
-    let scopes: String = scopes.iter().map(|it| format!("&scope={it}")).collect();
-    let mut ask = reg.ask("GET", format!("/token?service=longshore{scopes}"));
+    let scopes = scopes.join("&scope=");
+    let mut ask = reg.ask("GET", format!("/token?service=longshore&scope={scopes}"));
     if let Some(credentials) = credentials {
         ask = ask.header("authorization", credentials);
     }
@@ -206,7 +206,7 @@ async fn wrong_credentials_get_no_token() {
 #[tokio::test]
 async fn tokens_end() {
     let settings = Bearer::new().valid_for(Duration::ZERO);
-    let reg = bearer(settings.announcing(Some(Duration::from_secs(60)))).await;
+    let reg = bearer(settings.announcing(Some(Duration::from_mins(1)))).await;
     let reply = token(&reg, &[], Some(&basic("ann", PASSWORD))).await;
     assert_eq!(reply.json()["expires_in"], 60);
     let late = with_token(&reg, &["repository:a:pull"], "GET", "/v2/a/tags/list").await;

@@ -159,8 +159,8 @@ pub(crate) fn manifest(
 // === impl Ask ===
 
 impl Ask<'_> {
-    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
         self
     }
 
@@ -177,17 +177,20 @@ impl Ask<'_> {
 
     /// The head, ended by an empty line.
     fn head(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        head.push_str(&format!("host: {}\r\n", self.address));
+        let mut head = vec![
+            format!("{} {} HTTP/1.1", self.method, self.target),
+            format!("host: {}", self.address),
+            "connection: close".to_owned(),
+        ];
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.push(format!("{name}: {value}"));
         }
         if self.chunked {
-            head.push_str("transfer-encoding: chunked\r\n");
+            head.push("transfer-encoding: chunked".to_owned());
         } else if !matches!(self.method, "GET" | "HEAD" | "DELETE") {
-            head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            head.push(format!("content-length: {}", self.body.len()));
         }
-        head + "connection: close\r\n\r\n"
+        head.join("\r\n") + "\r\n\r\n"
     }
 
     /// Sends the request and reads the answer; nothing less will do.

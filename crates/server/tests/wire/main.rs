@@ -3,14 +3,25 @@
 //! One binary, a module for each behaviour. [`client`] speaks plain HTTP/1.1, with
 //! the bytes on the wire under a test's control.
 
+#[cfg(test)]
 mod auth;
+#[cfg(test)]
 mod blobs;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod directory;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod log;
+#[cfg(test)]
 mod manifests;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod tags;
+#[cfg(test)]
 mod tls;
+#[cfg(test)]
 mod uploads;

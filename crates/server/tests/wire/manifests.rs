@@ -195,8 +195,8 @@ async fn one_request_moves_several_tags() {
         // In the algorithm it was pushed with.
         assert_eq!(got.header("docker-content-digest"), digest.to_string());
     }
-    let many: String = (0..65).map(|n| format!("tag=t{n}&")).collect();
-    let target = format!("/v2/app/manifests/{digest}?{many}");
+    let many: Vec<String> = (0..65).map(|n| format!("tag=t{n}")).collect();
+    let target = format!("/v2/app/manifests/{digest}?{}", many.join("&"));
     let reply = reg.put_manifest(target, MANIFEST, &body).await;
     assert_eq!(reply.status, 414);
 }
