@@ -23,7 +23,7 @@ readonly AT_DIGEST='.digest'
 readonly AT_UPLOADED='.bytes.uploaded'
 readonly AT_MOUNTED='.bytes.mounted'
 readonly AT_PRESENT='.bytes.present'
-readonly AT_REQUESTS='.requests | if type == "object" then add else . end'
+readonly AT_REQUESTS='.requests.total'
 
 need docker-registry skopeo umoci jq cmp diff sha256sum
 [ "$(id -u)" -eq 0 ] || die "unpacking the image needs root"
