@@ -75,8 +75,8 @@ async fn z12_a_push_to_a_token_registry_takes_one_challenge_and_one_token() {
 
 #[tokio::test]
 async fn z12_every_expiry_costs_one_token_more() {
-    let bearer = Bearer::new().valid_for(Duration::from_secs(3600));
-    let server = token_registry(bearer.announcing(Some(Duration::from_secs(120)))).await;
+    let bearer = Bearer::new().valid_for(Duration::from_hours(1));
+    let server = token_registry(bearer.announcing(Some(Duration::from_mins(2)))).await;
     let client = alice(&server);
     push(&client, &server, "app").await;
     assert_eq!(server.log().calls(Endpoint::Token), 1);

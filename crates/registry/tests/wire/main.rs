@@ -3,6 +3,12 @@
 //! Nearly every test compares the whole conversation, as the registry saw it: what
 //! was not asked for is asserted with it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod auth;
 mod concurrency;
 mod fixture;

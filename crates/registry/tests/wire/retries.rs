@@ -208,24 +208,24 @@ async fn r8_any_other_refusal_stands_at_once() {
 async fn r8_retry_after_is_waited_for_by_every_request_to_the_host() {
     let server = registry().await;
     let target = client().push_target(&repository(&server, "app"));
-    let (layer, _) = blob(1, 10);
-    target.has_blob(&layer).await.unwrap();
+    let (absent, _) = blob(1, 10);
+    target.has_blob(&absent).await.unwrap();
     let busy = Answer::new(429).header("retry-after", "1");
     server
         .faults()
         .add(Rule::any().first(1).act(Action::Answer(busy)));
     let before = Instant::now();
-    let first = target.has_blob(&layer);
-    let later = async {
+    let one = target.has_blob(&absent);
+    let other = async {
         while server.log().requests() < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        target.has_blob(&layer).await
+        target.has_blob(&absent).await
     };
-    let (first, later) = tokio::join!(first, later);
+    let (one, other) = tokio::join!(one, other);
     assert_eq!(
-        (first.unwrap(), later.unwrap()),
+        (one.unwrap(), other.unwrap()),
         (Presence::Absent, Presence::Absent)
     );
     let entries = server.log().entries();

@@ -151,7 +151,7 @@ impl Connection {
                 if let Some(end) = find(&pending, b"\r\n\r\n") {
                     break end + 4;
                 }
-                let mut buffer = [0; 64 * 1024];
+                let mut buffer = vec![0; 64 * 1024];
                 let Ok(read @ 1..) = self.stream.read(&mut buffer).await else {
                     return;
                 };

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const SHORT: Duration = Duration::from_millis(250);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A client that tries once, every limit long but those that are changed.
 fn once(change: impl Fn(Timeouts) -> Timeouts) -> Client {

@@ -93,7 +93,8 @@ async fn another_algorithm_is_announced_when_the_session_is_opened() {
 #[tokio::test]
 async fn a_location_is_taken_as_it_is() {
     for absolute in [false, true] {
-        let mut options = UploadOptions::default();
+        let usual = UploadOptions::default;
+        let mut options = usual();
         options.absolute_location = absolute;
         options.state_parameter = true;
         let server = start(Server::builder().memory().uploads(options)).await;
