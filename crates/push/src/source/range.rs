@@ -2,10 +2,12 @@
 //!
 //! The file reader decides how fast an upload can be. Two decisions:
 //!
-//! - **Positioned reads of 256 KiB, two ahead, on the runtime's blocking threads.**
-//!   A thread is held for one read only, never while the network is slow; what is
-//!   in flight is two pieces in the stream and one with whoever reads it, 768 KiB,
-//!   and the buffers go round instead of being asked for anew.
+//! - **Positioned reads, two ahead, on the runtime's blocking threads.** A thread is
+//!   held for one read only, never while the network is slow; what is in flight is
+//!   two pieces in the stream and one with whoever reads it, and the buffers go round
+//!   instead of being asked for anew. A piece is 1 MiB for the first few streams of
+//!   the process, where each handover between threads is felt, and 256 KiB for the
+//!   others, so that many streams take little memory.
 //! - **A file that changes under the reading is an error.** Length and time of
 //!   modification are compared with those at opening after every read, so a stream
 //!   that ended well is one whose file stood still.
@@ -13,7 +15,10 @@
 use std::{
     fs::{File, Metadata},
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -21,8 +26,17 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future, stream};
 use oci::{BlobStream, SourceError};
 
-/// How much is read at once, in bytes.
+/// How much is read at once, in bytes, where many streams are open.
 pub(super) const PIECE: u32 = 256 * 1024;
+
+/// How much is read at once, in bytes, where few are.
+const LARGE_PIECE: u32 = 1024 * 1024;
+
+/// How many streams read large pieces at one time.
+const LARGE_STREAMS: usize = 4;
+
+/// The streams of this process that read large pieces.
+static LARGE: AtomicUsize = AtomicUsize::new(0);
 
 /// How many reads are under way at once for one stream.
 const READS_AHEAD: usize = 2;
@@ -179,10 +193,12 @@ impl FileRange {
             return Err(self.unreadable(ReadError::BeyondEnd { offset, length }));
         }
         let spare = Spare::default();
-        let pieces = stream::iter((offset..self.length).step_by(PIECE as usize))
+        let stride = Stride::choose(self.length - offset);
+        let pieces = stream::iter((offset..self.length).step_by(stride.bytes()))
             .map(move |at| {
                 let (range, spare) = (self.clone(), spare.clone());
-                let reading = tokio::task::spawn_blocking(move || range.piece(at, spare));
+                let most = stride.bytes();
+                let reading = tokio::task::spawn_blocking(move || range.piece(at, most, spare));
                 async move {
                     reading.await.unwrap_or_else(|stopped| {
                         Err(SourceError::unreadable("the file being read", stopped))
@@ -197,8 +213,9 @@ impl FileRange {
         Ok(pieces.boxed())
     }
 
-    fn piece(&self, at: u64, spare: Spare) -> Result<Bytes, SourceError> {
-        let mut buffer = spare.take(piece_length(self.length - at));
+    fn piece(&self, at: u64, most: usize, spare: Spare) -> Result<Bytes, SourceError> {
+        let left = usize::try_from(self.length - at).unwrap_or(most);
+        let mut buffer = spare.take(left.min(most));
         let filled = self
             .read_at(&mut buffer, at)
             .map_err(|error| self.unreadable(error))?;
@@ -220,6 +237,39 @@ impl FileRange {
 
 fn piece_length(left: u64) -> usize {
     usize::try_from(left).map_or(PIECE as usize, |left| left.min(PIECE as usize))
+}
+
+/// How much a stream reads at once; large ones are counted while they last.
+struct Stride {
+    large: bool,
+}
+
+impl Stride {
+    /// Large, if there is that much to read and few others do.
+    fn choose(left: u64) -> Self {
+        let one_more = |open: usize| (open < LARGE_STREAMS).then_some(open + 1);
+        let large = left > u64::from(LARGE_PIECE)
+            && LARGE
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+                .is_ok();
+        Self { large }
+    }
+
+    fn bytes(&self) -> usize {
+        if self.large {
+            LARGE_PIECE as usize
+        } else {
+            PIECE as usize
+        }
+    }
+}
+
+impl Drop for Stride {
+    fn drop(&mut self) {
+        if self.large {
+            LARGE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(unix)]
