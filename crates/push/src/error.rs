@@ -4,6 +4,8 @@ use oci::{
     Descriptor, Digest, Repository, SourceError, Tag, TagOrDigest, TargetError, wire::ErrorCode,
 };
 
+use serde::Serialize;
+
 use crate::mount::Tried;
 
 /// Why a push could not be finished.
@@ -111,7 +113,8 @@ pub enum PushError {
 }
 
 /// What a push was doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Phase {
     /// Looking at the source, before the first request.

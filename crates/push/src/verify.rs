@@ -20,7 +20,7 @@ mod pipeline;
 #[cfg(test)]
 mod tests;
 
-use pipeline::Pipeline;
+use pipeline::{Lost, Pipeline};
 
 /// A source whose blobs are checked while they are read.
 ///
@@ -196,7 +196,7 @@ impl Reader {
         }
     }
 
-    fn unreadable(&self, error: tokio::task::JoinError) -> SourceError {
+    fn unreadable(&self, error: Lost) -> SourceError {
         SourceError::unreadable(&self.place, error)
     }
 }

@@ -1,92 +1,198 @@
-//! Hashing beside sending: one batch on the blocking pool, the next one gathering.
+//! Hashing beside sending: a job on the blocking pool that takes pieces as they come.
+//!
+//! The job ends when there is nothing to hash and is started anew when there is, so a
+//! stream that waits for its network holds no thread. Between two pieces that follow one
+//! another it does not stop, and so hashing, not handing over, sets the pace.
 
-use std::mem;
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use oci::{Descriptor, Hasher};
-use tokio::{runtime::Handle, task::JoinError, task::JoinHandle};
+use tokio::{runtime::Handle, sync::Notify};
 
 /// A blob up to this many bytes is hashed where it is read: handing it over costs more.
 const INLINE_BYTES: u64 = 128 * 1024;
-/// How many bytes gather at most while a batch is hashed, one piece more or less.
+/// How many bytes may wait, what is being hashed included; one piece may always.
 const WINDOW_BYTES: usize = 1024 * 1024;
 
 /// A hasher that takes pieces without doing the work at once.
-pub(super) struct Pipeline {
-    work: Work,
-    waiting: Vec<Bytes>,
-    waiting_bytes: usize,
-}
-
-enum Work {
+pub(super) enum Pipeline {
     /// Hashes in place: the blob is small, or there is no runtime to help.
     Here(Hasher),
-    /// Has the hasher, and nothing is running.
+    /// Has a job do it.
+    Beside(Arc<Belt>),
+}
+
+/// What the stream and the job share.
+#[derive(Default)]
+pub(super) struct Belt {
+    load: Mutex<Load>,
+    /// There is room again, or all is hashed, or nothing more will be.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Load {
+    waiting: VecDeque<Bytes>,
+    /// Of those, and of the piece that is being hashed.
+    waiting_bytes: usize,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    /// No job is running.
     Idle(Hasher),
-    /// A batch is being hashed.
-    Running(JoinHandle<Hasher>),
-    /// A batch failed; nothing more comes of it.
+    /// The job has the hasher.
+    Running,
+    /// The job was dropped with the hasher: the runtime is going down.
+    #[default]
     Lost,
 }
+
+/// The hashing came to nothing: the runtime that did it is going down.
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime stopped before the content was verified")]
+pub(super) struct Lost;
+
+/// A job on its way. Dropped with its hasher still in it, it says so.
+struct Job {
+    belt: Arc<Belt>,
+    hasher: Option<Hasher>,
+}
+
+// === impl Pipeline ===
 
 impl Pipeline {
     pub(super) fn new(blob: &Descriptor) -> Self {
         let hasher = Hasher::for_digest(&blob.digest);
-        let here = blob.size <= INLINE_BYTES || Handle::try_current().is_err();
-        Self {
-            work: if here {
-                Work::Here(hasher)
-            } else {
-                Work::Idle(hasher)
-            },
-            waiting: Vec::new(),
-            waiting_bytes: 0,
+        if blob.size <= INLINE_BYTES || Handle::try_current().is_err() {
+            return Self::Here(hasher);
         }
+        let belt = Belt::default();
+        belt.load().state = State::Idle(hasher);
+        Self::Beside(Arc::new(belt))
     }
 
     /// Takes the next piece; waits only while too much waits already.
-    pub(super) async fn update(&mut self, piece: Bytes) -> Result<(), JoinError> {
-        if let Work::Here(hasher) = &mut self.work {
-            hasher.update(&piece);
-            return Ok(());
+    pub(super) async fn update(&mut self, piece: Bytes) -> Result<(), Lost> {
+        let belt = match self {
+            Self::Here(hasher) => {
+                hasher.update(&piece);
+                return Ok(());
+            }
+            Self::Beside(belt) => belt,
+        };
+        let idle = {
+            let mut load = belt.load();
+            load.waiting_bytes += piece.len();
+            load.waiting.push_back(piece);
+            load.start()
+        };
+        if let Some(hasher) = idle {
+            let job = Job {
+                belt: Arc::clone(belt),
+                hasher: Some(hasher),
+            };
+            tokio::task::spawn_blocking(move || job.run());
         }
-        self.waiting_bytes += piece.len();
-        self.waiting.push(piece);
-        let must_wait = self.waiting_bytes >= WINDOW_BYTES;
-        if must_wait || !matches!(&self.work, Work::Running(it) if !it.is_finished()) {
-            let hasher = self.hasher().await?;
-            self.start(hasher);
-        }
-        Ok(())
+        belt.until(Load::has_room).await
     }
 
     /// The hasher, once it has seen everything.
-    pub(super) async fn finish(mut self) -> Result<Hasher, JoinError> {
-        let hasher = self.hasher().await?;
-        if self.waiting.is_empty() {
-            return Ok(hasher);
-        }
-        self.start(hasher);
-        self.hasher().await
+    pub(super) async fn finish(self) -> Result<Hasher, Lost> {
+        let belt = match self {
+            Self::Here(hasher) => return Ok(hasher),
+            Self::Beside(belt) => belt,
+        };
+        belt.until(|load| matches!(load.state, State::Idle(_)))
+            .await?;
+        belt.load().start().ok_or(Lost)
+    }
+}
+
+// === impl Belt ===
+
+impl Belt {
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&mut self, mut hasher: Hasher) {
-        let batch = mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        self.work = Work::Running(tokio::task::spawn_blocking(move || {
-            for piece in batch {
+    /// Waits until the load is as wanted. Only the stream does, so there is one to wake.
+    async fn until(&self, wanted: impl Fn(&Load) -> bool) -> Result<(), Lost> {
+        loop {
+            // What happens from here on is kept for `changed`, whether or not it waits yet.
+            let changed = self.changed.notified();
+            {
+                let load = self.load();
+                if wanted(&load) {
+                    return Ok(());
+                }
+                if matches!(load.state, State::Lost) {
+                    return Err(Lost);
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Load {
+    /// Whether another piece may come: always one beside the one that is being hashed.
+    fn has_room(&self) -> bool {
+        self.waiting_bytes < WINDOW_BYTES || self.waiting.is_empty()
+    }
+
+    /// The hasher, if nobody has it; then somebody has.
+    fn start(&mut self) -> Option<Hasher> {
+        match mem::replace(&mut self.state, State::Running) {
+            State::Idle(hasher) => Some(hasher),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Hashes until there is nothing left to.
+    fn run(mut self) {
+        let mut done = 0;
+        loop {
+            let piece = {
+                let mut load = self.belt.load();
+                load.waiting_bytes -= done;
+                let Some(piece) = load.waiting.pop_front() else {
+                    if let Some(hasher) = self.hasher.take() {
+                        load.state = State::Idle(hasher);
+                    }
+                    break;
+                };
+                piece
+            };
+            self.belt.changed.notify_one();
+            if let Some(hasher) = &mut self.hasher {
                 hasher.update(&piece);
             }
-            hasher
-        }));
+            done = piece.len();
+        }
+        self.belt.changed.notify_one();
     }
+}
 
-    /// Waits for what is running.
-    async fn hasher(&mut self) -> Result<Hasher, JoinError> {
-        match mem::replace(&mut self.work, Work::Lost) {
-            Work::Here(hasher) | Work::Idle(hasher) => Ok(hasher),
-            Work::Running(running) => running.await,
-            Work::Lost => Ok(Hasher::new(oci::Algorithm::Sha256)),
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Never run, because the blocking pool is shut; or not to its end.
+        if self.hasher.take().is_some() {
+            self.belt.load().state = State::Lost;
+            self.belt.changed.notify_one();
         }
     }
 }

@@ -113,3 +113,21 @@ fn without_a_runtime_it_is_hashed_in_place() {
     assert!(fault.is_none());
     assert_eq!(read, content);
 }
+
+/// The runtime goes down in the middle: an error, not a push that waits for ever.
+#[test]
+fn a_runtime_that_goes_down_is_an_error() {
+    let content: Bytes = vec![1; 1 << 20].into();
+    let blob = Descriptor::of(MediaType::OCI_LAYER, &content);
+    let source = Pieces {
+        content,
+        lengths: vec![1 << 16],
+    };
+    let runtime = runtime();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _entered = handle.enter();
+    let (read, fault) = futures_util::FutureExt::now_or_never(read(&source, &blob, 0)).unwrap();
+    assert!(matches!(fault, Some(SourceError::Unreadable { .. })));
+    assert!(read.len() < 1 << 20);
+}

@@ -1,5 +1,7 @@
 //! A manifest refused for what is missing: exactly that is pushed again, once.
 
+use std::time::Duration;
+
 use longshore_push::{
     Done, PushError,
     compose::IndexBuilder,
@@ -174,7 +176,9 @@ async fn k12_a_refusal_that_names_something_else_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn k12_two_tags_of_one_broken_manifest_send_the_missing_layer_once() {
     let image = image(&["base"]);
-    let target = target().pretending_to_hold(&image.layers[0].digest);
+    let target = target()
+        .pretending_to_hold(&image.layers[0].digest)
+        .taking(Duration::from_millis(10));
     let report = push(&with_concurrency(16), &image, &target, &["1", "2"])
         .await
         .unwrap();

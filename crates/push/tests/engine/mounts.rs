@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use longshore_push::{
-    Destination, Done, Engine, MountStatus, MustMount, Options, PushError, Report,
+    Action, Destination, Done, Engine, MountStatus, MustMount, Options, PushError, Report,
     mount::MountAnswer,
     recording::{Operation, RecordingTarget},
 };
@@ -251,6 +251,16 @@ async fn no_more_siblings_are_asked_than_allowed_each_once_and_never_the_destina
         ..Options::default()
     });
     let destination = from(&["app", "one", "one", "two", "three"]);
+    let plan = engine
+        .plan(&image.source, &target, &destination)
+        .await
+        .unwrap();
+    let two = [repository("one"), repository("two")];
+    assert!(
+        plan.steps()[..2].iter().all(
+            |it| matches!(&it.action, Action::Mount { from, required: false } if *from == two)
+        )
+    );
     engine
         .push(&image.source, &target, &destination, &())
         .await
