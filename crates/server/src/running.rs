@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// the round trip bounds an upload's speed.
 const H2_WINDOW: u32 = 8 * 1024 * 1024;
 /// The most that is read from a connection at once.
-const READ_BYTES: usize = 512 * 1024;
+const READ_BYTES: usize = 256 * 1024;
 
 /// A server that runs. It stops when this is dropped.
 #[derive(Debug)]

@@ -88,7 +88,7 @@ pub(crate) trait Staged: fmt::Debug + Send + Sync {
 
     /// Adds bytes at the end. After an error [`Staged::length`] says what is left: all that was
     /// there before, or nothing if that cannot be relied on any more.
-    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()>;
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// What is there so far.
     fn read(&self) -> io::Result<Box<dyn Content>>;

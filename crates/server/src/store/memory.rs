@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use oci::{Digest, Tag};
 
 use super::{Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket};
@@ -250,24 +250,18 @@ impl Staged for Arriving {
         self.pieces.length
     }
 
-    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
-        let more: usize = pieces.iter().map(Bytes::len).sum();
-        if more == 0 {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
             // An empty piece would read as the end.
             return Ok(());
         }
         let shared = &self.store.0;
-        if shared.used.load(Ordering::Relaxed) + more as u64 > shared.limit {
+        if shared.used.load(Ordering::Relaxed) + bytes.len() as u64 > shared.limit {
             return Err(io::ErrorKind::StorageFull.into());
-        }
-        // One copy, so that a few bytes do not keep a whole network buffer alive.
-        let mut piece = BytesMut::with_capacity(more);
-        for it in pieces {
-            piece.extend_from_slice(it);
         }
         let staged = Arc::get_mut(&mut self.pieces)
             .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "content is being read"))?;
-        staged.push(piece.freeze());
+        staged.push(Bytes::copy_from_slice(bytes));
         Ok(())
     }
 

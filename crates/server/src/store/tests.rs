@@ -62,7 +62,7 @@ fn ticket(repository: &str) -> Ticket {
 fn commit(store: &Arc<dyn Store>, repository: &str, content: &[u8]) -> Digest {
     let id = crate::secret::random_hex().unwrap();
     let mut staged = store.stage(&id, &ticket(repository)).unwrap();
-    staged.append(&[Bytes::copy_from_slice(content)]).unwrap();
+    staged.append(content).unwrap();
     let digest = Digest::of(content);
     staged.commit(&name(repository), &digest).unwrap();
     digest
@@ -94,11 +94,9 @@ fn new_manifest(bytes: &'static str, tags: &[&str]) -> NewManifest {
 fn a_blob_is_what_was_appended(store: &Arc<dyn Store>) {
     let app = name("app");
     let mut staged = store.stage("one", &ticket("app")).unwrap();
-    staged
-        .append(&[Bytes::from_static(b"01"), Bytes::from_static(b"2345")])
-        .unwrap();
-    staged.append(&[]).unwrap();
-    staged.append(&[Bytes::from_static(b"6789")]).unwrap();
+    for bytes in [&b"012345"[..], b"", b"6789"] {
+        staged.append(bytes).unwrap();
+    }
     assert_eq!(staged.length(), 10);
     assert_eq!(whole(staged.read().unwrap()), b"0123456789");
     let digest = Digest::of(b"0123456789");
@@ -145,7 +143,7 @@ fn the_same_content_twice_is_one_blob(store: &Arc<dyn Store>) {
 
 fn what_is_discarded_never_appears(store: &Arc<dyn Store>) {
     let mut staged = store.stage("one", &ticket("a")).unwrap();
-    staged.append(&[Bytes::from_static(b"content")]).unwrap();
+    staged.append(b"content").unwrap();
     staged.discard().unwrap();
     let digest = Digest::of(b"content");
     assert_eq!(store.blob(&name("a"), &digest).unwrap(), None);
@@ -157,7 +155,7 @@ fn what_is_discarded_never_appears(store: &Arc<dyn Store>) {
 fn content_is_read_from_any_offset(store: &Arc<dyn Store>) {
     let mut staged = store.stage("one", &ticket("a")).unwrap();
     for piece in [&b"01"[..], b"2", b"34567", b"89"] {
-        staged.append(&[Bytes::copy_from_slice(piece)]).unwrap();
+        staged.append(piece).unwrap();
     }
     let digest = Digest::of(b"0123456789");
     staged.commit(&name("a"), &digest).unwrap();

@@ -42,10 +42,10 @@ struct Lane<'a> {
     staged: Option<Box<dyn Staged>>,
     hasher: Option<Hasher>,
     work: Option<Work>,
+    /// The batch that was written last, emptied: memory is touched once, not once a batch.
+    spare: Vec<u8>,
     session: &'a Session,
 }
-
-type Written = (Box<dyn Staged>, io::Result<()>);
 
 /// A batch under way.
 enum Work {
@@ -53,10 +53,10 @@ enum Work {
     Joined(JoinHandle<(Written, Hasher)>),
 }
 
-#[derive(Default)]
-struct Batch {
-    pieces: Vec<Bytes>,
-    length: usize,
+struct Written {
+    staged: Box<dyn Staged>,
+    batch: Arc<Vec<u8>>,
+    result: io::Result<()>,
 }
 
 // === impl Progress ===
@@ -96,6 +96,7 @@ impl Progress {
             staged: self.staged.take(),
             hasher: self.hasher.take(),
             work: None,
+            spare: Vec::new(),
             session,
         };
         let received = lane.run(first, intake, record).await;
@@ -188,16 +189,16 @@ impl Lane<'_> {
         intake: &mut Intake,
         record: &Record,
     ) -> Result<(), Refusal> {
-        let mut batch = Batch::default();
+        let mut batch = Vec::with_capacity(first.len());
         let mut piece = Ok(Some(first));
         // After a failure the pieces before it are still good.
         let ended = loop {
             match piece {
                 Ok(Some(bytes)) => {
                     record.uploaded(bytes.len());
-                    batch.push(bytes);
-                    if batch.length >= BATCH_BYTES {
-                        self.write(std::mem::take(&mut batch)).await?;
+                    batch.extend_from_slice(&bytes);
+                    if batch.len() >= BATCH_BYTES {
+                        batch = self.write(batch).await?;
                     }
                 }
                 Ok(None) => break Ok(()),
@@ -205,43 +206,49 @@ impl Lane<'_> {
             }
             piece = intake.next().await;
         };
-        if batch.length > 0 {
+        if !batch.is_empty() {
             self.write(batch).await?;
         }
         ended
     }
 
-    /// Starts on a batch, once the one before is done.
-    async fn write(&mut self, batch: Batch) -> Result<(), Refusal> {
+    /// Starts on a batch, once the one before is done; an empty one comes back.
+    async fn write(&mut self, batch: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         self.finish().await?;
         let mut staged = self.staged.take().ok_or_else(gone)?;
         let mut hasher = self.hasher.take().ok_or_else(gone)?;
-        self.work = Some(if batch.length < SPLIT_BYTES {
-            Work::Joined(tokio::task::spawn_blocking(move || {
-                batch.hash(&mut hasher);
-                let written = staged.append(&batch.pieces);
-                ((staged, written), hasher)
-            }))
-        } else {
-            let batch = Arc::new(batch);
-            let same = Arc::clone(&batch);
+        let splits = batch.len() >= SPLIT_BYTES;
+        let batch = Arc::new(batch);
+        let same = Arc::clone(&batch);
+        let write = move || {
+            let result = staged.append(&batch);
+            Written {
+                staged,
+                batch,
+                result,
+            }
+        };
+        let hash = move || {
+            hasher.update(&same);
+            hasher
+        };
+        self.work = Some(if splits {
             Work::Split(
-                tokio::task::spawn_blocking(move || {
-                    let written = staged.append(&batch.pieces);
-                    (staged, written)
-                }),
-                tokio::task::spawn_blocking(move || {
-                    same.hash(&mut hasher);
-                    hasher
-                }),
+                tokio::task::spawn_blocking(write),
+                tokio::task::spawn_blocking(hash),
             )
+        } else {
+            Work::Joined(tokio::task::spawn_blocking(move || {
+                let hasher = hash();
+                (write(), hasher)
+            }))
         });
-        Ok(())
+        Ok(std::mem::take(&mut self.spare))
     }
 
     /// Waits for the batch that is under way.
     async fn finish(&mut self) -> Result<(), Refusal> {
-        let ((staged, written), hasher) = match self.work.take() {
+        let (written, hasher) = match self.work.take() {
             None => return Ok(()),
             Some(Work::Joined(work)) => work.await.map_err(io::Error::other)?,
             Some(Work::Split(writing, hashing)) => {
@@ -252,23 +259,12 @@ impl Lane<'_> {
                 )
             }
         };
-        self.session.set_length(staged.length());
-        self.staged = Some(staged);
+        self.session.set_length(written.staged.length());
+        self.staged = Some(written.staged);
+        self.spare = Arc::into_inner(written.batch).unwrap_or_default();
+        self.spare.clear();
         // The hasher knows bytes that are not there: it is made anew when it is needed.
-        self.hasher = written.is_ok().then_some(hasher);
-        Ok(written?)
-    }
-}
-
-impl Batch {
-    fn push(&mut self, piece: Bytes) {
-        self.length += piece.len();
-        self.pieces.push(piece);
-    }
-
-    fn hash(&self, hasher: &mut Hasher) {
-        for piece in &self.pieces {
-            hasher.update(piece);
-        }
+        self.hasher = written.result.is_ok().then_some(hasher);
+        Ok(written.result?)
     }
 }

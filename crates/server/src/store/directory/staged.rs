@@ -2,14 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, IoSlice, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use oci::{Algorithm, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -152,18 +151,15 @@ impl Staged for FileStaged {
         self.length
     }
 
-    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
-        match write_all(&mut self.file, pieces) {
-            Ok(written) => {
-                self.length += written;
-                self.write_back(written)
-            }
-            Err(error) => {
-                // All or nothing: what was written of it is taken back.
-                self.file.set_len(self.length)?;
-                Err(error)
-            }
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // All or nothing: what was written of it is taken back.
+            self.file.set_len(self.length)?;
+            self.file.seek(SeekFrom::End(0))?;
+            return Err(error);
         }
+        self.length += bytes.len() as u64;
+        self.write_back(bytes.len() as u64)
     }
 
     fn read(&self) -> io::Result<Box<dyn Content>> {
@@ -189,21 +185,6 @@ impl Staged for FileStaged {
     fn discard(&mut self) -> io::Result<()> {
         fs::remove_dir_all(&self.directory)
     }
-}
-
-fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<u64> {
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|it| IoSlice::new(it)).collect();
-    let total = pieces.iter().map(|it| it.len() as u64).sum();
-    let mut left = slices.as_mut_slice();
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(total)
 }
 
 impl WriteBack {
