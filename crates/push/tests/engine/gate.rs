@@ -184,6 +184,23 @@ async fn p3_where_nobody_is_asked_for_mounts_the_requests_are_exactly_the_planne
         .unwrap();
     assert_eq!(target.requests(), plan.totals().requests);
     assert_eq!(plan.totals().depth, 5, "tag, digest, open, send, put");
+    let (image, target, destination) = mixed();
+    let gated = limited(1 << 20);
+    let plan = gated
+        .plan(&image.source, &target, &destination)
+        .await
+        .unwrap();
+    assert_eq!(
+        plan.totals().depth,
+        6,
+        "the blobs are asked for in a round of their own"
+    );
+    target.clear();
+    gated
+        .push(&image.source, &target, &destination, &())
+        .await
+        .unwrap();
+    assert_eq!(target.requests(), plan.totals().requests);
 }
 
 #[tokio::test(start_paused = true)]

@@ -197,3 +197,31 @@ async fn k12_two_tags_of_one_broken_manifest_send_the_missing_layer_once() {
         0
     );
 }
+
+/// What turned out not to be there is not offered to siblings, even if it cannot be sent again.
+#[tokio::test(start_paused = true)]
+async fn k12_what_was_lost_is_not_known_to_be_there_any_more() {
+    let image = image(&["base"]);
+    let lost = image.layers[0].digest.clone();
+    let target = target().pretending_to_hold(&lost).failing_when(
+        usize::MAX,
+        |call| is_upload(call) && call.repository == repository("app"),
+        || refusal(TargetErrorKind::Server, 500),
+    );
+    let target = target.holding_blob(&image.config.digest);
+    let engine = one_at_a_time();
+    let error = push(&engine, &image, &target, &["1"]).await.unwrap_err();
+    assert!(matches!(&error, PushError::BlobUploadFailed { digest, .. } if *digest == lost));
+    target.clear();
+    let sibling = target.sibling(repository("sibling"));
+    push(&engine, &image, &sibling, &["1"]).await.unwrap();
+    let from_app = |it: &longshore_push::recording::Call| {
+        is_about(it, &lost)
+            && it.operation
+                == Operation::Mount {
+                    from: repository("app"),
+                }
+    };
+    assert_eq!(count(&target, from_app), 0);
+    assert!(sibling.holds_blob(&lost));
+}

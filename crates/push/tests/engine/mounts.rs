@@ -241,6 +241,30 @@ async fn a_push_to_a_sibling_mounts_what_the_engine_has_pushed_before() {
     );
 }
 
+/// A repository that would not give a blob is not asked for it again.
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_lost_a_blob_is_forgotten() {
+    let image = image(&["base"]);
+    let engine = one_at_a_time();
+    push(&engine, &image, &target(), &["1"]).await.unwrap();
+    // The same registry by name, with everything deleted.
+    let emptied = target();
+    let asks_app = |it: &longshore_push::recording::Call| {
+        it.operation
+            == Operation::Mount {
+                from: repository("app"),
+            }
+    };
+    let second = emptied.sibling(repository("second"));
+    push(&engine, &image, &second, &["1"]).await.unwrap();
+    assert_eq!(count(&emptied, asks_app), 2);
+    emptied.clear();
+    let third = emptied.sibling(repository("third"));
+    let report = push(&engine, &image, &third, &["1"]).await.unwrap();
+    assert_eq!(count(&emptied, asks_app), 0);
+    assert_eq!(report.bytes.mounted, image.bytes(), "the second has them");
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_more_siblings_are_asked_than_allowed_each_once_and_never_the_destination() {
     let image = image(&["base"]);

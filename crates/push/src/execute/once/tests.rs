@@ -82,6 +82,25 @@ fn a_claim_dropped_while_it_waits_disturbs_nobody() {
     assert!(turn(&claims, "a", &blob).is_some());
 }
 
+/// The same where the other is mounting, not first.
+#[test]
+fn a_claim_dropped_while_it_waits_for_a_mount_disturbs_nobody() {
+    let claims = Claims::default();
+    let blob = Digest::of(b"blob");
+    let first = turn(&claims, "a", &blob).unwrap();
+    let elsewhere = repository("c");
+    let another = claims.claim(&elsewhere, &blob);
+    futures_util::pin_mut!(another);
+    assert!((&mut another).now_or_never().is_none());
+    first.prove();
+    let mounting = turn(&claims, "b", &blob).unwrap();
+    assert_eq!(mounting.holders, [repository("a")]);
+    assert!(turn(&claims, "b", &blob).is_none());
+    assert!(turn(&claims, "b", &blob).is_none(), "still somebody else's");
+    drop(mounting);
+    assert!(turn(&claims, "b", &blob).is_some());
+}
+
 /// Many at once on several threads: never two in one repository, and none left over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn threads_that_claim_at_once_take_turns() {
