@@ -23,7 +23,7 @@ use crate::{
     builder::{Options, Storage},
     exchange,
     socket::{Connection, Socket},
-    store::{self, Memory, Store},
+    store::{self, Leftover, Memory, Store},
     uploads::Sessions,
 };
 
@@ -80,11 +80,7 @@ impl App {
 pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
     let in_memory = matches!(builder.storage, Storage::Memory);
     let store = open(&builder).await?;
-    let idle = builder.limits.session_idle;
-    let leftovers = {
-        let store = Arc::clone(&store);
-        store::blocking(move || store.leftovers(idle)).await
-    };
+    let leftovers = leftovers(&builder, &store).await?;
     let listen = |error| ServerError::Listen {
         address: builder.address,
         error,
@@ -97,7 +93,7 @@ pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, Serve
         .map_err(|error| listen(io::Error::other(error)))?;
     let keep_headers = builder.keep_headers.unwrap_or(in_memory);
     let app = Arc::new(App {
-        sessions: Sessions::new(&builder.limits, leftovers.map_err(listen)?),
+        sessions: Sessions::new(&builder.limits, leftovers),
         store,
         log: RequestLog::new(builder.log_entries, keep_headers),
         faults: builder.faults,
@@ -123,6 +119,20 @@ pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, Serve
         registry,
         stopping,
     })
+}
+
+/// The upload sessions that an earlier process left open.
+async fn leftovers(
+    builder: &ServerBuilder,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<Leftover>, ServerError> {
+    let (store, idle) = (Arc::clone(store), builder.limits.session_idle);
+    store::blocking(move || store.leftovers(idle))
+        .await
+        .map_err(|error| ServerError::Store {
+            path: path_of(builder),
+            error,
+        })
 }
 
 async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, ServerError> {

@@ -84,3 +84,26 @@ fn raw_headers_have_an_end_and_then_everything_may_have_been_seen() {
     assert!(kept.raw_bytes <= MAX_RAW_BYTES);
     assert_eq!(kept.raw.len(), 4);
 }
+
+/// The client that has the last byte must find the entry finished, so it ends before
+/// that byte is handed on.
+#[tokio::test]
+async fn an_entry_ends_with_the_last_piece_of_its_answer() {
+    use axum::{body::Body, response::Response};
+    use http_body_util::BodyExt as _;
+
+    let log = RequestLog::new(DEFAULT_ENTRIES, true);
+    let request = Request::get("/v2/").body(()).unwrap();
+    let record = log.begin(&request, Endpoint::BlobGet, 0);
+    let pieces = ["one", "two"].map(|it| Ok::<_, std::io::Error>(bytes::Bytes::from(it)));
+    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let mut response = Response::new(body);
+    crate::answer::set(&mut response, axum::http::header::CONTENT_LENGTH, 6);
+    let mut body = record.follow(response).into_body();
+    let ended = || log.entries()[0].ended.is_some();
+    assert!(!ended());
+    body.frame().await.unwrap().unwrap();
+    assert!(!ended());
+    body.frame().await.unwrap().unwrap();
+    assert!(ended());
+}

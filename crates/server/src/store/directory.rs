@@ -4,7 +4,7 @@
 //! <root>/
 //!   longshore-store.json                        {"version":1}
 //!   lock                                        held by the process that has the store open
-//!   blobs/sha256/<hex>                          content: blobs and manifests, each once, read-only
+//!   blobs/sha256/<hex>                          content: blobs and manifests, each once
 //!   repositories/<name>/_blobs/sha256/<hex>     empty: the repository holds this blob
 //!   repositories/<name>/_manifests/sha256/<hex> the manifest's media type
 //!   repositories/<name>/_tags/<tag>             the digest it points to
@@ -74,7 +74,7 @@ impl Directory {
             path: root.to_owned(),
             reason: reason.to_owned(),
         };
-        fs::create_dir_all(root).map_err(failed)?;
+        files::make_directory(root).map_err(failed)?;
         let marker = root.join(MARKER);
         let is_new = !marker.try_exists().map_err(failed)?;
         if is_new && !files::is_empty_but_for(root, "lock").map_err(failed)? {
@@ -99,7 +99,7 @@ impl Directory {
             }
         }
         for directory in ["blobs/sha256", "blobs/sha512", "repositories", "uploads"] {
-            fs::create_dir_all(root.join(directory)).map_err(failed)?;
+            files::make_directory(&root.join(directory)).map_err(failed)?;
         }
         Ok(Self {
             root: root.to_owned(),

@@ -67,7 +67,7 @@ pub(super) fn is_empty_but_for(directory: &Path, name: &str) -> io::Result<bool>
     Ok(names(directory)?.iter().all(|it| it == name))
 }
 
-/// Makes an empty file, and the directories above it. Nothing is synced.
+/// Makes an empty file, and the directories above it. The file's name is not synced.
 pub(super) fn touch(path: &Path) -> io::Result<()> {
     let create = || OpenOptions::new().create(true).append(true).open(path);
     match create() {
@@ -81,10 +81,24 @@ pub(super) fn touch(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the directories above a file.
-pub(super) fn make_parent(path: &Path) -> io::Result<()> {
+fn make_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(parent) => fs::create_dir_all(parent),
+        Some(parent) => make_directory(parent),
         None => Ok(()),
+    }
+}
+
+/// Makes a directory and those above it; each that is new is durable in the one above.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    make_parent(path)?;
+    match fs::create_dir(path) {
+        Ok(()) => sync_parent(path),
+        // Somebody else was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

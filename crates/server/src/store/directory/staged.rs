@@ -170,16 +170,20 @@ impl Staged for FileStaged {
         let blob = files::by_digest(&self.root.join("blobs"), digest);
         let repository = self.root.join("repositories").join(name.as_str());
         let link = files::by_digest(&repository.join("_blobs"), digest);
-        self.sync()?;
-        let linking = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let links = Arc::clone(&self.links);
+        let _linking = links.read().unwrap_or_else(PoisonError::into_inner);
         // The same content under the same name: who comes second changes nothing.
         if !blob.try_exists()? {
+            self.sync()?;
             fs::rename(data(&self.directory), &blob)?;
         }
         files::sync_parent(&blob)?;
         files::touch(&link)?;
-        drop(linking);
-        self.discard()
+        if let Err(error) = self.discard() {
+            // The blob is there; what is left over goes with the next start.
+            tracing::warn!(%error, "could not remove what an upload left behind");
+        }
+        Ok(())
     }
 
     fn discard(&mut self) -> io::Result<()> {
