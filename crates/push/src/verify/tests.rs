@@ -131,3 +131,35 @@ fn a_runtime_that_goes_down_is_an_error() {
     assert!(matches!(fault, Some(SourceError::Unreadable { .. })));
     assert!(read.len() < 1 << 20);
 }
+
+/// Where hashing does not keep up, reading waits: what is in memory stays bounded.
+#[test]
+fn what_waits_to_be_hashed_is_bounded() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let piece = Bytes::from(vec![1; 256 * 1024]);
+        let content = vec![1; 6 * piece.len()];
+        let mut pipeline = Pipeline::new(&Descriptor::of(MediaType::OCI_LAYER, &content));
+        for _ in 0..3 {
+            let taken = futures_util::FutureExt::now_or_never(pipeline.update(piece.clone()));
+            assert!(taken.is_some(), "there is room");
+        }
+        let fourth = pipeline.update(piece.clone());
+        assert!(
+            futures_util::FutureExt::now_or_never(fourth).is_none(),
+            "a MiB waits"
+        );
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        for _ in 0..2 {
+            pipeline.update(piece.clone()).await.unwrap();
+        }
+        let hasher = pipeline.finish().await.unwrap();
+        assert_eq!(hasher.finish(), Digest::of(&content));
+    });
+}

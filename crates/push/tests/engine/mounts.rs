@@ -258,6 +258,10 @@ async fn a_repository_that_lost_a_blob_is_forgotten() {
     let second = emptied.sibling(repository("second"));
     push(&engine, &image, &second, &["1"]).await.unwrap();
     assert_eq!(count(&emptied, asks_app), 2);
+    let known = engine
+        .layers()
+        .sources(&image.layers[0].digest, &repository("third"));
+    assert_eq!(known, [repository("second")]);
     emptied.clear();
     let third = emptied.sibling(repository("third"));
     let report = push(&engine, &image, &third, &["1"]).await.unwrap();
