@@ -26,6 +26,9 @@ use crate::{
 /// The header that says which digest the content has.
 pub(crate) const DIGEST: &str = "docker-content-digest";
 
+/// A download that got on by so many bytes since it last broke may break as often again.
+const PROGRESS: u64 = 16 * 1024 * 1024;
+
 impl RepositoryClient {
     /// Whether the repository holds a blob.
     ///
@@ -68,6 +71,7 @@ impl RepositoryClient {
             blob: blob.clone(),
             at: offset,
             retry: self.inner().retry.start(),
+            failed_at: offset,
             body: None,
         };
         if offset < blob.size {
@@ -141,6 +145,8 @@ struct Download {
     blob: Descriptor,
     at: u64,
     retry: Retry,
+    /// Where it last broke.
+    failed_at: u64,
     body: Option<AnswerBody>,
 }
 
@@ -162,6 +168,10 @@ impl Download {
                 Ok(None) => None,
                 Err(error) => Some(error),
             };
+            if self.at >= self.failed_at + PROGRESS {
+                self.retry = self.from.inner().retry.start();
+            }
+            self.failed_at = self.at;
             let Some(wait) = self.retry.after_failure(None) else {
                 return Err(match error {
                     Some(error) => SourceError::unreadable(self.place(), error),

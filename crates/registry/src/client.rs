@@ -294,3 +294,41 @@ impl fmt::Debug for RepositoryClient {
         write!(f, "RepositoryClient({})", self.repository)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(name: &str) -> Registry {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn z17_only_loopback_and_named_registries_are_spoken_to_in_plain_http() {
+        let client = Client::builder()
+            .plain_http(registry("named.test:5000"))
+            .plain_http(registry("both.test"))
+            .https(registry("both.test"))
+            .https(registry("localhost:5443"))
+            .build()
+            .unwrap();
+        let cases = [
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/v2/app/x"),
+            ("[::1]:5000", "http://[::1]:5000/v2/app/x"),
+            ("localhost", "http://localhost/v2/app/x"),
+            ("localhost:5443", "https://localhost:5443/v2/app/x"),
+            ("named.test:5000", "http://named.test:5000/v2/app/x"),
+            ("named.test", "https://named.test/v2/app/x"),
+            ("named.test:5001", "https://named.test:5001/v2/app/x"),
+            ("both.test", "https://both.test/v2/app/x"),
+            ("10.0.0.1:5000", "https://10.0.0.1:5000/v2/app/x"),
+            ("r.test:80", "https://r.test:80/v2/app/x"),
+            ("docker.io", "https://registry-1.docker.io/v2/app/x"),
+        ];
+        for (name, expected) in cases {
+            let repository = registry(name).repository("app").unwrap();
+            let url = client.inner.url(&repository, "x").unwrap();
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+}

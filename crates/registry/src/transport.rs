@@ -53,7 +53,7 @@ type HyperClient = legacy::Client<Connector, RequestBody>;
 
 /// What hyper may buffer for a connection: of a body that is written, and of an answer's head.
 /// A head that is longer is an error.
-const CONNECTION_BUFFER: usize = 256 * 1024;
+const CONNECTION_BUFFER: usize = 64 * 1024;
 /// The longest list of headers taken over HTTP/2, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
 

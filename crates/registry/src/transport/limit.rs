@@ -20,7 +20,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -30,6 +30,11 @@ use super::{
 
 /// Hosts at a time; more are a registry's redirects running wild.
 const MAX_HOSTS: usize = 1024;
+
+/// How often a connection that is wanted looks whether it still is.
+const MOMENT: Duration = Duration::from_millis(5);
+/// How long a connection takes to come back, at the most, in the ordinary run of things.
+const COMING_BACK: Duration = Duration::from_millis(100);
 
 /// The hosts spoken to.
 #[derive(Debug)]
@@ -169,13 +174,21 @@ impl Host {
     /// Waits until one more connection may be open; none if nobody wants one any more, because
     /// another came back meanwhile.
     ///
-    /// After `patience` there is one in any case: a connection too many is no harm.
+    /// A connection comes back a moment after its answer was read. Where there are enough for all
+    /// requests, that moment is waited for. After `patience` there is a slot in any case: a
+    /// connection too many is no harm.
     pub(crate) async fn slot(&self, lane: Lane, patience: Duration) -> Option<Slot> {
         let slots = &self.slots[usize::from(lane == Lane::Questions)];
         let deadline = Instant::now() + patience;
+        let back = Instant::now() + COMING_BACK;
+        while self.has_enough(slots) && Instant::now() < back {
+            sleep(MOMENT).await;
+            if self.seeking.load(Relaxed) == 0 {
+                return None;
+            }
+        }
         loop {
-            let acquired = timeout(Duration::from_millis(20), slots.clone().acquire_owned()).await;
-            if let Ok(slot) = acquired {
+            if let Ok(slot) = timeout(MOMENT, slots.clone().acquire_owned()).await {
                 return Some(Slot { _slot: slot.ok() });
             }
             if self.seeking.load(Relaxed) == 0 {
@@ -185,6 +198,11 @@ impl Host {
                 return Some(Slot { _slot: None });
             }
         }
+    }
+
+    /// Whether there are as many connections as requests in flight.
+    fn has_enough(&self, slots: &Semaphore) -> bool {
+        slots.available_permits() <= self.permits.available_permits()
     }
 }
 
@@ -231,8 +249,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_nobody_wants_any_more_is_not_opened() {
         let host = host(1);
+        let permit = host.admit().await;
         let slot = host.slot(Lane::Bodies, Duration::from_secs(1)).await;
         assert!(slot.is_some());
+        drop(permit);
         assert!(
             host.slot(Lane::Bodies, Duration::from_secs(1))
                 .await

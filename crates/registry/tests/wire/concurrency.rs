@@ -67,6 +67,20 @@ async fn connections_are_used_again() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_after_another_needs_one_connection() {
+    let server = registry().await;
+    let client = quick().build().unwrap();
+    let target = client.push_target(&repository(&server, "app"));
+    for seed in 0..50 {
+        let (layer, content) = blob(seed, 100_000);
+        let source = Blobs::one(&layer, &content);
+        target.upload_blob(upload(&layer, &source)).await.unwrap();
+    }
+    assert_eq!(server.log().requests(), 100);
+    assert_eq!(server.log().connections(), 1);
+}
+
 /// What is read from a host may be on its way back to it: with every permit taken by
 /// downloads, each would wait for an upload that waits for a permit.
 #[tokio::test]
