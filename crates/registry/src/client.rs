@@ -323,7 +323,7 @@ mod tests {
             ("both.test", "https://both.test/v2/app/x"),
             ("10.0.0.1:5000", "https://10.0.0.1:5000/v2/app/x"),
             ("r.test:80", "https://r.test:80/v2/app/x"),
-            ("docker.io", "https://registry-1.docker.io/v2/app/x"),
+            ("docker.io", "https://registry-1.docker.io/v2/library/app/x"),
         ];
         for (name, expected) in cases {
             let repository = registry(name).repository("app").unwrap();
