@@ -137,6 +137,7 @@ fn open_cause(error: &OpenError) -> Cause {
 
 fn source_cause(error: &SourceError) -> Cause {
     match error {
+        SourceError::NotFound { .. } => Cause::SourceNotFound,
         // A registry as source fails as a registry.
         SourceError::Unreadable { error, .. } => match error.downcast_ref::<TargetError>() {
             Some(error) if error.status() == Some(404) => Cause::SourceNotFound,

@@ -61,6 +61,12 @@ pub trait Source: fmt::Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// There is no such image: a tag or digest nobody knows, a platform it was not made for.
+    #[error("there is no image at {place}")]
+    NotFound {
+        /// Where it was looked for, and what is there instead.
+        place: String,
+    },
     /// It is not there.
     #[error("{digest} is missing: nothing at {place}")]
     Missing {

@@ -3,13 +3,12 @@
 use std::{collections::HashSet, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use oci::{Platform, Reference, Registry, Repository, wire::ScopeSet};
+use oci::{Registry, Repository, wire::ScopeSet};
 use rustls::pki_types::CertificateDer;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
-    RegistryPushTarget, RegistrySource,
     auth::{
         Auth,
         credentials::{CredentialProvider, CredentialStore},
@@ -114,16 +113,6 @@ impl Client {
             repository: repository.clone(),
             scopes,
         }
-    }
-
-    /// A repository, to push into.
-    pub fn push_target(&self, repository: &Repository) -> RegistryPushTarget {
-        RegistryPushTarget::new(self, repository)
-    }
-
-    /// An image in a registry, to push from. With a platform, of an index only the child for it.
-    pub fn source(&self, reference: &Reference, platform: Option<Platform>) -> RegistrySource {
-        RegistrySource::new(self, reference, platform)
     }
 
     /// What was sent so far, counted.

@@ -20,16 +20,19 @@ pub struct RegistrySource {
     root: OnceCell<Document>,
 }
 
-impl RegistrySource {
-    pub(crate) fn new(client: &Client, reference: &Reference, platform: Option<Platform>) -> Self {
-        Self {
-            from: client.repository(reference.repository()),
+impl Client {
+    /// An image in a registry, to push from. With a platform, of an index only the child for it.
+    pub fn source(&self, reference: &Reference, platform: Option<Platform>) -> RegistrySource {
+        RegistrySource {
+            from: self.repository(reference.repository()),
             at: reference.tag_or_digest(),
             platform,
             root: OnceCell::new(),
         }
     }
+}
 
+impl RegistrySource {
     async fn read_root(&self) -> Result<Document, SourceError> {
         let place = match &self.at {
             TagOrDigest::Tag(tag) => format!("{}:{tag}", self.from.repository),
@@ -38,13 +41,7 @@ impl RegistrySource {
         let found = self.from.manifest(&self.at).await;
         let found = found.map_err(|error| SourceError::unreadable(&place, error))?;
         let Some(root) = found else {
-            return Err(match &self.at {
-                TagOrDigest::Digest(digest) => SourceError::Missing {
-                    digest: digest.clone(),
-                    place,
-                },
-                TagOrDigest::Tag(_) => SourceError::invalid(place, "there is no such manifest"),
-            });
+            return Err(SourceError::NotFound { place });
         };
         let (Some(platform), Some(index)) = (&self.platform, root.as_index()) else {
             return Ok(root);
@@ -53,9 +50,12 @@ impl RegistrySource {
             return self.document(child).await;
         }
         let offered: Vec<_> = index.platforms().iter().map(ToString::to_string).collect();
-        let offered = offered.join(", ");
-        let reason = format!("it has no image for {platform}; it has them for {offered}");
-        Err(SourceError::invalid(place, reason))
+        Err(SourceError::NotFound {
+            place: format!(
+                "{place} for {platform}; it has images for {}",
+                offered.join(", ")
+            ),
+        })
     }
 }
 

@@ -21,15 +21,18 @@ pub struct RegistryPushTarget {
     scopes: RwLock<ScopeSet>,
 }
 
-impl RegistryPushTarget {
-    pub(crate) fn new(client: &Client, repository: &Repository) -> Self {
-        Self {
+impl Client {
+    /// A repository, to push into.
+    pub fn push_target(&self, repository: &Repository) -> RegistryPushTarget {
+        RegistryPushTarget {
             repository: repository.clone(),
-            client: client.clone(),
+            client: self.clone(),
             scopes: RwLock::new([Scope::push(repository)].into_iter().collect()),
         }
     }
+}
 
+impl RegistryPushTarget {
     fn here(&self) -> RepositoryClient {
         RepositoryClient {
             client: self.client.clone(),

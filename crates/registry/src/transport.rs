@@ -96,8 +96,8 @@ pub(crate) enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TransportError {
-    #[error("no connection")]
-    Connect(#[source] ConnectError),
+    #[error(transparent)]
+    Connect(ConnectError),
     #[error("the connection broke")]
     Broken(#[source] BoxError),
     #[error("{0}")]
@@ -157,6 +157,7 @@ fn take_connect_error(error: legacy::Error) -> Result<ConnectError, BoxError> {
             ConnectError::TimedOut => Some(ConnectError::TimedOut),
             ConnectError::Unwanted => Some(ConnectError::Unwanted),
             ConnectError::Name => Some(ConnectError::Name),
+            ConnectError::Tcp(error) => Some(ConnectError::Tcp(innermost(&**error).into())),
             ConnectError::Tls(error) => Some(ConnectError::Tls(std::io::Error::new(
                 error.kind(),
                 error.to_string(),
@@ -167,6 +168,13 @@ fn take_connect_error(error: legacy::Error) -> Result<ConnectError, BoxError> {
         Some(kind) => Ok(kind),
         None => Err(error.into()),
     }
+}
+
+/// The text of the error at the end of the chain: the system's own, not what each layer
+/// of the client called it.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |it| it.source());
+    chain.last().map_or_else(String::new, ToString::to_string)
 }
 
 // === impl Transport ===

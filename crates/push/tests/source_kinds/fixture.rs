@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Long enough for several pieces of a stream, and not a multiple of one.
-pub(crate) const LAYER_BYTES: usize = 1_100_001;
+pub(crate) const LAYER_BYTES: usize = 3_700_001;
 
 /// An image at a path, and what must come out of it.
 pub(crate) struct Fixture {
