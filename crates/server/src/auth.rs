@@ -17,7 +17,8 @@ pub(crate) use bearer::Tokens;
 
 use crate::{
     answer::Refusal,
-    route::{Endpoint, Name, Query, Resource},
+    endpoint::Endpoint,
+    route::{Name, Query, Resource},
     secret::Secret,
 };
 

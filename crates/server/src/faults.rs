@@ -29,7 +29,7 @@ pub use action::{Action, Answer};
 pub(crate) use plan::{BodyFault, Plan};
 pub use rule::Rule;
 
-use crate::route::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// The faults of a server: a handle, cheap to clone, that works while it runs.
 #[derive(Clone, Debug, Default)]

@@ -38,6 +38,7 @@ mod auth;
 mod blobs;
 mod body;
 mod builder;
+mod endpoint;
 mod error;
 mod exchange;
 mod faults;
@@ -55,11 +56,12 @@ mod uploads;
 
 pub use auth::{Auth, Bearer, Users};
 pub use builder::{Server, ServerBuilder};
+pub use endpoint::Endpoint;
 pub use error::ServerError;
 pub use faults::{Action, Answer, Faults, Installation, Rule};
 pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
 pub use manifests::Validation;
-pub use route::Endpoint;
+
 pub use running::RunningServer;
 pub use secret::Secret;
 pub use uploads::{Limits, UploadOptions};

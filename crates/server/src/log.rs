@@ -21,7 +21,7 @@ use axum::http::{HeaderMap, Method, Request};
 pub(crate) use entry::Record;
 pub use entry::{Authorization, Entry, LoggedHeaders, Outcome};
 
-use crate::route::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// How many entries are kept unless the builder says otherwise.
 pub(crate) const DEFAULT_ENTRIES: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();

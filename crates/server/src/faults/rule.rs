@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use axum::http::Method;
 
 use super::{Action, Asked};
-use crate::route::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// Requests, and what happens to them.
 ///

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::text;
-use crate::route::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// How a request said who it came from. The secret itself is not kept here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

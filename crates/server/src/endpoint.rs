@@ -1,0 +1,47 @@
+//! Endpoints: what a request asks of the registry, by name.
+
+/// What a request asks of the registry: the unit faults are matched by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `GET /v2/`.
+    Ping,
+    /// `HEAD …/blobs/<digest>`.
+    BlobHead,
+    /// `GET …/blobs/<digest>`.
+    BlobGet,
+    /// `DELETE …/blobs/<digest>`.
+    BlobDelete,
+    /// `POST …/blobs/uploads/`, neither a mount nor with a body of its own.
+    UploadPost,
+    /// `POST …/blobs/uploads/?digest=…`: the blob in one request.
+    UploadSingle,
+    /// `POST …/blobs/uploads/?mount=…`.
+    Mount,
+    /// `GET <upload session>`.
+    UploadStatus,
+    /// `PATCH <upload session>`.
+    UploadPatch,
+    /// `PUT <upload session>?digest=…`.
+    UploadPut,
+    /// `DELETE <upload session>`.
+    UploadCancel,
+    /// `HEAD …/manifests/<tag or digest>`.
+    ManifestHead,
+    /// `GET …/manifests/<tag or digest>`.
+    ManifestGet,
+    /// `PUT …/manifests/<tag or digest>`.
+    ManifestPut,
+    /// `DELETE …/manifests/<tag or digest>`.
+    ManifestDelete,
+    /// `GET …/tags/list`.
+    TagList,
+    /// `GET …/referrers/<digest>`.
+    Referrers,
+    /// `GET /v2/_catalog`.
+    Catalog,
+    /// The token service, `/token`.
+    Token,
+    /// Anything else.
+    Other,
+}
