@@ -95,20 +95,18 @@ fn only_the_transport_names_an_http_client_and_only_the_command_a_terminal() {
 #[test]
 fn modules_of_a_crate_import_each_other_without_a_cycle() {
     let mut edges = 0;
+    let mut cycles = Vec::new();
     for package in packages() {
         let root = package.manifest_path.parent().unwrap().join("src");
         let graph = imports(root.as_std_path());
         edges += graph.values().map(BTreeSet::len).sum::<usize>();
         if let Some(cycle) = cycle(&graph) {
-            panic!(
-                "{}: modules import in a circle: {}",
-                package.name,
-                cycle.join(" → ")
-            );
+            cycles.push(format!("{}: {}", package.name, cycle.join(" → ")));
         }
     }
+    assert_eq!(cycles, Vec::<String>::new());
     assert!(
-        edges > 40,
+        edges > 100,
         "only {edges} imports were found: is the reader broken?"
     );
 }

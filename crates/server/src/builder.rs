@@ -7,7 +7,9 @@ use std::{
 };
 
 use crate::{
-    Auth, Faults, Limits, RunningServer, ServerError, UploadOptions, Validation, log, running, tls,
+    Auth, Faults, Limits, ServerError, UploadOptions, Validation, log,
+    options::{Options, Storage},
+    tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.
@@ -45,30 +47,6 @@ pub struct ServerBuilder {
     pub(crate) options: Options,
     pub(crate) log_entries: NonZeroUsize,
     pub(crate) keep_headers: Option<bool>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Storage {
-    Memory,
-    Directory(PathBuf),
-}
-
-/// How requests are answered where it is a matter of choice.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) validation: Validation,
-    pub(crate) uploads: UploadOptions,
-    pub(crate) deletes: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            validation: Validation::All,
-            uploads: UploadOptions::default(),
-            deletes: true,
-        }
-    }
 }
 
 impl ServerBuilder {
@@ -143,10 +121,5 @@ impl ServerBuilder {
     pub fn keep_headers(mut self, on: bool) -> Self {
         self.keep_headers = Some(on);
         self
-    }
-
-    /// Starts the server: when this comes back, it listens.
-    pub async fn start(self) -> Result<RunningServer, ServerError> {
-        running::start(self).await
     }
 }

@@ -1,47 +1,21 @@
-//! One request from arrival to answer: log, faults, auth, handler, faults again.
-//!
-//! Every exchange runs as a task of its own, so that what a request has begun is
-//! finished (a commit) or kept (a prefix) when its connection dies meanwhile.
+//! A request that is being handled: what its handler sees of it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
-    response::Response,
-};
-use bytes::Bytes;
-use futures_util::stream;
-use oci::{Digest, wire::ErrorCode};
+use axum::http::{HeaderMap, Method, StatusCode, Version};
+use oci::wire::ErrorCode;
 
 use crate::{
-    answer::{self, Refusal},
-    auth::Principal,
-    blobs,
-    body::Intake,
-    endpoint::Endpoint,
-    faults::{
-        Answer, Asked, Plan,
-        plan::{After, Change, Instead},
-    },
-    log::{Outcome, Record},
-    manifests, referrers,
-    route::{Query, Resource, decoded},
-    running::App,
-    socket::Connection,
-    tags, uploads,
+    answer::Refusal, app::App, auth::Principal, body::Intake, faults::Plan, log::Record,
+    route::Query,
 };
-
-/// The longest that anything stalls; a server that stops ends it sooner.
-const MAX_STALL: Duration = Duration::from_hours(1);
 
 /// A request that is being handled.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) app: Arc<App>,
     pub(crate) method: Method,
-    version: Version,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
     pub(crate) intake: Intake,
@@ -50,162 +24,7 @@ pub(crate) struct Exchange {
     pub(crate) faults: Plan,
 }
 
-/// The whole registry as one function: routing is by the path's end, which no router does.
-pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
-    let connection = match request.extensions().get::<Connection>() {
-        Some(connection) => connection.clone(),
-        None => Connection::new(0),
-    };
-    let tasks = app.tasks.clone();
-    let task = tasks.spawn(exchange(app, request, connection.clone()));
-    match task.await {
-        Ok(Some(response)) => response,
-        Ok(None) => std::future::pending().await,
-        Err(error) => {
-            tracing::error!(%error, "a handler died");
-            answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
-}
-
-/// Handles a request; without an answer the connection is broken already.
-async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Option<Response> {
-    let resource = Resource::parse(request.uri().path());
-    let query = Query::parse(request.uri().query());
-    let endpoint = Endpoint::of(request.method(), resource.as_ref().ok(), &query);
-    let record = app.log.begin(&request, endpoint, connection.number());
-    let faults = app.faults.plan(Asked {
-        endpoint,
-        method: request.method().as_str(),
-        path: request.uri().path(),
-        query: &decoded(request.uri().query().unwrap_or_default()),
-    });
-    let (parts, body) = request.into_parts();
-    let intake = Intake::new(
-        body,
-        Arc::clone(&record),
-        connection.clone(),
-        app.limits.body_idle,
-        faults.body.clone(),
-    );
-    let mut x = Exchange {
-        app,
-        method: parts.method,
-        version: parts.version,
-        headers: parts.headers,
-        query,
-        intake,
-        record,
-        principal: Principal::default(),
-        faults,
-    };
-    let answered = match x.instead(&connection).await {
-        Some(scripted) => scripted,
-        None => x.handle(endpoint, resource).await,
-    };
-    x.finish(answered, &connection).await
-}
-
 impl Exchange {
-    /// What a fault does in the handler's place.
-    async fn instead(&mut self, connection: &Connection) -> Option<Result<Response, Refusal>> {
-        if !self.faults.delay.is_zero() {
-            tokio::time::sleep(self.faults.delay).await;
-        }
-        match self.faults.instead.take()? {
-            Instead::Answer(answer) => Some(Err(Refusal::Scripted(Box::new(answer)))),
-            Instead::Reset => Some(Err(Refusal::Reset)),
-            Instead::Endless => Some(Ok(endless())),
-            Instead::Stall => {
-                stall(connection).await;
-                Some(Err(Refusal::Abandoned))
-            }
-        }
-    }
-
-    async fn handle(
-        &mut self,
-        endpoint: Endpoint,
-        resource: Result<Resource, Refusal>,
-    ) -> Result<Response, Refusal> {
-        self.check_head()?;
-        let resource = resource?;
-        self.principal = self.app.guard.check(
-            endpoint,
-            &resource,
-            &self.query,
-            &self.headers,
-            &self.origin(),
-        )?;
-        self.dispatch(endpoint, resource).await
-    }
-
-    async fn dispatch(
-        &mut self,
-        endpoint: Endpoint,
-        resource: Resource,
-    ) -> Result<Response, Refusal> {
-        match (endpoint, resource) {
-            (Endpoint::Ping, _) => Ok(ping()),
-            (Endpoint::Token, _) if self.method == Method::GET => {
-                self.app.guard.token(&self.query, &self.headers)
-            }
-            (Endpoint::Catalog, _) => tags::catalog(self).await,
-            (Endpoint::BlobHead | Endpoint::BlobGet, Resource::Blob(name, digest)) => {
-                blobs::read(self, name, digest).await
-            }
-            (Endpoint::BlobDelete, Resource::Blob(name, digest)) => {
-                blobs::delete(self, name, digest).await
-            }
-            (
-                Endpoint::UploadPost | Endpoint::UploadSingle | Endpoint::Mount,
-                Resource::Uploads(name),
-            ) => uploads::post(self, name).await,
-            (Endpoint::UploadPatch, Resource::Upload(name, id)) => {
-                uploads::patch(self, &name, &id).await
-            }
-            (Endpoint::UploadPut, Resource::Upload(name, id)) => {
-                uploads::put(self, &name, &id).await
-            }
-            (Endpoint::UploadStatus, Resource::Upload(name, id)) => {
-                uploads::status(self, &name, &id).await
-            }
-            (Endpoint::UploadCancel, Resource::Upload(name, id)) => {
-                uploads::cancel(self, &name, &id).await
-            }
-            (Endpoint::ManifestHead | Endpoint::ManifestGet, Resource::Manifest(name, which)) => {
-                manifests::get(self, name, which).await
-            }
-            (Endpoint::ManifestPut, Resource::Manifest(name, which)) => {
-                manifests::put(self, name, which).await
-            }
-            (Endpoint::ManifestDelete, Resource::Manifest(name, which)) => {
-                manifests::delete(self, name, which).await
-            }
-            (Endpoint::TagList, Resource::Tags(name)) => tags::list(self, name).await,
-            (Endpoint::Referrers, Resource::Referrers(name, digest)) => {
-                referrers::list(self, name, digest).await
-            }
-            _ => Err(
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
-                    .message("this is not done here"),
-            ),
-        }
-    }
-
-    fn check_head(&self) -> Result<(), Refusal> {
-        let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let bytes: usize = self.headers.iter().map(length).sum();
-        if bytes > self.app.limits.header_bytes {
-            return Err(Refusal::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                ErrorCode::Unsupported,
-            )
-            .message("the request's head is too long"));
-        }
-        Ok(())
-    }
-
     /// Refuses a deletion where the server does none.
     pub(crate) fn check_deletes(&self) -> Result<(), Refusal> {
         if self.app.options.deletes {
@@ -222,108 +41,5 @@ impl Exchange {
         let host = self.record.host();
         let host = host.unwrap_or_else(|| self.app.address.to_string());
         format!("{}://{host}", self.app.scheme())
-    }
-
-    /// Turns what came of a request into its answer, and ends its entry in the log.
-    async fn finish(
-        mut self,
-        answered: Result<Response, Refusal>,
-        connection: &Connection,
-    ) -> Option<Response> {
-        let response = match answered {
-            Ok(response) => Ok(response),
-            Err(Refusal::Denied(denied)) => Ok(denied.into_response()),
-            Err(Refusal::Scripted(answer)) => Ok(scripted(*answer)),
-            Err(Refusal::Abandoned) => Err(Outcome::Gone),
-            Err(Refusal::Reset) => Err(Outcome::Reset),
-        };
-        let response = match (response, self.faults.after.take()) {
-            (Ok(_), Some(After::Answer(answer))) => Ok(scripted(answer)),
-            (Ok(_), Some(After::Reset)) => Err(Outcome::Reset),
-            (Ok(_), Some(After::Stall)) => {
-                stall(connection).await;
-                Err(Outcome::Gone)
-            }
-            (response, _) => response,
-        };
-        if !self.faults.delay_answer.is_zero() {
-            tokio::time::sleep(self.faults.delay_answer).await;
-        }
-        let mut response = match response {
-            Ok(response) => response,
-            Err(outcome) => {
-                self.record.unanswered(outcome);
-                connection.reset();
-                return None;
-            }
-        };
-        for change in &self.faults.changes {
-            apply(change, &mut response);
-        }
-        if let Some(bytes) = self.faults.truncate {
-            connection.cut_after(bytes);
-        }
-        // HTTP/2 has a way of its own to say that the rest of a body is not wanted.
-        if self.intake.drop_rest(&self.headers) && self.version < Version::HTTP_2 {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        self.record.answered(response.status());
-        Some(self.record.follow(response))
-    }
-}
-
-async fn stall(connection: &Connection) {
-    let _ = tokio::time::timeout(MAX_STALL, connection.closed()).await;
-}
-
-fn ping() -> Response {
-    let mut response = answer::with_body(StatusCode::OK, "{}");
-    let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
-    // Old Docker clients look for it.
-    let version = HeaderValue::from_static("registry/2.0");
-    headers.insert("docker-distribution-api-version", version);
-    response
-}
-
-fn scripted(answer: Answer) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = answer::with_body(status, answer.body);
-    for (name, value) in answer.headers {
-        set_text(&mut response, &name, &value);
-    }
-    response
-}
-
-fn endless() -> Response {
-    let spaces = Bytes::from(vec![b' '; 64 * 1024]);
-    let body = stream::repeat_with(move || Ok::<_, std::io::Error>(spaces.clone()));
-    Response::new(Body::from_stream(body))
-}
-
-fn apply(change: &Change, response: &mut Response) {
-    match change {
-        Change::WrongDigest => answer::set_digest(response, &Digest::of(b"something else")),
-        Change::Omit(name) => {
-            response.headers_mut().remove(name.as_str());
-        }
-        Change::Set(name, value) => set_text(response, name, value),
-        Change::MoveLocation(origin) => {
-            let location = response.headers().get(header::LOCATION);
-            if let Some(location) = location.and_then(|it| it.to_str().ok()) {
-                let path = location.find("/v2/").map_or("", |at| &location[at..]);
-                let moved = format!("{origin}{path}");
-                answer::set(response, header::LOCATION, moved);
-            }
-        }
-        Change::Huge(bytes) => set_text(response, "x-padding", &"x".repeat(*bytes)),
-    }
-}
-
-fn set_text(response: &mut Response, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        response.headers_mut().insert(name, value);
     }
 }

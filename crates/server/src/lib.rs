@@ -34,6 +34,7 @@
 //! ```
 
 mod answer;
+mod app;
 mod auth;
 mod blobs;
 mod body;
@@ -44,10 +45,13 @@ mod exchange;
 mod faults;
 mod log;
 mod manifests;
+mod options;
 mod referrers;
 mod route;
 mod running;
 mod secret;
+mod service;
+mod sessions;
 mod socket;
 mod store;
 mod tags;
@@ -60,8 +64,7 @@ pub use endpoint::Endpoint;
 pub use error::ServerError;
 pub use faults::{Action, Answer, Faults, Installation, Rule};
 pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
-pub use manifests::Validation;
+pub use options::{Limits, UploadOptions, Validation};
 
 pub use running::RunningServer;
 pub use secret::Secret;
-pub use uploads::{Limits, UploadOptions};

@@ -17,9 +17,8 @@ use oci::{
     wire::{ErrorCode, ErrorEntry},
 };
 
-pub use validate::Validation;
-
 use crate::{
+    Validation,
     answer::{self, Refusal, set, set_digest},
     body,
     exchange::Exchange,

@@ -18,13 +18,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Faults, Limits, RequestLog, ServerBuilder, ServerError,
+    Faults, RequestLog, ServerBuilder, ServerError,
+    app::App,
     auth::Guard,
-    builder::{Options, Storage},
-    exchange,
+    options::Storage,
+    service,
+    sessions::Sessions,
     socket::{Connection, Socket},
     store::{self, Leftover, Memory, Store},
-    uploads::Sessions,
 };
 
 /// How many manifests are received at a time: each may take its limit of memory.
@@ -47,23 +48,6 @@ pub struct RunningServer {
     stopping: Stopping,
 }
 
-/// What every request may use.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) sessions: Sessions,
-    pub(crate) log: RequestLog,
-    pub(crate) faults: Faults,
-    pub(crate) guard: Guard,
-    pub(crate) limits: Limits,
-    pub(crate) options: Options,
-    pub(crate) manifest_turns: Arc<Semaphore>,
-    pub(crate) address: SocketAddr,
-    /// Everything that has to end before the server is gone.
-    pub(crate) tasks: TaskTracker,
-    secure: bool,
-}
-
 /// Asked to stop: in two steps, the second without patience.
 #[derive(Clone, Debug, Default)]
 struct Stopping {
@@ -71,13 +55,14 @@ struct Stopping {
     now: CancellationToken,
 }
 
-impl App {
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.secure { "https" } else { "http" }
+impl ServerBuilder {
+    /// Starts the server: when this comes back, it listens.
+    pub async fn start(self) -> Result<RunningServer, ServerError> {
+        start(self).await
     }
 }
 
-pub(crate) async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
+async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
     let in_memory = matches!(builder.storage, Storage::Memory);
     let store = open(&builder).await?;
     let leftovers = leftovers(&builder, &store).await?;
@@ -311,7 +296,7 @@ async fn speak(
     stopping: &Stopping,
 ) {
     let router: Router = Router::new()
-        .fallback(exchange::serve)
+        .fallback(service::serve)
         .layer(axum::Extension(connection.clone()))
         .with_state(app);
     let mut http = auto::Builder::new(TokioExecutor::new());

@@ -5,9 +5,6 @@
 //! `Location` of a session works, a body that breaks off leaves its prefix behind,
 //! and committing what is already there is a success.
 
-mod progress;
-mod sessions;
-
 use std::sync::Arc;
 
 use axum::{
@@ -19,61 +16,18 @@ use oci::{
     wire::{ChunkRange, ErrorCode, UploadedRange},
 };
 
-pub use sessions::Limits;
-pub(crate) use sessions::{Session, Sessions};
-
 use crate::{
     answer::{self, Refusal, set, set_digest},
     body,
     exchange::Exchange,
     log::text,
     route::{self, Name},
+    sessions::{Progress, Session},
     store::{self, Ticket},
 };
-use progress::Progress;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
-
-/// How uploads answer where registries differ.
-///
-/// The default is what most registries do; the rest is for tests of clients.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches that have nothing to do with one another"
-)]
-pub struct UploadOptions {
-    /// `Location` is a full URL rather than a path. Off.
-    pub absolute_location: bool,
-    /// `Location` carries a `_state` parameter that a client has to keep. Off.
-    pub state_parameter: bool,
-    /// `POST …?digest=` takes the blob; if not, it opens a session (202). On.
-    pub single_post: bool,
-    /// Mounts are tried at all; if not, each opens a session (202). On.
-    pub mounts: bool,
-    /// A mount without `from` looks in every repository the client may read. On.
-    pub anonymous_mounts: bool,
-    /// Announced as `OCI-Chunk-Min-Length`, in bytes; a shorter chunk has to be the last. None.
-    pub chunk_min_length: Option<u64>,
-    /// The longest body taken in one PATCH or PUT, in bytes, inclusive; a longer one is refused
-    /// with 413, as proxies do. None.
-    pub max_body_length: Option<u64>,
-}
-
-impl Default for UploadOptions {
-    fn default() -> Self {
-        Self {
-            absolute_location: false,
-            state_parameter: false,
-            single_post: true,
-            mounts: true,
-            anonymous_mounts: true,
-            chunk_min_length: None,
-            max_body_length: None,
-        }
-    }
-}
 
 /// `POST …/blobs/uploads/`, in each of its three meanings.
 pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refusal> {

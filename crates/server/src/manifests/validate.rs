@@ -8,26 +8,7 @@ use oci::{
     wire::{ErrorCode, ErrorEntry},
 };
 
-use crate::{answer::Refusal, route::Name, store::Store};
-
-/// What happens to a manifest whose children are not all in the repository.
-///
-/// Foreign layers and the subject may be missing in any case
-/// ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Validation {
-    /// It is refused; every missing child is named in an error of its own, its digest
-    /// the `detail`.
-    #[default]
-    All,
-    /// It is refused; the first missing child alone is named, as some registries do.
-    First,
-    /// It is refused; no child is named, as some registries do.
-    None,
-    /// It is accepted.
-    AcceptAll,
-}
+use crate::{Validation, answer::Refusal, route::Name, store::Store};
 
 impl Validation {
     pub(super) fn refuse(self, missing: &[Digest]) -> Refusal {

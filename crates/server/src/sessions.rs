@@ -13,50 +13,21 @@ use axum::http::StatusCode;
 use oci::wire::ErrorCode;
 use tokio::sync::OwnedMutexGuard;
 
-use super::progress::Progress;
 use crate::{
+    Limits,
     answer::Refusal,
     secret,
     store::{self, Leftover, Staged, Store, Ticket},
 };
 
+mod progress;
+
+pub(crate) use progress::Progress;
+
 /// How long a request waits for another one to let go of a session.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
 /// How often sessions are looked through for forgotten ones.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The bounds of a server.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The longest manifest taken, in bytes, inclusive. 4 MiB.
-    pub manifest_bytes: usize,
-    /// The longest head of a request, names and values of all headers together, in bytes, inclusive. 64 KiB.
-    pub header_bytes: usize,
-    /// How many upload sessions may be open at once; one more is refused with 429. 10,000.
-    pub sessions: usize,
-    /// How long an upload session is kept without a request. 24 hours.
-    pub session_idle: Duration,
-    /// How long a request's body may be silent. 60 seconds.
-    pub body_idle: Duration,
-    /// How many connections are served at once; more wait. 4,096.
-    pub connections: usize,
-    /// How many bytes of blobs a server in memory keeps, those being uploaded included. 4 GiB.
-    pub memory_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            manifest_bytes: oci::MAX_MANIFEST_BYTES,
-            header_bytes: 64 * 1024,
-            sessions: 10_000,
-            session_idle: Duration::from_hours(24),
-            body_idle: Duration::from_mins(1),
-            connections: 4096,
-            memory_bytes: 4 * 1024 * 1024 * 1024,
-        }
-    }
-}
 
 /// All sessions that are open.
 #[derive(Debug)]
@@ -206,7 +177,7 @@ impl Session {
         self.length.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_length(&self, length: u64) {
+    pub(crate) fn set_length(&self, length: u64) {
         self.length.store(length, Ordering::Release);
     }
 

@@ -62,7 +62,7 @@ struct Written {
 // === impl Progress ===
 
 impl Progress {
-    pub(super) fn new(staged: Box<dyn Staged>, algorithm: Algorithm) -> Self {
+    pub(crate) fn new(staged: Box<dyn Staged>, algorithm: Algorithm) -> Self {
         let empty = staged.length() == 0;
         Self {
             staged: Some(staged),
@@ -73,16 +73,16 @@ impl Progress {
     }
 
     /// Notes whether a chunk has to have been the last.
-    pub(super) fn note_chunk(&mut self, length: u64, minimum: u64) {
+    pub(crate) fn note_chunk(&mut self, length: u64, minimum: u64) {
         self.short_chunk = length < minimum;
     }
 
-    pub(super) fn had_short_chunk(&self) -> bool {
+    pub(crate) fn had_short_chunk(&self) -> bool {
         self.short_chunk
     }
 
     /// Takes a body in. Also when it fails, what had arrived before is kept.
-    pub(super) async fn receive(
+    pub(crate) async fn receive(
         &mut self,
         intake: &mut Intake,
         record: &Record,
@@ -132,7 +132,7 @@ impl Progress {
     }
 
     /// Makes what is staged a blob, if it has this digest. If not, the session stays as it is.
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         &mut self,
         session: &Session,
         digest: &Digest,
@@ -165,7 +165,7 @@ impl Progress {
     }
 
     /// Drops what is staged and was not committed.
-    pub(super) async fn discard(mut progress: OwnedMutexGuard<Self>) {
+    pub(crate) async fn discard(mut progress: OwnedMutexGuard<Self>) {
         let Some(mut staged) = progress.staged.take() else {
             return;
         };

@@ -1,0 +1,33 @@
+//! What every request may use: the store, the sessions, the log, and the settings.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Faults, Limits, RequestLog, auth::Guard, options::Options, sessions::Sessions, store::Store,
+};
+
+/// What every request may use.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Sessions,
+    pub(crate) log: RequestLog,
+    pub(crate) faults: Faults,
+    pub(crate) guard: Guard,
+    pub(crate) limits: Limits,
+    pub(crate) options: Options,
+    pub(crate) manifest_turns: Arc<Semaphore>,
+    pub(crate) address: SocketAddr,
+    /// Everything that has to end before the server is gone.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) secure: bool,
+}
+
+impl App {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}

@@ -1,0 +1,121 @@
+//! Settings: where a server keeps what it is given, how it answers where that is a matter
+//! of choice, and its bounds.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    Memory,
+    Directory(PathBuf),
+}
+
+/// How requests are answered where it is a matter of choice.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) validation: Validation,
+    pub(crate) uploads: UploadOptions,
+    pub(crate) deletes: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            validation: Validation::All,
+            uploads: UploadOptions::default(),
+            deletes: true,
+        }
+    }
+}
+
+/// What happens to a manifest whose children are not all in the repository.
+///
+/// Foreign layers and the subject may be missing in any case
+/// ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Validation {
+    /// It is refused; every missing child is named in an error of its own, its digest
+    /// the `detail`.
+    #[default]
+    All,
+    /// It is refused; the first missing child alone is named, as some registries do.
+    First,
+    /// It is refused; no child is named, as some registries do.
+    None,
+    /// It is accepted.
+    AcceptAll,
+}
+
+/// How uploads answer where registries differ.
+///
+/// The default is what most registries do; the rest is for tests of clients.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
+pub struct UploadOptions {
+    /// `Location` is a full URL rather than a path. Off.
+    pub absolute_location: bool,
+    /// `Location` carries a `_state` parameter that a client has to keep. Off.
+    pub state_parameter: bool,
+    /// `POST …?digest=` takes the blob; if not, it opens a session (202). On.
+    pub single_post: bool,
+    /// Mounts are tried at all; if not, each opens a session (202). On.
+    pub mounts: bool,
+    /// A mount without `from` looks in every repository the client may read. On.
+    pub anonymous_mounts: bool,
+    /// Announced as `OCI-Chunk-Min-Length`, in bytes; a shorter chunk has to be the last. None.
+    pub chunk_min_length: Option<u64>,
+    /// The longest body taken in one PATCH or PUT, in bytes, inclusive; a longer one is refused
+    /// with 413, as proxies do. None.
+    pub max_body_length: Option<u64>,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            absolute_location: false,
+            state_parameter: false,
+            single_post: true,
+            mounts: true,
+            anonymous_mounts: true,
+            chunk_min_length: None,
+            max_body_length: None,
+        }
+    }
+}
+
+/// The bounds of a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest manifest taken, in bytes, inclusive. 4 MiB.
+    pub manifest_bytes: usize,
+    /// The longest head of a request, names and values of all headers together, in bytes, inclusive. 64 KiB.
+    pub header_bytes: usize,
+    /// How many upload sessions may be open at once; one more is refused with 429. 10,000.
+    pub sessions: usize,
+    /// How long an upload session is kept without a request. 24 hours.
+    pub session_idle: Duration,
+    /// How long a request's body may be silent. 60 seconds.
+    pub body_idle: Duration,
+    /// How many connections are served at once; more wait. 4,096.
+    pub connections: usize,
+    /// How many bytes of blobs a server in memory keeps, those being uploaded included. 4 GiB.
+    pub memory_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_bytes: oci::MAX_MANIFEST_BYTES,
+            header_bytes: 64 * 1024,
+            sessions: 10_000,
+            session_idle: Duration::from_hours(24),
+            body_idle: Duration::from_mins(1),
+            connections: 4096,
+            memory_bytes: 4 * 1024 * 1024 * 1024,
+        }
+    }
+}
