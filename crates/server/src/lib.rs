@@ -65,6 +65,5 @@ pub use error::ServerError;
 pub use faults::{Action, Answer, Faults, Installation, Rule};
 pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
 pub use options::{Limits, UploadOptions, Validation};
-
 pub use running::RunningServer;
 pub use secret::Secret;

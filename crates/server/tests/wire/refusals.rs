@@ -134,3 +134,30 @@ async fn a_server_that_is_dropped_stops() {
     }
     panic!("it still takes connections");
 }
+
+/// Whatever arrives, the next client is served.
+#[tokio::test]
+async fn nonsense_on_the_wire_harms_nobody_else() {
+    let reg = TestReg::new().await;
+    for nonsense in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff",
+        b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"PUT /v2/a/manifests/x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /v2/%ff%fe/tags/list HTTP/1.1\r\nhost: \xff\r\n\r\n",
+        b"\0\0\0\0",
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(reg.server.addr())
+            .await
+            .unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut raw = Vec::new();
+        // An error, a refusal or silence: all that matters is that it ends.
+        let _ = stream.read_to_end(&mut raw).await;
+        assert!(!raw.starts_with(b"HTTP/1.1 2"), "{nonsense:?}");
+    }
+    assert_eq!(reg.get("/v2/").await.status, 200);
+    assert_eq!(reg.server.open_sessions(), 0);
+}
