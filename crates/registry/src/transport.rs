@@ -11,6 +11,7 @@
 //! here. This is the only module that names the HTTP client.
 
 use std::{
+    io,
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -132,10 +133,9 @@ impl TransportError {
 
     fn from_client(error: legacy::Error) -> Self {
         if error.is_connect() {
-            return match take_connect_error(error) {
-                Ok(ConnectError::TimedOut) => Self::TimedOut(Limit::Connect),
-                Ok(error) => Self::Connect(error),
-                Err(error) => Self::Connect(ConnectError::Tcp(error)),
+            return match connect_error(&error) {
+                ConnectError::TimedOut => Self::TimedOut(Limit::Connect),
+                error => Self::Connect(error),
             };
         }
         let parse = std::error::Error::source(&error)
@@ -149,24 +149,21 @@ impl TransportError {
     }
 }
 
-/// The connector's own error out of the client's, where it is one.
-fn take_connect_error(error: legacy::Error) -> Result<ConnectError, BoxError> {
-    let kind = std::error::Error::source(&error)
-        .and_then(|source| source.downcast_ref::<ConnectError>())
-        .map(|it| match it {
-            ConnectError::TimedOut => Some(ConnectError::TimedOut),
-            ConnectError::Unwanted => Some(ConnectError::Unwanted),
-            ConnectError::Name => Some(ConnectError::Name),
-            ConnectError::Tcp(error) => Some(ConnectError::Tcp(innermost(&**error).into())),
-            ConnectError::Tls(error) => Some(ConnectError::Tls(std::io::Error::new(
-                error.kind(),
-                error.to_string(),
-            ))),
-            _ => None,
-        });
-    match kind.flatten() {
-        Some(kind) => Ok(kind),
-        None => Err(error.into()),
+/// The connector's own error, made again: the client keeps the one there was.
+fn connect_error(error: &legacy::Error) -> ConnectError {
+    let ours = std::error::Error::source(error).and_then(|it| it.downcast_ref::<ConnectError>());
+    match ours {
+        Some(ConnectError::TimedOut) => ConnectError::TimedOut,
+        Some(ConnectError::Unwanted) => ConnectError::Unwanted,
+        Some(ConnectError::Name) => ConnectError::Name,
+        Some(ConnectError::Tls(error)) => {
+            ConnectError::Tls(io::Error::new(error.kind(), innermost(error)))
+        }
+        Some(ConnectError::TlsSetup(error)) => {
+            ConnectError::Tls(io::Error::other(error.to_string()))
+        }
+        Some(ConnectError::Tcp(error)) => ConnectError::Tcp(innermost(&**error).into()),
+        None => ConnectError::Tcp(innermost(error).into()),
     }
 }
 

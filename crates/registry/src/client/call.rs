@@ -237,10 +237,14 @@ impl Inner {
             outgoing.body = RequestBody::Blob(BlobBody::new(stream, flow.clone(), host));
         }
         outgoing.flow = Some((flow.clone(), payload.upload.observer));
-        let outcome = {
-            let _counted = Counted(payload, &flow);
-            self.transport.exchange(outgoing).await
+        let mut sending = Sending {
+            payload,
+            flow: &flow,
+            answered: false,
         };
+        let outcome = self.transport.exchange(outgoing).await;
+        sending.answered = outcome.is_ok();
+        drop(sending);
         match (outcome, flow.take_failure()) {
             (Err(_), Some(failure)) => Err(failure.into()),
             (outcome, _) => Ok(outcome?),
@@ -248,12 +252,19 @@ impl Inner {
     }
 }
 
-/// Counts what was handed over, also when the request is dropped; gives up the rest of it then.
-struct Counted<'a>(&'a BlobPayload<'a>, &'a Arc<Flow>);
+/// A body that is given up when this is dropped before there was an answer.
+struct Sending<'a> {
+    payload: &'a BlobPayload<'a>,
+    flow: &'a Flow,
+    answered: bool,
+}
 
-impl Drop for Counted<'_> {
+impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        self.0.end(self.1);
+        self.payload.end(self.flow);
+        if !self.answered {
+            self.flow.stop();
+        }
     }
 }
 

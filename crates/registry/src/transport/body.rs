@@ -7,7 +7,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -20,7 +20,7 @@ use http_body::{Frame, SizeHint};
 use oci::{BlobStream, Descriptor, SourceError};
 use tokio::time::Instant;
 
-use super::limit::Host;
+use super::{connect::Wire, limit::Host};
 
 /// What a request carries.
 pub(crate) enum RequestBody {
@@ -54,6 +54,8 @@ pub(crate) struct Flow {
     word: AtomicU8,
     waker: AtomicWaker,
     failure: Mutex<Option<SourceError>>,
+    /// The connection it goes over, which carries nothing else until there is an answer.
+    wire: OnceLock<Wire>,
 }
 
 /// A body that ends early.
@@ -83,7 +85,13 @@ impl Flow {
             word: AtomicU8::new(GO),
             waker: AtomicWaker::new(),
             failure: Mutex::new(None),
+            wire: OnceLock::new(),
         }
+    }
+
+    /// Says which connection it goes over.
+    pub(crate) fn goes_over(&self, wire: &Wire) {
+        let _ = self.wire.set(wire.clone());
     }
 
     /// The whole length, in bytes.
@@ -116,9 +124,14 @@ impl Flow {
         self.say(HOLD);
     }
 
-    /// Ends the body with an error, so that the connection is dropped and the registry never has all of it.
+    /// Ends the body and its connection, so that the registry never has all of it. Not where there
+    /// was an answer to the whole of it: the connection is another request's then.
     pub(crate) fn stop(&self) {
         self.say(STOP);
+        // Where the peer does not read, the body is not asked for more and would not notice.
+        if let Some(wire) = self.wire.get() {
+            wire.cut();
+        }
     }
 
     /// Why the source failed, once.
@@ -190,9 +203,9 @@ impl BlobBody {
                 (None, Some(last)) => return Poll::Ready(Ok(last)),
                 (None, None) => return Poll::Ready(Err(self.wrong_size(0))),
                 (Some(Ok(piece)), last) if piece.is_empty() => self.last = last,
-                (Some(Ok(piece)), last) => {
+                (Some(Ok(piece)), _) => {
                     let length = piece.len() as u64;
-                    if length > self.left || last.is_some() {
+                    if length > self.left {
                         return Poll::Ready(Err(self.wrong_size(length)));
                     }
                     self.left -= length;

@@ -9,12 +9,16 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{self, Relaxed},
+        },
     },
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use http::Uri;
 use hyper_util::{
     client::legacy::connect::{Connected, Connection, HttpConnector},
@@ -77,6 +81,8 @@ struct WireState {
     moved: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
+    cut: AtomicBool,
+    waker: AtomicWaker,
 }
 
 /// A socket, with TLS or without.
@@ -179,7 +185,24 @@ impl Wire {
             moved: AtomicU64::new(0),
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
         }))
+    }
+
+    /// Ends the connection, whatever it is waiting for: also where what was written last is
+    /// never read.
+    pub(crate) fn cut(&self) {
+        self.0.cut.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+
+    fn is_cut(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.0.waker.register(cx.waker());
+        if self.0.cut.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
     /// When a byte last moved, either way.
@@ -242,6 +265,7 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.wire.is_cut(cx)?;
         let before = buf.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
         self.wire
@@ -256,6 +280,7 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.wire.is_cut(cx)?;
         if self.deaf {
             return Poll::Pending;
         }
@@ -268,6 +293,7 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.wire.is_cut(cx)?;
         if self.deaf {
             return Poll::Pending;
         }

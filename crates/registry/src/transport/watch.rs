@@ -34,6 +34,9 @@ impl Watch<'_> {
             return pending().await;
         };
         drop(self.seeking.take());
+        if let Some((flow, _)) = &self.flow {
+            flow.goes_over(&wire);
+        }
         let since = Instant::now();
         let mut told = Told {
             observer: self.flow.as_ref().map(|(_, observer)| *observer),

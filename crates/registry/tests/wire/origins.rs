@@ -51,6 +51,9 @@ async fn n6_a_redirect_to_another_host_gets_no_credentials() {
     let there = client.push_target(&repository(&elsewhere, "app"));
     there.upload_blob(upload(&layer, &source)).await.unwrap();
     elsewhere.log().clear();
+    // From here on it is known what this registry wants, and every request to it has it.
+    client.push_target(&here).has_blob(&layer).await.unwrap();
+    assert!(server.log().saw_secret(PASSWORD));
     for status in [301, 302, 303, 307, 308] {
         let to = format!("{}/v2/app/blobs/{}", elsewhere.url(), layer.digest);
         let answer = Action::Answer(Answer::redirect(status, to));

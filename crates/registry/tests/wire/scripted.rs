@@ -20,6 +20,8 @@ pub(crate) struct Reply {
     bytes: Vec<u8>,
     /// The request's body is not read before the answer, and the connection closed at once.
     slam: bool,
+    /// Nothing is read or written after the answer, and the connection stays.
+    hold: bool,
     /// Goes on writing this for ever.
     endless: Option<&'static [u8]>,
     /// Reads a body this slowly: so many bytes, then a pause.
@@ -45,6 +47,7 @@ impl Reply {
         Self {
             bytes: bytes.into(),
             slam: false,
+            hold: false,
             endless: None,
             slowly: None,
         }
@@ -52,6 +55,10 @@ impl Reply {
 
     pub(crate) fn slam(self) -> Self {
         Self { slam: true, ..self }
+    }
+
+    pub(crate) fn hold(self) -> Self {
+        Self { hold: true, ..self }
     }
 
     pub(crate) fn endless(self, more: &'static [u8]) -> Self {
@@ -167,11 +174,14 @@ impl Connection {
             pending.drain(..end);
             self.heads.lock().unwrap().push(head.clone());
             let reply = script(&head);
-            if !reply.slam && !self.read_body(&head, &mut pending, &reply).await {
+            if !reply.slam && !reply.hold && !self.read_body(&head, &mut pending, &reply).await {
                 return;
             }
             if self.stream.write_all(&reply.bytes).await.is_err() || reply.slam {
                 return;
+            }
+            if reply.hold {
+                std::future::pending::<()>().await;
             }
             while let Some(more) = reply.endless {
                 if self.stream.write_all(more).await.is_err() {

@@ -173,7 +173,7 @@ async fn what_is_not_there_is_missing() {
     assert_eq!(place, format!("{}/app@{}", server.registry(), other.digest));
     assert!(matches!(
         source.root().await,
-        Err(SourceError::Invalid { .. })
+        Err(SourceError::NotFound { .. })
     ));
     let error = source
         .document(manifest(&[]).descriptor())

@@ -1,5 +1,7 @@
 //! Blobs go up: one POST, one PUT, nothing else.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use oci::{
     Algorithm, BlobUpload, Descriptor, Digest, MediaType, Presence, PushTarget, SessionStatus,
@@ -9,7 +11,8 @@ use server::{Action, Answer, Endpoint, Rule, Server, UploadOptions};
 
 use crate::{
     fixture::{
-        Blobs, End, MIB, Seen, blob, client, registry, repository, settled, sorted, start, upload,
+        Blobs, End, MIB, Seen, at_most, blob, client, quick, registry, repository, settled, sorted,
+        start, upload,
     },
     scripted::{Scripted, reply},
 };
@@ -234,14 +237,14 @@ async fn n5_a_dropped_upload_gives_its_session_up() {
     let source = Blobs::one(&layer, &content).ending(2 * MIB as u64, End::Hangs);
     let half = async {
         while server.log().blob_bytes() < 2 * MIB as u64 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::select! {
         ended = target.upload_blob(upload(&layer, &source)) => panic!("{ended:?}"),
         () = half => {}
     }
-    client.close(std::time::Duration::from_secs(2)).await;
+    client.close(Duration::from_secs(2)).await;
     assert_eq!(server.open_sessions(), 0);
     let digest = &layer.digest;
     assert_eq!(
@@ -267,7 +270,7 @@ async fn n5_an_abandoned_session_is_given_up_in_the_background() {
     };
     assert_eq!(server.open_sessions(), 1);
     target.abandon_session(session);
-    client.close(std::time::Duration::from_secs(2)).await;
+    client.close(Duration::from_secs(2)).await;
     assert_eq!(server.open_sessions(), 0);
     assert_eq!(server.log().requests(), 2);
 }
@@ -310,7 +313,7 @@ async fn an_early_refusal_is_read_while_the_body_is_written() {
 
 /// The same from a server that closes the connection right after it has spoken, with the client
 /// still writing: the reset must not eat the answer.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_answer_survives_the_connection_it_came_on() {
     let server = Scripted::start(|head| match head.split(' ').next() {
         Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
@@ -321,7 +324,7 @@ async fn an_answer_survives_the_connection_it_came_on() {
     let (layer, content) = blob(1, 16 * MIB);
     let source = Blobs::one(&layer, &content);
     let client = client();
-    let uploads = (0..20).map(|_| async {
+    let uploads = (0..100).map(|_| async {
         let target = client.push_target(&server.repository("app"));
         target
             .upload_blob(upload(&layer, &source))
@@ -342,7 +345,29 @@ async fn an_answer_survives_the_connection_it_came_on() {
         .iter()
         .filter(|it| it.starts_with("PUT"))
         .count();
-    assert_eq!(puts, 20, "an answer was lost and the body sent again");
+    assert_eq!(puts, 100, "an answer was lost and the body sent again");
+}
+
+/// A server that refuses, reads no further and keeps the connection: it is given up with its half
+/// a body, or it would never be free again. There is but one for all that follows.
+#[tokio::test]
+async fn a_connection_with_half_a_body_is_given_up() {
+    let server = Scripted::start(|head| match head.split(' ').next() {
+        Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
+        Some("PUT") => reply("403 Forbidden", "").hold(),
+        _ => reply("204 No Content", ""),
+    })
+    .await;
+    let client = quick().max_in_flight(at_most(1)).build().unwrap();
+    let target = client.push_target(&server.repository("app"));
+    let (layer, content) = blob(1, 32 * MIB);
+    let source = Blobs::one(&layer, &content);
+    let refused = target.upload_blob(upload(&layer, &source));
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await;
+    let error = refused.expect("a connection is stuck").unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Denied, "{error}");
+    assert_eq!(server.lines().len(), 3);
+    assert!(server.lines()[2].starts_with("DELETE"));
 }
 
 /// A 2xx that is not the one the specification names is believed only if the blob is there.
