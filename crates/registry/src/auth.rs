@@ -18,11 +18,8 @@ use std::{
     },
 };
 
-use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
-use oci::{
-    Registry, Repository,
-    wire::{Challenge, ChallengeError, ErrorBody, ScopeSet},
-};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use oci::{Registry, Repository, wire::ScopeSet};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     time::{Duration, Instant},
@@ -30,16 +27,20 @@ use tokio::{
 use url::Url;
 
 pub(crate) mod cache;
+mod challenge;
 pub(crate) mod credentials;
 pub(crate) mod docker_config;
+mod error;
 pub(crate) mod token;
 
 use cache::Keyring;
+use challenge::{Read, Wants, read_challenge};
 use credentials::{CredentialError, CredentialProvider, Credentials, bearer};
+pub(crate) use error::AuthError;
 use token::{MAX_ANSWER_BYTES, Token, TokenRequest};
 
 use crate::transport::{
-    Kind, Outgoing, Transport, TransportError,
+    Kind, Outgoing, Transport,
     body::RequestBody,
     location::{self, LocationError, Origin},
     redact::OriginOnly,
@@ -68,14 +69,6 @@ pub(crate) struct Door {
     keyrings: Mutex<HashMap<Repository, Arc<Keyring>>>,
 }
 
-/// How a registry wants to be authenticated to.
-#[derive(Clone, Debug)]
-enum Wants {
-    Nothing,
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
 /// What a request may show, and whether it goes first.
 #[derive(Debug)]
 pub(crate) struct Permission {
@@ -93,31 +86,6 @@ pub(crate) struct Asked {
     pub(crate) needed: Duration,
     challenged: bool,
     renewed: bool,
-}
-
-/// Why a request cannot be authenticated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum AuthError {
-    #[error(transparent)]
-    Credentials(#[from] CredentialError),
-    #[error("the registry's challenge cannot be answered")]
-    Realm(#[from] LocationError),
-    #[error("the registry's challenge cannot be read")]
-    Challenge(#[from] ChallengeError),
-    #[error("the token service could not be asked")]
-    Unreachable(#[source] TransportError),
-    #[error("the token service at {service} refused a token (HTTP {status})")]
-    Refused {
-        service: String,
-        status: StatusCode,
-        answer: ErrorBody,
-    },
-    #[error("the answer of the token service at {service} is not usable: {reason}")]
-    Answer {
-        service: String,
-        reason: &'static str,
-    },
 }
 
 impl Asked {
@@ -407,46 +375,4 @@ impl Auth {
                 .map_err(|reason| AuthError::Answer { service, reason });
         }
     }
-}
-
-/// What a 401 says.
-struct Read {
-    wants: Wants,
-    scope: ScopeSet,
-    /// Whether the token was good and did not allow it.
-    not_granted: bool,
-}
-
-/// What a 401 asks for: Bearer before Basic. None if it asks for nothing known.
-fn read_challenge(headers: &HeaderMap, registry: &Origin) -> Result<Option<Read>, AuthError> {
-    let mut basic = None;
-    for value in headers.get_all(WWW_AUTHENTICATE) {
-        let Ok(value) = value.to_str() else { continue };
-        for challenge in Challenge::parse(value)? {
-            match challenge {
-                Challenge::Bearer {
-                    realm,
-                    service,
-                    scope,
-                    error,
-                } => {
-                    let realm = location::realm(&realm, registry)?;
-                    return Ok(Some(Read {
-                        wants: Wants::Bearer { realm, service },
-                        scope,
-                        not_granted: error.as_deref() == Some("insufficient_scope"),
-                    }));
-                }
-                Challenge::Basic { .. } => {
-                    basic = Some(Read {
-                        wants: Wants::Basic,
-                        scope: ScopeSet::new(),
-                        not_granted: false,
-                    });
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(basic)
 }

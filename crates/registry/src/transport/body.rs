@@ -20,7 +20,7 @@ use http_body::{Frame, SizeHint};
 use oci::{BlobStream, Descriptor, SourceError};
 use tokio::time::Instant;
 
-use super::{connect::Wire, limit::Host};
+use super::{limit::Host, socket::Wire};
 
 /// What a request carries.
 pub(crate) enum RequestBody {

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Kind,
     body::Flow,
-    connect::Wire,
     limit::Seeking,
+    socket::Wire,
     timeouts::{Limit, Timeouts},
 };
 
