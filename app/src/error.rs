@@ -56,14 +56,15 @@ impl AppError {
     /// Which exit code it ends with.
     pub(crate) fn cause(&self) -> Cause {
         match self {
-            Self::Reference { .. } | Self::Usage(_) | Self::Settings(_) => Cause::Usage,
+            Self::Reference { .. } | Self::Usage(_) | Self::Settings(_) | Self::Client(_) => {
+                Cause::Usage
+            }
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
             Self::Push(error) => push_cause(error),
             Self::Timeout => Cause::Network,
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
-            Self::Client(_) => Cause::Usage,
             Self::Serve(_) | Self::Output(_) | Self::Io { .. } => Cause::Internal,
         }
     }
@@ -110,12 +111,10 @@ impl AppError {
     /// What the person at the terminal might do next.
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Push(error) => error.hint().map(Into::into).or_else(|| {
-                error
-                    .target_error()
-                    .and_then(|it| target_hint(it))
-                    .map(Into::into)
-            }),
+            Self::Push(error) => error
+                .hint()
+                .map(Into::into)
+                .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),
             Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
             Self::Open(OpenError::NoSuchPlatform { .. }) => {
                 Some("leave --platform out to push all of them".into())

@@ -3,6 +3,8 @@
 //!
 //! The arrows are drawn in `docs/architecture.md`. Turning one round fails here.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

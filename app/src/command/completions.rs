@@ -8,7 +8,7 @@ use crate::{command::Cli, error::AppError};
 
 /// Print a completion script for a shell
 ///
-/// For instance: longshore completions bash > /etc/bash_completion.d/longshore
+/// For instance: `longshore completions bash > longshore.bash`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompletionsArgs {
     /// The shell

@@ -4,15 +4,11 @@ use std::{io::Write, path::Path};
 
 use clap::Args;
 use oci::Reference;
-use push::{Destination, Engine, Options, source};
+use push::{ByteSize, Destination, Engine, Options, source};
 use registry::Client;
 use server::{RunningServer, Server};
 
-use crate::{
-    error::AppError,
-    interrupt, open,
-    render::{Size, human},
-};
+use crate::{error::AppError, interrupt, open, render::human};
 
 /// Push a sample image to an embedded registry, and show what that takes
 ///
@@ -138,7 +134,7 @@ async fn perform(act: &Act, image: &Path, server: &RunningServer) -> Result<(), 
     say(&format!(
         "\nblob bytes sent: {} ({})\n",
         report.bytes_sent(),
-        Size(report.bytes_sent())
+        ByteSize(report.bytes_sent())
     ))?;
     say(&format!(
         "\nreport:\n{}",
@@ -154,7 +150,8 @@ fn engine_and_client() -> Result<(Engine, Client), AppError> {
 
 fn flag(destination: &Destination) -> String {
     let from = destination.mount_from.iter();
-    from.map(|it| format!(" --mount-from {it}")).collect()
+    from.flat_map(|it| [" --mount-from ".to_owned(), it.to_string()])
+        .collect()
 }
 
 fn closing_words(server: &RunningServer, keep: bool) -> Result<(), AppError> {
@@ -190,7 +187,7 @@ fn shortened(text: &str) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
 fn say(text: &str) -> Result<(), AppError> {

@@ -45,7 +45,7 @@ pub(crate) struct PushArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImageArgs {
     /// The image: an OCI layout directory, an OCI archive, a docker-save archive (tar, plain
-    /// or compressed), or docker://REFERENCE for one in a registry
+    /// or compressed), or `docker://REFERENCE` for one in a registry
     pub(crate) source: String,
 
     /// Where it goes: registry/repository[:tag][@digest]

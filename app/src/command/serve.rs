@@ -1,11 +1,14 @@
 //! `serve`: the embedded registry.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf};
+use std::{io::Write as _, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
 use server::Server;
 
 use crate::{error::AppError, interrupt};
+
+/// How many requests a registry that people run remembers: its log is for tests.
+const LOG_ENTRIES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
 /// Run the embedded registry
 ///
@@ -33,6 +36,8 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     };
     let running = builder
         .listen(args.listen)
+        .log_entries(LOG_ENTRIES)
+        .keep_headers(false)
         .start()
         .await
         .map_err(AppError::Serve)?;

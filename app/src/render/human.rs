@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use push::{Done, MountStatus, Plan, Report};
+use push::{ByteSize, Done, MountStatus, Plan, Report};
 use registry::Traffic;
 use serde_json::{Value, json};
 
 use crate::exit::Cause;
 
-use super::{Short, Size, progress::word};
+use super::{Short, progress::word};
 
 /// What a push did, for a person.
 pub(crate) fn report(report: &Report, traffic: &Traffic) -> String {
@@ -45,7 +45,7 @@ fn write_report(
             text,
             "  {} {:>11}  {}{from}",
             Short(&outcome.blob.digest),
-            Size(outcome.blob.size).to_string(),
+            ByteSize(outcome.blob.size),
             word(outcome.done)
         )?;
     }
@@ -53,15 +53,15 @@ fn write_report(
     writeln!(
         text,
         "{} uploaded, {} mounted, {} there already",
-        Size(bytes.uploaded),
-        Size(bytes.mounted),
-        Size(bytes.present)
+        ByteSize(bytes.uploaded),
+        ByteSize(bytes.mounted),
+        ByteSize(bytes.present)
     )?;
     if bytes.foreign > 0 {
-        writeln!(text, "{} foreign, kept out", Size(bytes.foreign))?;
+        writeln!(text, "{} foreign, kept out", ByteSize(bytes.foreign))?;
     }
     if bytes.resent > 0 {
-        writeln!(text, "{} sent again", Size(bytes.resent))?;
+        writeln!(text, "{} sent again", ByteSize(bytes.resent))?;
     }
     writeln!(text, "{}", requests_text(traffic))?;
     for (tag, error) in report.refused_tags() {

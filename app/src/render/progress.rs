@@ -10,9 +10,9 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use oci::Digest;
-use push::{Done, Event, Observer};
+use push::{ByteSize, Done, Event, Observer};
 
-use super::{Short, Size};
+use super::Short;
 
 /// The most blobs that get a bar of their own at one time.
 const MOST_BARS: usize = 8;
@@ -90,14 +90,14 @@ fn line(event: &Event) -> Option<String> {
         } => Some(format!(
             "pushing {} to {repository}: {blobs} blobs, {}",
             Short(digest),
-            Size(*bytes)
+            ByteSize(*bytes)
         )),
         Event::Done {
             digest, size, done, ..
         } => Some(format!(
             "  {} {:>11}  {}",
             Short(digest),
-            Size(*size).to_string(),
+            ByteSize(*size),
             word(*done)
         )),
         Event::ManifestPut { digest, tag, .. } => Some(match tag {

@@ -22,7 +22,7 @@ async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
     stage
         .server
         .faults()
-        .add(Rule::on(Endpoint::UploadPut).act(Action::Delay(Duration::from_secs(60))));
+        .add(Rule::on(Endpoint::UploadPut).act(Action::Delay(Duration::from_mins(1))));
     let child = longshore(stage.home())
         .args([
             "push",

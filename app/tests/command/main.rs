@@ -1,13 +1,23 @@
 //! The command, run as a user runs it: the real binary against a registry on
 //! loopback, and everything that went over the wire compared.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod cancel;
+#[cfg(test)]
 mod exit_codes;
+#[cfg(test)]
 mod longshore;
+#[cfg(test)]
 mod memory;
+#[cfg(test)]
 mod plan;
+#[cfg(test)]
 mod push;
+#[cfg(test)]
 mod serve;
+#[cfg(test)]
 mod sink;
+#[cfg(test)]
 mod stage;

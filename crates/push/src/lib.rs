@@ -23,6 +23,7 @@
 //! [`oci::PushTarget`]; what stands behind those is the caller's choice. [`source`] has the
 //! ones that are files, [`recording`] a target for tests.
 
+mod byte_size;
 pub mod compose;
 mod engine;
 mod error;
@@ -38,6 +39,7 @@ pub mod report;
 pub mod source;
 mod verify;
 
+pub use byte_size::ByteSize;
 pub use engine::Engine;
 pub use error::{GraphFault, Phase, PushError};
 pub use event::{Done, Event, Observer};

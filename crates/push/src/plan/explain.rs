@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use oci::Descriptor;
 
 use super::{Action, Plan, Reason, Step};
+use crate::byte_size::ByteSize;
 
 /// How many hex digits of a digest are shown.
 const SHORT: usize = 12;
@@ -34,12 +35,12 @@ impl Plan {
         writeln!(
             out,
             "{} to upload, {} to mount, {} there already, {} foreign; {} in all, {} without repetitions",
-            Size(totals.bytes.uploaded),
-            Size(totals.bytes.mounted),
-            Size(totals.bytes.present),
-            Size(totals.bytes.foreign),
-            Size(totals.bytes.total),
-            Size(totals.bytes.unique),
+            ByteSize(totals.bytes.uploaded),
+            ByteSize(totals.bytes.mounted),
+            ByteSize(totals.bytes.present),
+            ByteSize(totals.bytes.foreign),
+            ByteSize(totals.bytes.total),
+            ByteSize(totals.bytes.unique),
         )?;
         writeln!(
             out,
@@ -75,7 +76,7 @@ fn row(step: &Step) -> [String; 4] {
     [
         format!("{} {}", kind(&step.node), short(&step.node)),
         doing,
-        Size(step.node.size).to_string(),
+        ByteSize(step.node.size).to_string(),
         because(&step.because),
     ]
 }
@@ -107,7 +108,7 @@ fn because(reason: &Reason) -> String {
             format!("may be in {}", paths.join(", "))
         }
         Reason::MustMount => "must be mounted".to_owned(),
-        Reason::Interrupted { at } => format!("an upload stopped after {}", Size(*at)),
+        Reason::Interrupted { at } => format!("an upload stopped after {}", ByteSize(*at)),
         Reason::Absent => "the repository does not hold it".to_owned(),
         Reason::Untagged => "the repository holds it, not under this tag".to_owned(),
         Reason::Unknown => "the target does not say whether it is there".to_owned(),
@@ -124,46 +125,5 @@ impl Display for Names<'_> {
             write!(f, "{}{tag}", if position == 0 { ":" } else { ", :" })?;
         }
         Ok(())
-    }
-}
-
-/// A number of bytes for a person, in binary units.
-struct Size(u64);
-
-impl Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-        if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
-        }
-        let mut unit = 0;
-        let mut whole = self.0;
-        let mut rest = 0;
-        while whole >= 1024 && unit < UNITS.len() {
-            rest = whole % 1024;
-            whole /= 1024;
-            unit += 1;
-        }
-        write!(f, "{whole}.{} {}", rest * 10 / 1024, UNITS[unit - 1])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Size;
-
-    #[test]
-    fn sizes_are_shown_in_binary_units_and_never_rounded_up() {
-        let rows = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1024 * 1024 - 1, "1023.9 KiB"),
-            (5 * 1024 * 1024 + 512 * 1024, "5.5 MiB"),
-            (u64::MAX, "16383.9 PiB"),
-        ];
-        for (bytes, text) in rows {
-            assert_eq!(Size(bytes).to_string(), text);
-        }
     }
 }
