@@ -154,7 +154,6 @@ fn push_cause(error: &PushError) -> Cause {
     match error {
         PushError::Gate { .. } | PushError::MountRequired { .. } => Cause::Gate,
         PushError::Source { error, .. } => source_cause(error),
-        PushError::LocalBlob { .. } => Cause::LocalData,
         _ => Cause::LocalData,
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct ConnectionArgs {
     insecure_skip_tls_verify: bool,
 
     /// User name for the registry; the password comes from --password-stdin or
-    /// LONGSHORE_PASSWORD
+    /// the environment
     #[arg(long, short, value_name = "NAME")]
     username: Option<String>,
 
@@ -399,7 +399,7 @@ mod tests {
     fn times_are_read_with_their_units() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
         assert!(duration("5 parsecs").is_err());
         assert!(duration("99999999999999999999s").is_err());
         assert!(duration("18446744073709551615h").is_err());

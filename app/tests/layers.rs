@@ -178,7 +178,7 @@ fn leaves(tree: &syn::UseTree, found: &mut impl FnMut(String)) {
         syn::UseTree::Name(name) => found(name.ident.to_string()),
         syn::UseTree::Rename(rename) => found(rename.rename.to_string()),
         syn::UseTree::Group(group) => group.items.iter().for_each(|it| leaves(it, found)),
-        _ => {}
+        syn::UseTree::Glob(_) => {}
     }
 }
 
@@ -227,7 +227,7 @@ impl Reader {
                 self.named.insert(rename.ident.to_string());
             }
             syn::UseTree::Group(group) => group.items.iter().for_each(|it| self.firsts(it)),
-            _ => {}
+            syn::UseTree::Glob(_) => {}
         }
     }
 }
