@@ -55,10 +55,11 @@ wait_for_line() {
   return 1
 }
 
-# start_docker_registry DIR: Debian's docker-registry over DIR/store on a
+# start_docker_registry DIR [TLS]: Debian's docker-registry over DIR/store on a
 # loopback port of its own choosing. Sets ADDRESS, PID and LOG (the access log).
+# With TLS, a directory with cert.pem, key.pem and htpasswd: over TLS, for its users only.
 start_docker_registry() {
-  local dir=$1
+  local dir=$1 tls=${2:-}
   mkdir -p "$dir/store"
   cat >"$dir/config.yml" <<YAML
 version: 0.1
@@ -67,7 +68,8 @@ storage:
   filesystem: {rootdirectory: $dir/store, maxthreads: 100}
   delete: {enabled: true}
   maintenance: {uploadpurging: {enabled: false}}
-http: {addr: 127.0.0.1:0}
+http: {addr: 127.0.0.1:0${tls:+, tls: {certificate: $tls/cert.pem, key: $tls/key.pem\}}}
+${tls:+auth: {htpasswd: {realm: test, path: $tls/htpasswd\}\}}
 YAML
   LOG=$dir/registry.log
   OTEL_TRACES_EXPORTER=none docker-registry serve "$dir/config.yml" >"$LOG" 2>&1 </dev/null &

@@ -25,7 +25,7 @@ readonly AT_MOUNTED='.bytes.mounted'
 readonly AT_PRESENT='.bytes.present'
 readonly AT_REQUESTS='.requests.total'
 
-need docker-registry skopeo umoci jq cmp diff sha256sum
+need docker-registry skopeo umoci jq cmp diff sha256sum openssl htpasswd
 [ "$(id -u)" -eq 0 ] || die "unpacking the image needs root"
 [ -x "$LONGSHORE" ] || die "no binary at $LONGSHORE: cargo build --release"
 image=$("$here/make-image.sh")
@@ -165,6 +165,9 @@ pushes() {
   moved=$(reported "$to sibling" "($AT_UPLOADED) + ($AT_MOUNTED) + ($AT_PRESENT)")
   check "$to sibling: every byte is accounted for" equal "$moved" "$blob_bytes"
 
+  push "$to mounted" "$layout" "$address/team/mounted:1.2" --mount-from "$address/team/app"
+  check "$to mounted: every blob was linked, none sent" equal "$(reported "$to mounted" "$AT_MOUNTED")" "$blob_bytes"
+
   push "$to archive" "$image/$oci_archive" "$address/team/archive:1.2"
   push "$to docker" "$image/$docker_archive" "$address/team/docker:1.2"
   push "$to index" "$image/multi" "$address/team/multi:1.2"
@@ -172,13 +175,55 @@ pushes() {
 
 pulls() {
   local to=$1 address=$2 repository
-  for repository in sibling archive app; do
+  for repository in sibling mounted archive app; do
     check "$to $repository: pulled by skopeo" same_image "$address/team/$repository:1.2" "$layout"
   done
   check "$to app: unpacked by umoci" same_tree
   check "$to index: pulled by skopeo" same_image "$address/team/multi:1.2" "$image/multi" --all
   check "$to docker: pulled by skopeo" pull_docker_archive "$address/team/docker:1.2"
   check "$to docker: unpacked by umoci" same_tree
+}
+
+# make_certificates DIR: a private authority, a certificate of it for localhost,
+# and a user with a password.
+make_certificates() {
+  mkdir -p "$1"
+  (
+    cd "$1"
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj '/CN=longshore test authority'
+    openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj '/CN=localhost'
+    printf 'subjectAltName=DNS:localhost\n' >extensions
+    openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem
+    htpasswd -Bbn "$LONGSHORE_USERNAME" "$LONGSHORE_PASSWORD" >htpasswd
+  ) >/dev/null 2>&1
+}
+
+# exit_code CODE COMMAND…: the command ends with exactly that code.
+exit_code() {
+  local expected=$1 code=0
+  shift
+  "$@" >"$work/refused" 2>&1 </dev/null || code=$?
+  equal "$code" "$expected"
+}
+
+# Bodies over HTTP/1.1, questions over HTTP/2, a private authority, a password.
+over_tls() (
+  export LONGSHORE_USERNAME=someone LONGSHORE_PASSWORD=a-test-password
+  local tls=$work/tls to="https://localhost:${2##*:}/team/app:1.2"
+  case $1 in
+    certificates) make_certificates "$tls" ;;
+    push) run_push tls "$layout" "$to" --ca "$tls/ca.pem" ;;
+    stranger) exit_code 7 "$LONGSHORE" push "$layout" "$to" --quiet ;;
+    wrong) LONGSHORE_PASSWORD=wrong exit_code 3 "$LONGSHORE" push "$layout" "$to" --ca "$tls/ca.pem" --quiet ;;
+  esac
+)
+
+# lanes LOG: which version of HTTP carried bodies, and which questions.
+lanes() {
+  local bodies questions
+  bodies=$(grep -oE '"PUT /v2/[^ ]*/blobs/uploads/[^ ]* HTTP/[0-9.]+"' "$1" | grep -oE 'HTTP/[0-9.]+' | sort -u)
+  questions=$(grep -oE '"(HEAD|POST) /v2/[^ ]* HTTP/[0-9.]+"' "$1" | grep -oE 'HTTP/[0-9.]+' | sort -u)
+  equal "bodies $bodies, questions $questions" "bodies HTTP/1.1, questions HTTP/2.0"
 }
 
 # ---- the run ----------------------------------------------------------------
@@ -204,6 +249,14 @@ from=$(wc -l <"$docker_log")
 push "docker-registry third" "$layout" "$docker_address/team/app:1.2"
 check "docker-registry third: no upload in its log" equal "$(requests 'PATCH|POST' "$from")" 0
 pulls docker-registry "$docker_address"
+
+over_tls certificates none || die "no certificates"
+start_docker_registry "$work/docker-registry-tls" "$work/tls"
+check "docker-registry over TLS: an unknown authority is refused" over_tls stranger "$ADDRESS"
+check "docker-registry over TLS: a wrong password is refused" over_tls wrong "$ADDRESS"
+check "docker-registry over TLS: push" over_tls push "$ADDRESS"
+check "docker-registry over TLS: digest in the report" equal "$(reported tls "$AT_DIGEST")" "$(root_of "$layout")"
+check "docker-registry over TLS: lanes" lanes "$LOG"
 
 pushes longshore-serve "$longshore_address" oci.tar.zst docker.tar.gz
 pulls longshore-serve "$longshore_address"

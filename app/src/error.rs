@@ -181,6 +181,11 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         TargetErrorKind::Network => Some(
             "check the registry's name and port; a registry without TLS needs --plain-http, one with a private CA --ca FILE",
         ),
+        TargetErrorKind::Refused
+            if error.status() == Some(400) && error.answer().errors.is_empty() =>
+        {
+            Some("if the registry speaks TLS at this address, write https:// before its name")
+        }
         TargetErrorKind::Protocol => {
             Some("is there a registry at this address, or a proxy or web page in front of it?")
         }

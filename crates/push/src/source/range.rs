@@ -6,8 +6,8 @@
 //!   held for one read only, never while the network is slow; what is in flight is
 //!   two pieces in the stream and one with whoever reads it, and the buffers go round
 //!   instead of being asked for anew. A piece is 1 MiB for the first few streams of
-//!   the process, where each handover between threads is felt, and 256 KiB for the
-//!   others, so that many streams take little memory.
+//!   the process, where each handover between threads is felt, and smaller for the
+//!   others, so that many streams together take little memory.
 //! - **A file that changes under the reading is an error.** Length and time of
 //!   modification are compared with those at opening after every read, so a stream
 //!   that ended well is one whose file stood still.
@@ -26,17 +26,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future, stream};
 use oci::{BlobStream, SourceError};
 
-/// How much is read at once, in bytes, where many streams are open.
+/// How much is read at once, in bytes, unless it is a matter of choice.
 pub(super) const PIECE: u32 = 256 * 1024;
 
-/// How much is read at once, in bytes, where few are.
-const LARGE_PIECE: u32 = 1024 * 1024;
+/// How much a stream reads at once, in bytes, by how many are open beside it.
+const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, 128 * 1024)];
 
-/// How many streams read large pieces at one time.
-const LARGE_STREAMS: usize = 4;
-
-/// The streams of this process that read large pieces.
-static LARGE: AtomicUsize = AtomicUsize::new(0);
+/// The streams of this process that are open.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How many reads are under way at once for one stream.
 const READS_AHEAD: usize = 2;
@@ -193,7 +190,7 @@ impl FileRange {
             return Err(self.unreadable(ReadError::BeyondEnd { offset, length }));
         }
         let spare = Spare::default();
-        let stride = Stride::choose(self.length - offset);
+        let stride = Stride::choose();
         let pieces = stream::iter((offset..self.length).step_by(stride.bytes()))
             .map(move |at| {
                 let (range, spare) = (self.clone(), spare.clone());
@@ -239,36 +236,24 @@ fn piece_length(left: u64) -> usize {
     usize::try_from(left).map_or(PIECE as usize, |left| left.min(PIECE as usize))
 }
 
-/// How much a stream reads at once; large ones are counted while they last.
-struct Stride {
-    large: bool,
-}
+/// How much a stream reads at once; the stream counts as open while this lasts.
+struct Stride(usize);
 
 impl Stride {
-    /// Large, if there is that much to read and few others do.
-    fn choose(left: u64) -> Self {
-        let one_more = |open: usize| (open < LARGE_STREAMS).then_some(open + 1);
-        let large = left > u64::from(LARGE_PIECE)
-            && LARGE
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-                .is_ok();
-        Self { large }
+    fn choose() -> Self {
+        let beside = OPEN.fetch_add(1, Ordering::Relaxed);
+        let fitting = STRIDES.iter().find(|(streams, _)| beside < *streams);
+        Self(fitting.map_or(PIECE, |(_, bytes)| *bytes) as usize)
     }
 
     fn bytes(&self) -> usize {
-        if self.large {
-            LARGE_PIECE as usize
-        } else {
-            PIECE as usize
-        }
+        self.0
     }
 }
 
 impl Drop for Stride {
     fn drop(&mut self) {
-        if self.large {
-            LARGE.fetch_sub(1, Ordering::Relaxed);
-        }
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

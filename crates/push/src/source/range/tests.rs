@@ -1,6 +1,7 @@
 use std::{io::Write as _, time::Duration};
 
 use futures_util::TryStreamExt as _;
+use oci::BlobStream;
 
 use super::*;
 
@@ -37,6 +38,15 @@ async fn a_piece_stays_as_it_is_while_the_stream_goes_on() {
     let rest: Vec<Bytes> = pieces.try_collect().await.unwrap();
     assert!(first == content[..first.len()]);
     assert!(rest.concat() == content[first.len()..]);
+}
+
+/// Other tests open streams too, so nothing is said about the first few.
+#[tokio::test]
+async fn where_many_streams_are_open_pieces_are_small() {
+    let whole = range(&content(20 * PIECE as usize));
+    let mut streams: Vec<BlobStream> = (0..17).map(|_| whole.clone().stream(0).unwrap()).collect();
+    let small = streams[16].try_next().await.unwrap().unwrap();
+    assert_eq!(small.len(), 128 * 1024);
 }
 
 #[tokio::test]
