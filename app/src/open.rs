@@ -82,6 +82,9 @@ pub(crate) fn client(settings: &Settings, destination: &Reference) -> Result<Cli
     for registry in &settings.insecure {
         builder = builder.insecure_skip_verify(registry.clone());
     }
+    for host in &settings.token_services {
+        builder = builder.trust_token_service(host);
+    }
     for pem in &settings.certificates {
         builder = builder.extra_ca(pem);
     }

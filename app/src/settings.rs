@@ -42,6 +42,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, requires = "username")]
     password_stdin: bool,
 
+    /// Give credentials to the token service on this host, though it is of another domain than
+    /// the registry; may be given several times
+    #[arg(long, value_name = "HOST")]
+    trust_token_service: Vec<String>,
+
     /// Requests in flight to one host at most [default: 32]
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
@@ -71,6 +76,7 @@ struct SettingsFile {
     connect_timeout: Option<Time>,
     idle_timeout: Option<Time>,
     commit_timeout: Option<Time>,
+    trust_token_service: Vec<String>,
     registry: BTreeMap<String, RegistryFile>,
 }
 
@@ -95,6 +101,8 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) commit_timeout: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    /// Hosts of token services that get credentials whatever their domain.
+    pub(crate) token_services: Vec<String>,
     pub(crate) plain_http: Vec<Registry>,
     pub(crate) insecure: Vec<Registry>,
     /// Certificates in PEM.
@@ -160,6 +168,7 @@ impl Settings {
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
             timeout: args.timeout,
+            token_services: [&args.trust_token_service[..], &file.trust_token_service[..]].concat(),
             plain_http: Vec::new(),
             insecure: Vec::new(),
             certificates: Vec::new(),
