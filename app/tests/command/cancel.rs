@@ -8,17 +8,14 @@ use std::{
 use server::{Action, Endpoint, Rule};
 
 use crate::{
-    longshore::{finished, longshore},
-    stage::{Stage, small},
+    longshore::{Run, finished, longshore},
+    stage::{Image, Stage, small},
 };
 
-/// The server holds back its answers to the bodies, so that every upload is open
-/// when the signal comes.
+/// Sends `signal` to a push whose uploads are all open: the server holds back its answers to
+/// the bodies. Says how the push ended, and how long after the signal.
 #[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
-    let stage = Stage::new().await;
-    let image = stage.image(&small());
+async fn interrupted(stage: &Stage, image: &Image, signal: &str) -> (Run, Duration) {
     stage
         .server
         .faults()
@@ -40,16 +37,35 @@ async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
     }
     let sent = Instant::now();
     let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .status();
     assert!(status.unwrap().success());
     let run = tokio::task::spawn_blocking(move || finished(child.wait_with_output().unwrap()));
-    let run = run.await.unwrap();
-    let took = sent.elapsed();
+    (run.await.unwrap(), sent.elapsed())
+}
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_130_interrupted() {
+    for signal in ["-INT", "-TERM"] {
+        let stage = Stage::new().await;
+        let image = stage.image(&small());
+        let (run, _) = interrupted(&stage, &image, signal).await;
+        assert_eq!(run.code, Some(130), "{run:#?}");
+        assert_eq!(run.json()["error"]["cause"], "interrupted");
+        assert_eq!(run.json()["error"]["exit_code"], 130);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let blobs = image.blobs().len();
+    let (run, took) = interrupted(&stage, &image, "-INT").await;
     assert_eq!(run.code, Some(130), "{run:#?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    assert_eq!(run.json()["error"]["cause"], "interrupted");
     let log = stage.server.log();
     let lines = log.lines();
     assert!(

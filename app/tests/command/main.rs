@@ -21,3 +21,5 @@ mod serve;
 mod sink;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod wire;

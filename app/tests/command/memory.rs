@@ -1,17 +1,19 @@
-//! Memory, whatever the blob's size.
+//! Gigabytes: the memory they take, and the time they may take.
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{Seek as _, SeekFrom, Write as _},
     path::Path,
     process::Stdio,
     sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
 };
 
 use oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::{
-    longshore::{finished, longshore},
+    longshore::{finished, longshore, run},
     sink::Sink,
 };
 
@@ -58,6 +60,69 @@ fn sparse_layout(directory: &Path, layer_bytes: u64) -> Digest {
     digest
 }
 
+/// An OCI archive of as many layers of 1 GiB as said, which takes no room on the disk: each is
+/// its own number and zeros.
+fn sparse_archive(path: &Path, layers: u64) -> Digest {
+    let zeros = vec![0; 1 << 20];
+    let hash = |number: u64| {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(&number.to_be_bytes());
+        hasher.update(&zeros[8..]);
+        (1..1024).for_each(|_| hasher.update(&zeros));
+        Descriptor::new(MediaType::OCI_LAYER, hasher.finish(), GIB)
+    };
+    let layers: Vec<Descriptor> = thread::scope(|scope| {
+        let hashing: Vec<_> = (0..layers)
+            .map(|it| scope.spawn(move || hash(it)))
+            .collect();
+        hashing.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    let config =
+        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let manifest = serde_json::to_vec(&serde_json::json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+        "config": Descriptor::of(MediaType::OCI_CONFIG, config), "layers": layers,
+    }))
+    .unwrap();
+    let root = Descriptor::of(MediaType::OCI_MANIFEST, &manifest);
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [root] }).to_string();
+
+    let mut file = File::create(path).unwrap();
+    let mut entry = |name: &str, size: u64, content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name).unwrap();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        file.write_all(header.as_bytes()).unwrap();
+        file.write_all(content).unwrap();
+        let rest = size.next_multiple_of(512) - content.len() as u64;
+        file.seek(SeekFrom::Current(rest.try_into().unwrap()))
+            .unwrap();
+    };
+    let whole = [
+        (
+            "oci-layout".to_owned(),
+            &br#"{"imageLayoutVersion":"1.0.0"}"#[..],
+        ),
+        ("index.json".to_owned(), index.as_bytes()),
+        (oci::layout::blob_path(&root.digest), &manifest),
+        (oci::layout::blob_path(&Digest::of(config)), config),
+    ];
+    for (name, content) in &whole {
+        entry(name, content.len() as u64, content);
+    }
+    for (number, layer) in (0_u64..).zip(&layers) {
+        entry(
+            &oci::layout::blob_path(&layer.digest),
+            GIB,
+            &number.to_be_bytes(),
+        );
+    }
+    file.write_all(&[0; 1024]).unwrap();
+    root.digest
+}
+
 /// Peak resident memory of a process so far, in KiB.
 fn peak_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -70,8 +135,15 @@ fn push_and_measure(bytes: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("image");
     let digest = sparse_layout(&image, bytes);
+    peak_of_push(&image, &digest, bytes)
+}
+
+/// Pushes the image at `image`, which has `digest` and over `bytes` bytes of blobs, and says the
+/// most memory that took, in KiB.
+fn peak_of_push(image: &Path, digest: &Digest, bytes: u64) -> u64 {
+    let home = tempfile::tempdir().unwrap();
     let sink = Sink::start();
-    let mut command = longshore(directory.path());
+    let mut command = longshore(home.path());
     command
         .args([
             "push",
@@ -105,4 +177,36 @@ fn z8_a_blob_of_4_gib_raises_peak_memory_by_less_than_32_mib() {
         "{small} KiB for 1 MiB, {large} KiB for 4 GiB"
     );
     assert!(large < 64 * 1024, "{large} KiB");
+}
+
+/// Ten layers at once, read where they lie in the archive.
+#[cfg(target_os = "linux")]
+#[test]
+fn z26_an_archive_of_10_gib_takes_no_more_memory_than_a_blob() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("image.tar");
+    let digest = sparse_archive(&archive, 10);
+    let peak = peak_of_push(&archive, &digest, 10 * GIB);
+    assert!(peak < 64 * 1024, "{peak} KiB");
+}
+
+/// It takes many times the idle limit, and is never still for that long.
+#[test]
+fn z16_a_slow_body_of_1_gib_that_moves_passes_no_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("image");
+    let digest = sparse_layout(&image, GIB);
+    let sink = Sink::pausing(Duration::from_millis(4));
+    let began = Instant::now();
+    let reference = sink.reference("app:1");
+    let image = image.to_str().unwrap();
+    let args = ["push", image, &reference, "--idle-timeout", "1s", "--json"];
+    let pushed = run(directory.path(), args).succeeded();
+    assert!(began.elapsed() > Duration::from_secs(4));
+    assert_eq!(pushed.json()["digest"], digest.to_string());
+    let sent = pushed.json()["bytes"].clone();
+    assert_eq!(
+        (&sent["resent"], &sent["unique"]),
+        (&0.into(), &sent["uploaded"])
+    );
 }

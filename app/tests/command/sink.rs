@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 type OnManifest = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
@@ -26,6 +27,11 @@ pub(crate) struct Sink {
 impl Sink {
     /// Listens on loopback, until the test's process ends.
     pub(crate) fn start() -> Self {
+        Self::pausing(Duration::ZERO)
+    }
+
+    /// The same, and after every MiB of a body it reads nothing for `pause`.
+    pub(crate) fn pausing(pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sink = Self {
             address: listener.local_addr().unwrap(),
@@ -36,7 +42,7 @@ impl Sink {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (bytes, on_manifest) = (bytes.clone(), on_manifest.clone());
-                thread::spawn(move || answer(stream, &bytes, &on_manifest));
+                thread::spawn(move || answer(stream, pause, &bytes, &on_manifest));
             }
         });
         sink
@@ -57,7 +63,7 @@ impl Sink {
     }
 }
 
-fn answer(stream: TcpStream, bytes: &AtomicU64, on_manifest: &OnManifest) {
+fn answer(stream: TcpStream, pause: Duration, bytes: &AtomicU64, on_manifest: &OnManifest) {
     let mut answers = stream.try_clone().unwrap();
     let mut requests = BufReader::with_capacity(256 * 1024, stream);
     while let Some((method, path, length)) = head(&mut requests) {
@@ -67,7 +73,7 @@ fn answer(stream: TcpStream, bytes: &AtomicU64, on_manifest: &OnManifest) {
         if is_manifest && method == "PUT" {
             body.read_to_end(&mut manifest).unwrap();
         } else {
-            std::io::copy(&mut body, &mut std::io::sink()).unwrap();
+            drop_slowly(body, pause);
         }
         bytes.fetch_add(length, Ordering::SeqCst);
         let text = match (method.as_str(), is_manifest) {
@@ -85,6 +91,15 @@ fn answer(stream: TcpStream, bytes: &AtomicU64, on_manifest: &OnManifest) {
         let text = format!("HTTP/1.1 {text}content-length: 0\r\n\r\n");
         if answers.write_all(text.as_bytes()).is_err() {
             return;
+        }
+    }
+}
+
+/// Reads to the end, with a pause after every MiB.
+fn drop_slowly(mut body: impl Read, pause: Duration) {
+    while std::io::copy(&mut body.by_ref().take(1 << 20), &mut std::io::sink()).unwrap() > 0 {
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
 }

@@ -289,6 +289,25 @@ async fn p3_a_plan_explains_itself_as_text_and_as_json() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p3_a_plan_names_the_repository_a_blob_would_be_mounted_from() {
+    let image = image(&["base"]);
+    let destination = tagged(&["1"]).mounting_from(repository("team/base"));
+    let plan = one_at_a_time()
+        .plan(&image.source, &target(), &destination)
+        .await
+        .unwrap();
+    let text = plan.explain();
+    for blob in image.blobs() {
+        let name = &blob.digest.encoded()[..12];
+        let line = text.lines().find(|it| it.contains(name)).unwrap();
+        assert!(line.contains("mount from team/base"), "{text}");
+        assert!(line.ends_with("may be in team/base"), "{text}");
+    }
+    assert_eq!(plan.totals().bytes.mounted, image.bytes());
+    assert_eq!(plan.totals().bytes.uploaded, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_is_for_the_repository_it_was_made_for() {
     let image = image(&["base"]);
     let target = target();
