@@ -33,6 +33,7 @@ pub use session::UploadSession;
 /// [`upload_blob`](Self::upload_blob) belongs to the target from then on: if the
 /// upload fails or is dropped, the target gives it up as well as it can. A session
 /// that was never handed over is given up by whoever holds it.
+///
 /// # Example
 ///
 /// A target that counts, and can be pushed to like any other:
