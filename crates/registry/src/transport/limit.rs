@@ -113,7 +113,8 @@ impl Hosts {
 
 impl Host {
     fn new(in_flight: usize) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        let semaphore =
+            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
             permits: semaphore(in_flight),
             downloads: semaphore(in_flight.saturating_sub(1).max(1)),
