@@ -32,6 +32,9 @@ pub(crate) enum AppError {
     },
     #[error(transparent)]
     Push(#[from] PushError),
+    /// A plan that was shown is over the limit.
+    #[error(transparent)]
+    OverLimit(PushError),
     #[error("the registry client could not be set up")]
     Client(#[source] registry::BuildError),
     #[error("the embedded registry failed")]
@@ -61,7 +64,7 @@ impl AppError {
             }
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
-            Self::Push(error) => push_cause(error),
+            Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
@@ -81,18 +84,23 @@ impl AppError {
         text
     }
 
-    /// The same as one JSON object; none where a report has told already.
+    /// The same as one JSON object; none where a report or a plan has told already.
     pub(crate) fn json(&self) -> Option<Value> {
-        if matches!(self, Self::Partly { .. }) {
-            return None;
+        match self {
+            Self::Partly { .. } | Self::OverLimit(_) => None,
+            _ => Some(json!({ "error": self.as_json() })),
         }
-        Some(json!({ "error": {
+    }
+
+    /// What an object's `error` is.
+    pub(crate) fn as_json(&self) -> Value {
+        json!({
             "cause": self.cause(),
             "exit_code": self.cause().code(),
             "message": self.to_string(),
             "because": self.causes(),
             "hint": self.hint(),
-        }}))
+        })
     }
 
     fn causes(&self) -> Vec<String> {
@@ -111,7 +119,7 @@ impl AppError {
     /// What the person at the terminal might do next.
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Push(error) => error
+            Self::Push(error) | Self::OverLimit(error) => error
                 .hint()
                 .map(Into::into)
                 .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),

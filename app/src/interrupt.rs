@@ -2,19 +2,27 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::error::AppError;
 
 /// How long the sessions that are open get to be closed. The process ends within two seconds.
 pub(crate) const CLOSING: Duration = Duration::from_millis(1500);
 
-/// Runs `work` until it is done, a signal comes, or `limit` has passed.
+/// When a command that may take `limit` from now on has to be over; never without one, or
+/// where the clock does not reach that far.
+pub(crate) fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    limit.and_then(|limit| Instant::now().checked_add(limit))
+}
+
+/// Runs `work` until it is done, a signal comes, or `deadline` has passed.
 pub(crate) async fn until_interrupted<T>(
-    limit: Option<Duration>,
+    deadline: Option<Instant>,
     work: impl Future<Output = Result<T, AppError>>,
 ) -> Result<T, AppError> {
     let late = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };

@@ -42,24 +42,27 @@ pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
         let planning = job.engine.plan(&*job.source, &job.target, &job.destination);
         Ok(planning.await?)
     };
-    let result = interrupt::until_interrupted(job.settings.timeout, work).await;
+    let result = interrupt::until_interrupted(job.deadline, work).await;
     job.client.close(CLOSING).await;
     let plan = result?;
+    let over = over_limit(job, &plan);
     let mut stdout = std::io::stdout().lock();
     if as_json {
-        writeln!(stdout, "{}", human::plan_json(&plan))
+        writeln!(stdout, "{}", human::plan_json(&plan, over.as_ref()))
     } else {
         write!(stdout, "{plan}")
     }
     .map_err(AppError::Output)?;
-    gate(job, &plan)
+    over.map_or(Ok(()), Err)
 }
 
 /// A plan over the limit is shown, and ends as the push would.
-fn gate(job: &Job, plan: &Plan) -> Result<(), AppError> {
+fn over_limit(job: &Job, plan: &Plan) -> Option<AppError> {
     let planned = plan.totals().bytes.uploaded;
     match job.engine.options().max_upload_bytes {
-        Some(limit) if planned > limit => Err(PushError::Gate { planned, limit }.into()),
-        _ => Ok(()),
+        Some(limit) if planned > limit => {
+            Some(AppError::OverLimit(PushError::Gate { planned, limit }))
+        }
+        _ => None,
     }
 }

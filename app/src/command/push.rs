@@ -5,6 +5,7 @@ use std::io::Write as _;
 use clap::{Args, ValueEnum};
 use oci::{Platform, Repository, Tag};
 use push::{Engine, Foreign, Options, Report, source::Selection};
+use tokio::time::Instant;
 
 use crate::{
     command::plan,
@@ -102,7 +103,8 @@ pub(crate) struct Job {
     pub(crate) source: Box<dyn oci::Source>,
     pub(crate) target: registry::RegistryPushTarget,
     pub(crate) destination: push::Destination,
-    pub(crate) settings: Settings,
+    /// When the command has to be over.
+    pub(crate) deadline: Option<Instant>,
 }
 
 pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(), AppError> {
@@ -117,7 +119,7 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
             .push(&*job.source, &job.target, &job.destination, &progress);
         Ok(pushing.await?)
     };
-    let result = interrupt::until_interrupted(job.settings.timeout, work).await;
+    let result = interrupt::until_interrupted(job.deadline, work).await;
     progress.finish();
     job.client.close(CLOSING).await;
     let report = result?;
@@ -141,7 +143,10 @@ fn all_tags(report: &Report) -> Result<(), AppError> {
     }
 }
 
-/// Reads settings, opens the source, and makes the client.
+/// Reads settings, makes the client, and opens the source.
+///
+/// Opening is work too (an archive is decompressed, a registry asked): it ends with the
+/// first signal, and `--timeout` counts it.
 pub(crate) async fn prepare(
     args: &ImageArgs,
     connection: &ConnectionArgs,
@@ -154,8 +159,13 @@ pub(crate) async fn prepare(
         name: args.image.clone(),
         platform: args.platform.clone(),
     };
-    let source = open::source(&args.source, &selection, &client).await?;
-    let destination = open::destination(&reference, &args.tags, &args.mount_from, &*source).await?;
+    let deadline = interrupt::deadline(settings.timeout);
+    let opening = async {
+        let source = open::source(&args.source, &selection, &client).await?;
+        let destination = open::destination(&reference, &args.tags, &args.mount_from, &*source);
+        Ok((destination.await?, source))
+    };
+    let (destination, source) = interrupt::until_interrupted(deadline, opening).await?;
     let target = client.push_target(reference.repository());
     Ok(Job {
         engine: Engine::new(options(args, &settings)),
@@ -163,7 +173,7 @@ pub(crate) async fn prepare(
         source,
         target,
         destination,
-        settings,
+        deadline,
     })
 }
 

@@ -6,7 +6,7 @@ use push::{ByteSize, Done, MountStatus, Plan, Report};
 use registry::Traffic;
 use serde_json::{Value, json};
 
-use crate::exit::Cause;
+use crate::{error::AppError, exit::Cause};
 
 use super::{Short, progress::word};
 
@@ -26,9 +26,13 @@ pub(crate) fn report_json(report: &Report, traffic: &Traffic) -> Value {
     value
 }
 
-/// A plan as one JSON object.
-pub(crate) fn plan_json(plan: &Plan) -> Value {
-    serde_json::to_value(plan).unwrap_or_else(|_| json!({}))
+/// A plan as one JSON object; `error` is why it could not be carried out.
+pub(crate) fn plan_json(plan: &Plan, error: Option<&AppError>) -> Value {
+    let mut value = serde_json::to_value(plan).unwrap_or_else(|_| json!({}));
+    if let Some(error) = error {
+        value["error"] = error.as_json();
+    }
+    value
 }
 
 fn write_report(

@@ -77,3 +77,36 @@ async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
     let deletes = lines.iter().filter(|it| it.starts_with("DELETE ")).count();
     assert_eq!(deletes, blobs, "{lines:#?}");
 }
+
+/// A destination with a digest asks the source what it is, before the push begins.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn n5_an_interrupt_while_the_source_is_opened_ends_as_any_other() {
+    let stage = Stage::new().await;
+    stage
+        .server
+        .faults()
+        .add(Rule::any().act(Action::Delay(Duration::from_mins(1))));
+    let asked = stage.server.faults().add(Rule::any());
+    let source = format!("docker://{}", stage.reference("team/app:1"));
+    let destination = stage.reference(&format!("team/copy@{}", oci::Digest::of(b"any")));
+    let child = longshore(stage.home())
+        .args(["push", &source, &destination, "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while asked.hits() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let sent = Instant::now();
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+    let run = tokio::task::spawn_blocking(move || finished(child.wait_with_output().unwrap()));
+    let run = run.await.unwrap();
+    assert!(sent.elapsed() < Duration::from_secs(2));
+    assert_eq!(run.code, Some(130), "{run:#?}");
+    assert_eq!(run.json()["error"]["cause"], "interrupted");
+}

@@ -102,3 +102,20 @@ async fn k10_a_dry_run_prints_the_plan_and_writes_nothing() {
         assert!(line.unwrap().contains("upload"), "{}", dry.stdout);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_plan_over_the_limit_is_one_json_object_that_says_so() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    for command in [&["plan"][..], &["push", "--dry-run"]] {
+        let rest = [image.path(), &reference, "--json", "--max-upload-bytes=1"];
+        let run = stage.longshore(&[command, &rest].concat()).await;
+        assert_eq!(run.code, Some(9), "{run:#?}");
+        let plan = run.json();
+        assert_eq!(plan["root"]["digest"], image.digest().to_string());
+        assert_eq!(plan["error"]["cause"], "gate");
+        assert_eq!(plan["error"]["exit_code"], 9);
+        assert_eq!(writes(&stage.server.log().by_method()), 0);
+    }
+}
