@@ -80,5 +80,7 @@ fn start_log(verbose: u8, environment: &Environment) {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(chosen))
         .with_writer(std::io::stderr)
+        // It would tell of a full or closed standard error on standard error, and panic.
+        .log_internal_errors(false)
         .init();
 }

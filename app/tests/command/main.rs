@@ -8,6 +8,7 @@ mod cancel;
 #[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
+mod limits;
 mod longshore;
 #[cfg(test)]
 mod memory;
