@@ -251,3 +251,69 @@ async fn a_web_page_is_not_a_registry() {
     );
     assert_eq!(stage.server.log().body_bytes(), 0);
 }
+
+/// What no registry answers, from the first request on: an error, and not one write.
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_answers_and_redirects_in_circles_end_with_nothing_written() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let circle = Answer::redirect(307, "/v2/team/app/manifests/1");
+    let cases = [
+        (Action::HugeHeader(1 << 20), "head is too long"),
+        (Action::EndlessBody, "is over 4194304 bytes"),
+        (Action::Answer(circle), "more than 5 redirects"),
+    ];
+    for (action, words) in cases {
+        let fault = stage.server.faults().add(Rule::any().act(action));
+        let run = stage
+            .longshore(&["push", image.path(), &reference, "--json"])
+            .await;
+        fault.remove();
+        assert_eq!(run.code, Some(6), "{run:#?}");
+        assert_eq!(run.json()["error"]["cause"], "refused");
+        assert!(run.stderr.contains(words), "{words}: {run:#?}");
+        let log = stage.server.log();
+        let methods = log.by_method();
+        assert!(
+            methods.keys().all(|it| it == "HEAD" || it == "GET"),
+            "{words}: {methods:?}"
+        );
+    }
+}
+
+/// The bytes go where the registry says, the password does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_on_another_host_gets_no_credentials() {
+    let server = server::Server::builder()
+        .memory()
+        .auth(server::Auth::basic("user", "canary"))
+        .start()
+        .await
+        .unwrap();
+    let stage = Stage::with(server);
+    let other = Stage::new().await;
+    let image = stage.image(&small());
+    let elsewhere = format!("http://{}", other.server.addr());
+    stage.server.faults().add(
+        Rule::on(Endpoint::UploadPost)
+            .or(Endpoint::Mount)
+            .act(Action::MoveLocation(elsewhere)),
+    );
+    let reference = stage.reference("team/app:1");
+    let mut command = tokio::process::Command::from(crate::longshore::longshore(stage.home()));
+    command
+        .args(["push", image.path(), &reference, "-vv"])
+        .env("LONGSHORE_USERNAME", "user")
+        .env("LONGSHORE_PASSWORD", "canary");
+    let run = crate::longshore::finished(command.output().await.unwrap());
+    // The other host knows of no such session.
+    assert_eq!(run.code, Some(6), "{run:#?}");
+    assert!(!run.stderr.contains("canary") && !run.stdout.contains("canary"));
+    let moved = other.server.log().entries();
+    assert!(!moved.is_empty());
+    for entry in moved {
+        assert_eq!(entry.headers.authorization, server::Authorization::None);
+    }
+    assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
+}
