@@ -9,6 +9,7 @@ mod cancel;
 mod exit_codes;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod longshore;
 #[cfg(test)]
 mod memory;
