@@ -15,7 +15,7 @@ pub(crate) mod serve;
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, after_help = crate::exit::HELP, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Log to standard error what is done; twice for every request
+    /// Log what is done to standard error; -vv logs every request
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
 

@@ -127,6 +127,10 @@ impl AppError {
             Self::Open(OpenError::NoSuchPlatform { .. }) => {
                 Some("leave --platform out to push all of them".into())
             }
+            Self::Open(error) => error.hint().map(Into::into),
+            Self::Timeout => Some(
+                "push again with a longer --timeout: what arrived whole is not sent twice".into(),
+            ),
             _ => None,
         }
     }
@@ -194,6 +198,9 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         {
             Some("if the registry speaks TLS at this address, write https:// before its name")
         }
+        TargetErrorKind::Unsafe => Some(
+            "if its token service is of another domain and you trust it, name it with --trust-token-service",
+        ),
         TargetErrorKind::Protocol => {
             Some("is there a registry at this address, or a proxy or web page in front of it?")
         }

@@ -10,7 +10,10 @@ mod open;
 mod render;
 mod settings;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use command::{Cli, Command};
@@ -80,6 +83,7 @@ fn start_log(verbose: u8, environment: &Environment) {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(chosen))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         // It would tell of a full or closed standard error on standard error, and panic.
         .log_internal_errors(false)
         .init();

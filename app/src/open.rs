@@ -27,6 +27,11 @@ pub(crate) async fn source(
 ) -> Result<Box<dyn Source>, AppError> {
     match text.strip_prefix("docker://") {
         Some(name) => {
+            if selection.name.is_some() {
+                return Err(AppError::Usage(
+                    "--image chooses among the images of a file; one in a registry is named by its reference".into(),
+                ));
+            }
             let reference = reference(name)?;
             let source = client.source(&reference, selection.platform.clone());
             Ok(Box::new(source))

@@ -138,7 +138,7 @@ async fn perform(act: &Act, image: &Path, server: &RunningServer) -> Result<(), 
     ))?;
     say(&format!(
         "\nreport:\n{}",
-        indented(&human::report(&report, &client.traffic()))
+        indented(&human::report(&report, &client.traffic(), false))
     ))
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
-use oci::{Platform, Repository, Tag};
+use oci::{Platform, PushTarget as _, Repository, Tag};
 use push::{Engine, Foreign, Options, Report, source::Selection};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::{
 /// Push an image to a registry
 ///
 /// Asks the registry what it holds, sends the rest, puts the manifest last, and says what
-/// was done. If anything fails, no tag is moved.
+/// was done. If a blob or a manifest fails, no tag is moved.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PushArgs {
     #[command(flatten)]
@@ -61,7 +61,8 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) image: Option<String>,
 
-    /// Only the image for this platform, out of a multi-platform one: os/architecture[/variant]
+    /// Only the image for this platform, out of a multi-platform one:
+    /// os/architecture[/variant][:os.version]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,
 
@@ -112,6 +113,7 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     if args.dry_run {
         return plan::show(&job, args.json).await;
     }
+    warn_of_other_registries(&job);
     let progress = Progress::new(args.quiet);
     let work = async {
         let pushing = job
@@ -128,10 +130,26 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     if args.json {
         writeln!(stdout, "{}", human::report_json(&report, &traffic))
     } else {
-        write!(stdout, "{}", human::report(&report, &traffic))
+        write!(
+            stdout,
+            "{}",
+            human::report(&report, &traffic, progress.told())
+        )
     }
     .map_err(AppError::Output)?;
     all_tags(&report)
+}
+
+/// Blobs are linked within one registry only; whoever names another may have mistyped it.
+fn warn_of_other_registries(job: &Job) {
+    let here = job.target.repository().registry();
+    let elsewhere = job.destination.mount_from.iter();
+    for repository in elsewhere.filter(|it| it.registry() != here) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: nothing can be mounted from {repository}: it is not on {here}"
+        );
+    }
 }
 
 /// An error if the registry took some tags and refused others.

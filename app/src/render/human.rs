@@ -10,9 +10,12 @@ use crate::{error::AppError, exit::Cause};
 
 use super::{Short, progress::word};
 
-/// What a push did, for a person.
-pub(crate) fn report(report: &Report, traffic: &Traffic) -> String {
+/// What a push did, for a person; without the blobs if they were told of already.
+pub(crate) fn report(report: &Report, traffic: &Traffic, told: bool) -> String {
     let mut text = String::new();
+    if !told {
+        let _ = write_blobs(&mut text, report);
+    }
     let _ = write_report(&mut text, report, traffic);
     text
 }
@@ -35,11 +38,7 @@ pub(crate) fn plan_json(plan: &Plan, error: Option<&AppError>) -> Value {
     value
 }
 
-fn write_report(
-    text: &mut String,
-    report: &Report,
-    traffic: &Traffic,
-) -> Result<(), std::fmt::Error> {
+fn write_blobs(text: &mut String, report: &Report) -> Result<(), std::fmt::Error> {
     for outcome in report.blobs.iter().filter(|it| it.done != Done::Present) {
         let from = match &outcome.mount {
             MountStatus::Mounted { from } => format!(" from {}", from.path()),
@@ -53,6 +52,14 @@ fn write_report(
             word(outcome.done)
         )?;
     }
+    Ok(())
+}
+
+fn write_report(
+    text: &mut String,
+    report: &Report,
+    traffic: &Traffic,
+) -> Result<(), std::fmt::Error> {
     let bytes = &report.bytes;
     writeln!(
         text,

@@ -51,6 +51,11 @@ impl Progress {
         }
     }
 
+    /// Whether every blob was told of in a line that is still to be seen.
+    pub(crate) fn told(&self) -> bool {
+        matches!(self, Self::Lines)
+    }
+
     /// Takes the bars off the screen.
     pub(crate) fn finish(&self) {
         if let Self::Bars(bars) = self {

@@ -42,14 +42,14 @@ impl Plan {
             ByteSize(totals.bytes.total),
             ByteSize(totals.bytes.unique),
         )?;
+        let requests = match totals.requests.total() {
+            1 => "1 request".to_owned(),
+            more => format!("{more} requests"),
+        };
         writeln!(
             out,
-            "at most {} requests (HEAD {}, POST {}, PUT {}), {} one after another",
-            totals.requests.total(),
-            totals.requests.head,
-            totals.requests.post,
-            totals.requests.put,
-            totals.depth,
+            "at most {requests} (HEAD {}, POST {}, PUT {}), {} of them one after another",
+            totals.requests.head, totals.requests.post, totals.requests.put, totals.depth,
         )
     }
 }

@@ -74,6 +74,9 @@ impl Directory {
             path: root.to_owned(),
             reason: reason.to_owned(),
         };
+        if root.is_file() {
+            return Err(strange("it is a file"));
+        }
         files::make_directory(root).map_err(failed)?;
         let marker = root.join(MARKER);
         let is_new = !marker.try_exists().map_err(failed)?;
