@@ -317,3 +317,19 @@ async fn a_location_on_another_host_gets_no_credentials() {
     }
     assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
 }
+
+/// Such an entry is written by hand: no `tar` puts one into an archive.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_entry_that_leads_out_of_it_is_refused_by_name() {
+    let stage = Stage::new().await;
+    let archive = stage.path("image.tar");
+    let mut header = tar::Header::new_ustar();
+    header.as_mut_bytes()[..9].copy_from_slice(b"../escape");
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend([0; 1024]);
+    fs::write(&archive, bytes).unwrap();
+    refused(&stage, &archive, 5, &["image.tar", "../escape"]).await;
+}

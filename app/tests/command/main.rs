@@ -6,6 +6,8 @@ mod bad_input;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod limits;
