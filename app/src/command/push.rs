@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 use oci::{Platform, PushTarget as _, Repository, Tag};
-use push::{Engine, Foreign, Options, Report, source::Selection};
+use push::{Engine, Foreign, MustMount, Options, Report, source::Selection};
 use tokio::time::Instant;
 
 use crate::{
@@ -70,6 +70,10 @@ pub(crate) struct ImageArgs {
     /// several times
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Vec<Repository>,
+
+    /// Send no blob: each is there already or is mounted, or the push stops with nothing tagged
+    #[arg(long)]
+    pub(crate) must_mount: bool,
 
     /// What becomes of foreign layers, which say where else they are to be had
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
@@ -206,6 +210,11 @@ fn options(args: &ImageArgs, settings: &Settings) -> Options {
         },
         referrers: args.referrers,
         max_upload_bytes: args.max_upload_bytes,
+        must_mount: if args.must_mount {
+            MustMount::Everything
+        } else {
+            MustMount::Nothing
+        },
         ..Options::default()
     }
 }

@@ -162,6 +162,32 @@ async fn p14_9_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p14_9_a_blob_that_must_be_mounted_is_not_sent() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let (here, there) = (
+        stage.reference("team/app:1"),
+        stage.reference("team/other:1"),
+    );
+    let (from, must) = (stage.reference("team/app"), "--must-mount");
+    let run = stage
+        .longshore(&["push", image.path(), &here, must, "--json"])
+        .await;
+    ended(&run, 9, "gate");
+    let log = stage.server.log();
+    assert_eq!(log.blob_bytes(), 0);
+    assert_eq!(log.calls(Endpoint::ManifestPut), 0);
+
+    stage
+        .longshore(&["push", image.path(), &here])
+        .await
+        .succeeded();
+    let args = ["push", image.path(), &there, must, "--mount-from", &from];
+    stage.longshore(&args).await.succeeded();
+    assert_eq!(stage.server.log().blob_bytes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_10_partly() {
     let stage = Stage::new().await;
     let image = stage.image(&small());

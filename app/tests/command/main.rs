@@ -10,6 +10,8 @@ mod credentials;
 #[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod longshore;

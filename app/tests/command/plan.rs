@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::stage::{Stage, small};
+use server::{Auth, Bearer, Endpoint, Server};
+
+use crate::{
+    longshore::{finished, longshore},
+    stage::{Stage, small},
+};
 
 /// Requests that write.
 fn writes(methods: &BTreeMap<String, u64>) -> u64 {
@@ -118,4 +123,28 @@ async fn p3_a_plan_over_the_limit_is_one_json_object_that_says_so() {
         assert_eq!(plan["error"]["exit_code"], 9);
         assert_eq!(writes(&stage.server.log().by_method()), 0);
     }
+}
+
+/// A registry that wants tokens sees questions and a request for one token.
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_plan_for_a_registry_with_tokens_reads_and_asks_for_one() {
+    let auth = Auth::Bearer(Bearer::new().user("someone", "secret"));
+    let server = Server::builder().memory().auth(auth).start().await;
+    let stage = Stage::with(server.unwrap());
+    let image = stage.image(&small());
+    let reference = stage.reference("team/app:1");
+    let mut command = longshore(stage.home());
+    command
+        .args(["plan", image.path(), &reference, "--json"])
+        .env("LONGSHORE_USERNAME", "someone")
+        .env("LONGSHORE_PASSWORD", "secret");
+    let run = tokio::process::Command::from(command).output().await;
+    let plan = finished(run.unwrap()).succeeded();
+    let log = stage.server.log();
+    assert_eq!(writes(&log.by_method()), 0, "{:?}", log.lines());
+    assert_eq!(log.calls(Endpoint::Token), 1);
+    assert_eq!(
+        plan.json()["totals"]["bytes"]["uploaded"],
+        image.blob_bytes()
+    );
 }
