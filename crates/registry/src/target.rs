@@ -91,7 +91,9 @@ impl PushTarget for RegistryPushTarget {
             return Ok(MountOutcome::Refused(None));
         }
         self.will_pull_from(std::slice::from_ref(from));
-        self.here().mount(blob, from).await
+        let (here, blob, from) = (self.here(), blob.clone(), from.clone());
+        let asking = async move { here.mount(&blob, &from).await };
+        self.here().to_its_end(asking).await
     }
 
     fn expect_mounts(&self, from: &[Repository]) {

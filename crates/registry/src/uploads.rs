@@ -10,7 +10,7 @@
 //! are not verified here: whoever hands a source over does that, and a stream that ends in
 //! an error never reaches its last byte.
 
-use oci::{BlobUpload, Presence, TargetError, UploadReceipt, UploadSession};
+use oci::{BlobUpload, Descriptor, Presence, TargetError, UploadReceipt, UploadSession};
 
 use crate::{
     RepositoryClient,
@@ -20,6 +20,7 @@ use crate::{
     transport::{answer::Answer, retry::retry_after},
 };
 
+mod opening;
 mod session;
 mod verdict;
 
@@ -57,7 +58,7 @@ impl RepositoryClient {
         loop {
             let at = match session.take() {
                 Some(session) => session,
-                None => self.open_session(blob).await?,
+                None => self.new_session(blob).await?,
             };
             let mut open = Open {
                 repository: self.clone(),
@@ -101,6 +102,13 @@ impl RepositoryClient {
             }
             return Err(self.failure(payload, outcome).await);
         }
+    }
+
+    /// A session of its own for a blob; not left behind if nobody waits for it any more.
+    async fn new_session(&self, blob: &Descriptor) -> Result<UploadSession, TargetError> {
+        let (repository, blob) = (self.clone(), blob.clone());
+        self.to_its_end(async move { repository.open_session(&blob).await })
+            .await
     }
 
     /// How long to wait before the body is sent again, if it is.

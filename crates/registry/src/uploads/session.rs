@@ -25,7 +25,7 @@ use crate::{
 /// The header that says how small a chunk may be, in bytes.
 const CHUNK_MINIMUM: &str = "oci-chunk-min-length";
 /// How long giving a session up may take.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 impl RepositoryClient {
     /// Opens a session for a blob.

@@ -257,6 +257,42 @@ async fn n5_a_dropped_upload_gives_its_session_up() {
     );
 }
 
+/// The registry has opened a session by the time its answer is not waited for any more.
+#[tokio::test]
+async fn n5_a_session_that_is_being_opened_when_its_push_is_dropped_is_given_up() {
+    for endpoint in [Endpoint::Mount, Endpoint::UploadPost] {
+        let server = registry().await;
+        let held_up = Action::DelayAnswer(Duration::from_millis(200));
+        server.faults().add(Rule::on(endpoint).act(held_up));
+        let client = client();
+        let here = repository(&server, "app");
+        let target = client.push_target(&here);
+        let (layer, content) = blob(1, 10);
+        let source = Blobs::one(&layer, &content);
+        let opened = async {
+            while server.open_sessions() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let asking = async {
+            if endpoint == Endpoint::Mount {
+                target.mount_blob(&layer, &here).await.map(drop)
+            } else {
+                target.upload_blob(upload(&layer, &source)).await.map(drop)
+            }
+        };
+        tokio::select! {
+            ended = asking => panic!("{ended:?}"),
+            () = opened => {}
+        }
+        client.close(Duration::from_secs(2)).await;
+        assert_eq!(server.open_sessions(), 0);
+        let lines = settled(&server).await;
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert_eq!(lines[1], "DELETE /v2/app/blobs/uploads/<1> → 204");
+    }
+}
+
 #[tokio::test]
 async fn n5_an_abandoned_session_is_given_up_in_the_background() {
     let server = registry().await;
