@@ -42,7 +42,7 @@ async fn a_path_that_is_neither_layout_nor_archive_is_said_to_be_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn z7_a_missing_or_truncated_blob_is_found_before_the_first_request() {
+async fn z7_a_missing_truncated_or_unreadable_blob_is_found_before_the_first_request() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
     let blob = image.blobs()[1].clone();
@@ -57,6 +57,10 @@ async fn z7_a_missing_or_truncated_blob_is_found_before_the_first_request() {
     refused(&stage, &image.path, 5, &words).await;
     fs::remove_file(&file).unwrap();
     let words = [&blob.digest.to_string()[..], "is missing"];
+    refused(&stage, &image.path, 5, &words).await;
+    // There, and nothing that can be read: who runs the tests may read any file.
+    fs::create_dir(&file).unwrap();
+    let words = [&blob.digest.to_string()[..], "could not read"];
     refused(&stage, &image.path, 5, &words).await;
 }
 
