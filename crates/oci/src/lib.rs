@@ -72,6 +72,6 @@ pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
 pub use source::{BlobStream, Source, SourceError};
 pub use target::{
-    BlobUpload, ManifestReceipt, MountOutcome, Presence, PushTarget, SessionStatus, TargetError,
-    TargetErrorKind, UploadObserver, UploadReceipt, UploadSession,
+    BlobUpload, ManifestReceipt, MountOutcome, Presence, PushTarget, SessionKeeper, SessionStatus,
+    TargetError, TargetErrorKind, UploadObserver, UploadReceipt, UploadSession,
 };

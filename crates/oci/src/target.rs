@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use crate::{Descriptor, Digest, Document, Repository, Source, Tag, TagOrDigest};
 
 mod error;
+mod keeper;
 mod session;
 
 pub use error::{TargetError, TargetErrorKind};
+pub use keeper::SessionKeeper;
 pub use session::UploadSession;
 
 /// A repository that content can be pushed into.
@@ -31,8 +33,9 @@ pub use session::UploadSession;
 ///
 /// Dropping a future of this trait stops its work. A session that is handed to
 /// [`upload_blob`](Self::upload_blob) belongs to the target from then on: if the
-/// upload fails or is dropped, the target gives it up as well as it can. A session
-/// that was never handed over is given up by whoever holds it.
+/// upload fails or is dropped, the target gives it up as well as it can, unless its
+/// [keeper](SessionKeeper::lasts) wants it for later. A session that was never handed
+/// over is given up by whoever holds it.
 ///
 /// # Example
 ///
@@ -156,8 +159,13 @@ pub struct BlobUpload<'a> {
     pub source: &'a dyn Source,
     /// A session that is open already, to be used instead of opening one.
     pub session: Option<UploadSession>,
+    /// Whether an earlier upload left that session behind: then nobody knows what it holds
+    /// until the registry is asked. What is not there any more is begun anew.
+    pub interrupted: bool,
     /// Who is told how it goes.
     pub observer: &'a dyn UploadObserver,
+    /// Who keeps the session for a later process.
+    pub keeper: &'a dyn SessionKeeper,
 }
 
 /// Told how an upload goes. Never waited for; must not block.
@@ -229,7 +237,9 @@ impl<'a> BlobUpload<'a> {
             blob,
             source,
             session: None,
+            interrupted: false,
             observer: &(),
+            keeper: &(),
         }
     }
 
@@ -237,6 +247,22 @@ impl<'a> BlobUpload<'a> {
     #[must_use]
     pub fn in_session(mut self, session: Option<UploadSession>) -> Self {
         self.session = session;
+        self.interrupted = false;
+        self
+    }
+
+    /// The same in a session that an earlier upload left behind.
+    #[must_use]
+    pub fn resuming(mut self, session: UploadSession) -> Self {
+        self.session = Some(session);
+        self.interrupted = true;
+        self
+    }
+
+    /// The same with somebody who keeps the session.
+    #[must_use]
+    pub fn kept_by(mut self, keeper: &'a dyn SessionKeeper) -> Self {
+        self.keeper = keeper;
         self
     }
 
@@ -254,6 +280,7 @@ impl fmt::Debug for BlobUpload<'_> {
             .field("blob", &self.blob.digest)
             .field("source", &self.source)
             .field("session", &self.session)
+            .field("interrupted", &self.interrupted)
             .finish_non_exhaustive()
     }
 }
