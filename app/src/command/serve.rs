@@ -7,6 +7,8 @@ use server::Server;
 
 use crate::{error::AppError, interrupt};
 
+mod validation;
+
 /// How many requests a registry that people run remembers: its log is for tests.
 const LOG_ENTRIES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
@@ -27,6 +29,9 @@ pub(crate) struct ServeArgs {
     /// Print the address as the only line on standard output
     #[arg(long)]
     print_address: bool,
+
+    #[command(flatten)]
+    validation: validation::ValidationArgs,
 }
 
 pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
@@ -34,7 +39,9 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         Some(directory) => Server::builder().directory(directory),
         None => Server::builder().memory(),
     };
-    let running = builder
+    let running = args
+        .validation
+        .apply(builder)
         .listen(args.listen)
         .log_entries(LOG_ENTRIES)
         .keep_headers(false)

@@ -1,5 +1,7 @@
 //! `serve`, `demo` and `completions`.
 
+mod validation;
+
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
