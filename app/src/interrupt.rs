@@ -1,6 +1,6 @@
 //! Ctrl-C and termination: what runs is dropped, and what it left open is closed.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::Write as _, time::Duration};
 
 use tokio::time::Instant;
 
@@ -30,6 +30,48 @@ pub(crate) async fn until_interrupted<T>(
         done = work => done,
         () = signal() => Err(AppError::Interrupted),
         () = late => Err(AppError::Timeout),
+    }
+}
+
+/// A word to whoever started this, on standard error; nobody minds if it is lost.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Ctrl-C, and on Unix SIGTERM: from when this was made on, none is missed.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Comes back at the next one.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Comes back at the next one.
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) {
+        signal().await;
     }
 }
 

@@ -7,6 +7,8 @@ use server::Server;
 
 use crate::{error::AppError, interrupt};
 
+mod operation;
+mod service_manager;
 mod validation;
 
 /// How many requests a registry that people run remembers: its log is for tests.
@@ -32,6 +34,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     validation: validation::ValidationArgs,
+
+    #[command(flatten)]
+    operation: operation::OperationArgs,
 }
 
 pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
@@ -39,10 +44,9 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         Some(directory) => Server::builder().directory(directory),
         None => Server::builder().memory(),
     };
-    let running = args
-        .validation
-        .apply(builder)
-        .listen(args.listen)
+    let builder = args.validation.apply(builder).listen(args.listen);
+    let (builder, operation) = args.operation.apply(builder, args.print_address)?;
+    let running = builder
         .log_entries(LOG_ENTRIES)
         .keep_headers(false)
         .start()
@@ -59,11 +63,9 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         Some(directory) => directory.display().to_string(),
         None => "memory".to_owned(),
     };
-    let _ = writeln!(
-        std::io::stderr(),
+    interrupt::say(&format!(
         "serving {place} at http://{address}; Ctrl-C ends it"
-    );
-    interrupt::signal().await;
-    running.shutdown().await;
+    ));
+    operation.run(running).await;
     Ok(())
 }

@@ -18,6 +18,9 @@ mod longshore;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+#[cfg(unix)]
+mod operation;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod push;

@@ -1,12 +1,18 @@
 //! What every request may use: the store, the sessions, the log, and the settings.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Faults, Limits, RequestLog, auth::Guard, options::Options, sessions::Sessions, store::Store,
+    Faults, Limits, RequestLog,
+    auth::Guard,
+    health::Health,
+    metrics::{Levels, Metrics},
+    options::Options,
+    sessions::Sessions,
+    store::Store,
 };
 
 /// What every request may use.
@@ -24,10 +30,22 @@ pub(crate) struct App {
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,
     pub(crate) secure: bool,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Health,
+    pub(crate) started: Instant,
 }
 
 impl App {
     pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
+    }
+
+    /// What metrics are read off at the moment they are asked for.
+    pub(crate) fn levels(&self) -> Levels {
+        Levels {
+            sessions: self.sessions.count(),
+            tokens: self.guard.tokens(),
+            uptime: self.started.elapsed().as_secs_f64(),
+        }
     }
 }

@@ -146,8 +146,11 @@ impl Guard {
         headers: &HeaderMap,
         origin: &str,
     ) -> Result<Principal, Refusal> {
-        if endpoint == Endpoint::Token {
+        if matches!(endpoint, Endpoint::Token | Endpoint::Health) {
             return Ok(Principal::default());
+        }
+        if endpoint == Endpoint::Metrics {
+            return self.user(headers);
         }
         match self {
             Self::None => Ok(Principal::default()),
@@ -182,12 +185,39 @@ impl Guard {
         }
     }
 
+    /// Who asks for what is about the server and not about a repository: a user with a password,
+    /// also where repositories want a token.
+    fn user(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let users = match self {
+            Self::None => return Ok(Principal::default()),
+            Self::Basic(users) => users,
+            Self::Bearer(tokens) => tokens.users(),
+        };
+        let user = users.check(headers).ok_or_else(|| {
+            unauthorized(&Challenge::Basic {
+                realm: "longshore".to_owned(),
+            })
+        })?;
+        Ok(Principal {
+            user: Some(user),
+            grant: Grant::Scopes(ScopeSet::new()),
+        })
+    }
+
     /// The token service's answer.
     pub(crate) fn token(&self, query: &Query, headers: &HeaderMap) -> Result<Response, Refusal> {
         match self {
             Self::Bearer(tokens) => tokens.issue(query, headers),
             _ => Err(Refusal::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported)
                 .message("this registry has no token service")),
+        }
+    }
+
+    /// How many tokens are remembered.
+    pub(crate) fn tokens(&self) -> usize {
+        match self {
+            Self::Bearer(tokens) => tokens.count(),
+            _ => 0,
         }
     }
 

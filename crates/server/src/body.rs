@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -19,7 +19,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use oci::wire::ErrorCode;
 
-use crate::{answer::Refusal, faults::BodyFault, log::Record, socket::Connection};
+use crate::{Limits, answer::Refusal, faults::BodyFault, log::Record, socket::Connection};
 
 /// How much of an unwanted body is dropped before the connection may close, in bytes.
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
@@ -30,6 +30,9 @@ const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// An unwanted body of at most this length is dropped without closing the connection.
 const KEEP_ALIVE_BYTES: u64 = 256 * 1024;
 
+/// Over how much waiting a body's pace is looked at.
+const PACE_WINDOW: Duration = Duration::from_mins(1);
+
 /// The body of one request.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -38,12 +41,36 @@ pub(crate) struct Intake {
     record: Arc<Record>,
     connection: Connection,
     idle: Duration,
+    pace: Pace,
     fault: Option<(u64, BodyFault)>,
     limit: u64,
     received: u64,
     ended: bool,
-    /// Nothing came for too long, and nothing is expected to.
+    /// Nothing came for too long, or too little, and nothing is expected to.
     silent: bool,
+}
+
+/// How fast a body comes: bytes over the time that was spent waiting for them. The time
+/// that is spent on what has come, the disk's, is not the client's.
+#[derive(Debug)]
+struct Pace {
+    floor: u64,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Notes what came after how long. False if it was too little over the whole window.
+    fn came(&mut self, after: Duration, bytes: usize) -> bool {
+        self.waited += after;
+        self.bytes += bytes as u64;
+        if self.waited < PACE_WINDOW {
+            return true;
+        }
+        let enough = self.bytes >= self.floor;
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        enough
+    }
 }
 
 impl Intake {
@@ -51,7 +78,7 @@ impl Intake {
         body: Body,
         record: Arc<Record>,
         connection: Connection,
-        idle: Duration,
+        limits: &Limits,
         fault: Option<(u64, BodyFault)>,
     ) -> Self {
         let ended = body.is_end_stream();
@@ -59,7 +86,12 @@ impl Intake {
             body: Mutex::new(body),
             record,
             connection,
-            idle,
+            idle: limits.body_idle,
+            pace: Pace {
+                floor: limits.body_floor,
+                waited: Duration::ZERO,
+                bytes: 0,
+            },
             fault,
             limit: u64::MAX,
             received: 0,
@@ -86,11 +118,21 @@ impl Intake {
         }
         loop {
             let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let asked = Instant::now();
             let frame = tokio::time::timeout(self.idle, body.frame()).await;
             let Ok(frame) = frame else {
                 self.silent = true;
-                return Err(silent());
+                return Err(silent("the body stopped coming"));
             };
+            let bytes = match &frame {
+                Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                _ => 0,
+            };
+            let ends = !matches!(&frame, Some(Ok(_)));
+            if !self.pace.came(asked.elapsed(), bytes) && !ends {
+                self.silent = true;
+                return Err(silent("the body comes too slowly"));
+            }
             match frame {
                 None => {
                     self.ended = true;
@@ -185,9 +227,8 @@ async fn drop_bytes(mut body: Body, limit: u64) {
     }
 }
 
-fn silent() -> Refusal {
-    Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid)
-        .message("the body stopped coming")
+fn silent(message: &str) -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid).message(message)
 }
 
 pub(crate) fn too_large(limit: u64) -> Refusal {

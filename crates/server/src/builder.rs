@@ -1,13 +1,14 @@
 //! What a server is to be, before it runs.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
     path::PathBuf,
+    sync::Arc,
 };
 
 use crate::{
-    Auth, Faults, Limits, ServerError, UploadOptions, Validation, log,
+    AccessLog, Auth, Faults, Limits, ServerError, UploadOptions, Validation, log,
     options::{Options, Storage},
     tls,
 };
@@ -23,6 +24,7 @@ impl Server {
         ServerBuilder {
             storage: Storage::Memory,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listener: None,
             auth: Auth::None,
             tls: None,
             faults: Faults::new(),
@@ -30,6 +32,7 @@ impl Server {
             options: Options::default(),
             log_entries: log::DEFAULT_ENTRIES,
             keep_headers: None,
+            access_log: None,
         }
     }
 }
@@ -40,6 +43,7 @@ impl Server {
 pub struct ServerBuilder {
     pub(crate) storage: Storage,
     pub(crate) address: SocketAddr,
+    pub(crate) listener: Option<Arc<TcpListener>>,
     pub(crate) auth: Auth,
     pub(crate) tls: Option<tls::Identity>,
     pub(crate) faults: Faults,
@@ -47,6 +51,7 @@ pub struct ServerBuilder {
     pub(crate) options: Options,
     pub(crate) log_entries: NonZeroUsize,
     pub(crate) keep_headers: Option<bool>,
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 impl ServerBuilder {
@@ -65,6 +70,13 @@ impl ServerBuilder {
     /// Listens here; port 0 is any free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.address = address;
+        self
+    }
+
+    /// Listens on a socket that is open already, as a service manager hands it over; the
+    /// address that [`listen`](Self::listen) says is not used then.
+    pub fn listen_on(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -101,6 +113,18 @@ impl ServerBuilder {
     /// Whether manifests, tags and blobs may be deleted; if not, the answer is 405. On.
     pub fn deletes(mut self, on: bool) -> Self {
         self.options.deletes = on;
+        self
+    }
+
+    /// Whether `/metrics` answers with numbers; if not, it is not there. On.
+    pub fn metrics(mut self, on: bool) -> Self {
+        self.options.metrics = on;
+        self
+    }
+
+    /// Writes a line for every request here. None is written unless this is called.
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.access_log = Some(log);
         self
     }
 

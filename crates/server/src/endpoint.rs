@@ -42,6 +42,40 @@ pub enum Endpoint {
     Catalog,
     /// The token service, `/token`.
     Token,
+    /// `GET /healthz`.
+    Health,
+    /// `GET /metrics`.
+    Metrics,
     /// Anything else.
     Other,
+}
+
+impl Endpoint {
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::BlobHead => "blob_head",
+            Self::BlobGet => "blob_get",
+            Self::BlobDelete => "blob_delete",
+            Self::UploadPost => "upload_post",
+            Self::UploadSingle => "upload_single",
+            Self::Mount => "mount",
+            Self::UploadStatus => "upload_status",
+            Self::UploadPatch => "upload_patch",
+            Self::UploadPut => "upload_put",
+            Self::UploadCancel => "upload_cancel",
+            Self::ManifestHead => "manifest_head",
+            Self::ManifestGet => "manifest_get",
+            Self::ManifestPut => "manifest_put",
+            Self::ManifestDelete => "manifest_delete",
+            Self::TagList => "tag_list",
+            Self::Referrers => "referrers",
+            Self::Catalog => "catalog",
+            Self::Token => "token",
+            Self::Health => "health",
+            Self::Metrics => "metrics",
+            Self::Other => "other",
+        }
+    }
 }

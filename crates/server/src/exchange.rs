@@ -20,6 +20,8 @@ pub(crate) struct Exchange {
     pub(crate) query: Query,
     pub(crate) intake: Intake,
     pub(crate) record: Arc<Record>,
+    /// The length of its target: path and query.
+    pub(crate) uri_bytes: usize,
     pub(crate) principal: Principal,
     pub(crate) faults: Plan,
 }

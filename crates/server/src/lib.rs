@@ -33,18 +33,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access_log;
+mod activity;
 mod answer;
 mod app;
 mod auth;
 mod blobs;
 mod body;
 mod builder;
+mod clients;
 mod endpoint;
 mod error;
 mod exchange;
 mod faults;
+mod health;
 mod log;
 mod manifests;
+mod metrics;
 mod options;
 mod referrers;
 mod route;
@@ -57,7 +62,9 @@ mod store;
 mod tags;
 mod tls;
 mod uploads;
+mod watch;
 
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use auth::{Auth, Bearer, Users};
 pub use builder::{Server, ServerBuilder};
 pub use endpoint::Endpoint;

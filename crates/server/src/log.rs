@@ -18,8 +18,8 @@ use std::{
 
 use axum::http::{HeaderMap, Method, Request};
 
-pub(crate) use entry::Record;
 pub use entry::{Authorization, Entry, LoggedHeaders, Outcome};
+pub(crate) use entry::{Observer, Record};
 
 use crate::endpoint::Endpoint;
 
@@ -36,6 +36,7 @@ pub struct RequestLog(Arc<Shared>);
 struct Shared {
     capacity: NonZeroUsize,
     keeps_raw: bool,
+    observer: Option<Arc<dyn Observer>>,
     kept: Mutex<Kept>,
     body_bytes: Arc<AtomicU64>,
     blob_bytes: Arc<AtomicU64>,
@@ -53,10 +54,16 @@ struct Kept {
 }
 
 impl RequestLog {
-    pub(crate) fn new(capacity: NonZeroUsize, keeps_raw: bool) -> Self {
+    /// A log that keeps so many entries; the observer, if there is one, is told of all of them.
+    pub(crate) fn new(
+        capacity: NonZeroUsize,
+        keeps_raw: bool,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         Self(Arc::new(Shared {
             capacity,
             keeps_raw,
+            observer,
             kept: Mutex::default(),
             body_bytes: Arc::default(),
             blob_bytes: Arc::default(),
@@ -77,6 +84,7 @@ impl RequestLog {
         let mut kept = self.kept();
         let record = Arc::new(Record::new(
             Entry::begin(kept.next, request, endpoint, connection),
+            self.0.observer.clone(),
             Arc::clone(&self.0.body_bytes),
             Arc::clone(&self.0.blob_bytes),
         ));

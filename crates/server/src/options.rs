@@ -16,6 +16,7 @@ pub(crate) struct Options {
     pub(crate) validation: Validation,
     pub(crate) uploads: UploadOptions,
     pub(crate) deletes: bool,
+    pub(crate) metrics: bool,
 }
 
 impl Default for Options {
@@ -24,6 +25,7 @@ impl Default for Options {
             validation: Validation::All,
             uploads: UploadOptions::default(),
             deletes: true,
+            metrics: true,
         }
     }
 }
@@ -94,14 +96,34 @@ pub struct Limits {
     pub manifest_bytes: usize,
     /// The longest head of a request, names and values of all headers together, in bytes, inclusive. 64 KiB.
     pub header_bytes: usize,
+    /// The longest target of a request, path and query together, in bytes, inclusive; a longer
+    /// one is refused with 414. 16 KiB.
+    pub uri_bytes: usize,
+    /// The most headers of a request, inclusive; more are refused with 431. 100.
+    pub headers: usize,
+    /// How long the head of a request, or a TLS handshake, may take from its first byte on; and
+    /// how long a new connection may be silent. 30 seconds.
+    pub head_timeout: Duration,
+    /// How long a connection is kept that has no request under way. 2 minutes.
+    pub keep_alive: Duration,
+    /// How long a client may leave its answer unread; then the connection is cut. 60 seconds.
+    pub answer_idle: Duration,
     /// How many upload sessions may be open at once; one more is refused with 429. 10,000.
     pub sessions: usize,
     /// How long an upload session is kept without a request. 24 hours.
     pub session_idle: Duration,
     /// How long a request's body may be silent. 60 seconds.
     pub body_idle: Duration,
+    /// How many bytes of a request's body have to come in every minute that is spent waiting
+    /// for it; less is refused with 408. 16 KiB.
+    pub body_floor: u64,
     /// How many connections are served at once; more wait. 4,096.
     pub connections: usize,
+    /// How many connections of one client are served at once; more are closed at once. A client
+    /// is an IPv4 address, or a network of 64 bits of IPv6. 1,024.
+    pub connections_per_client: usize,
+    /// How many requests of one HTTP/2 connection are under way at once. 256.
+    pub streams: u32,
     /// How many bytes of blobs a server in memory keeps, those being uploaded included. 4 GiB.
     pub memory_bytes: u64,
 }
@@ -111,10 +133,18 @@ impl Default for Limits {
         Self {
             manifest_bytes: oci::MAX_MANIFEST_BYTES,
             header_bytes: 64 * 1024,
+            uri_bytes: 16 * 1024,
+            headers: 100,
+            head_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_mins(2),
+            answer_idle: Duration::from_mins(1),
             sessions: 10_000,
             session_idle: Duration::from_hours(24),
             body_idle: Duration::from_mins(1),
+            body_floor: 16 * 1024,
             connections: 4096,
+            connections_per_client: 1024,
+            streams: 256,
             memory_bytes: 4 * 1024 * 1024 * 1024,
         }
     }

@@ -22,6 +22,8 @@ pub(crate) enum Resource {
     Ping,
     Catalog,
     Token,
+    Health,
+    Metrics,
     Blob(Name, Digest),
     Uploads(Name),
     Upload(Name, String),
@@ -106,6 +108,8 @@ impl Resource {
             "/v2" | "/v2/" => return Ok(Self::Ping),
             "/v2/_catalog" => return Ok(Self::Catalog),
             "/token" => return Ok(Self::Token),
+            "/healthz" => return Ok(Self::Health),
+            "/metrics" => return Ok(Self::Metrics),
             _ => {}
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(not_found)?;
@@ -128,7 +132,7 @@ impl Resource {
     /// The repository it is in, if it is in one.
     pub(crate) fn name(&self) -> Option<&Name> {
         match self {
-            Self::Ping | Self::Catalog | Self::Token => None,
+            Self::Ping | Self::Catalog | Self::Token | Self::Health | Self::Metrics => None,
             Self::Blob(name, _)
             | Self::Uploads(name)
             | Self::Upload(name, _)
@@ -147,6 +151,8 @@ impl Endpoint {
         };
         match (resource, method.as_str()) {
             (Resource::Token, _) => Self::Token,
+            (Resource::Health, "GET" | "HEAD") => Self::Health,
+            (Resource::Metrics, "GET" | "HEAD") => Self::Metrics,
             (Resource::Ping, "GET" | "HEAD") => Self::Ping,
             (Resource::Catalog, "GET") => Self::Catalog,
             (Resource::Blob(..), "HEAD") => Self::BlobHead,
@@ -181,11 +187,13 @@ impl Endpoint {
                 | Self::TagList
                 | Self::Referrers
                 | Self::Catalog
+                | Self::Health
+                | Self::Metrics
         )
     }
 }
 
-fn not_found() -> Refusal {
+pub(crate) fn not_found() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported).message("no such endpoint")
 }
 

@@ -1,6 +1,12 @@
 //! A server that runs: accepting connections, and stopping.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use hyper_util::{
@@ -18,25 +24,33 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Faults, RequestLog, ServerBuilder, ServerError,
+    AccessLog, Faults, Limits, RequestLog, ServerBuilder, ServerError,
+    activity::Still,
     app::App,
     auth::Guard,
+    clients::Clients,
+    health::Health,
+    log::Observer,
+    metrics::{Cause, Metrics},
     options::Storage,
     service,
     sessions::Sessions,
     socket::{Connection, Socket},
     store::{self, Leftover, Memory, Store},
+    watch::Watch,
 };
 
 /// How many manifests are received at a time: each may take its limit of memory.
 const MANIFESTS_AT_ONCE: usize = 64;
-/// How long the head of a request, or a TLS handshake, may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long requests that are under way may go on when the server shuts down.
+/// How long requests that are under way may go on when the server shuts down, unless it is said.
 const GRACE: Duration = Duration::from_secs(10);
 /// How much HTTP/2 lets a client send ahead, per stream and per connection: with less,
 /// the round trip bounds an upload's speed.
 const H2_WINDOW: u32 = 8 * 1024 * 1024;
+/// How long a connection that was still for too long gets to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the access log gets to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// The most that is read from a connection at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -46,6 +60,7 @@ pub struct RunningServer {
     app: Arc<App>,
     registry: Registry,
     stopping: Stopping,
+    access_log: Option<AccessLog>,
 }
 
 /// Asked to stop: in two steps, the second without patience.
@@ -70,17 +85,26 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         address: builder.address,
         error,
     };
-    let listener = TcpListener::bind(builder.address).await.map_err(listen)?;
+    let listener = match &builder.listener {
+        Some(listener) => taken(listener).map_err(listen)?,
+        None => TcpListener::bind(builder.address).await.map_err(listen)?,
+    };
     let address = listener.local_addr().map_err(listen)?;
     let registry = address
         .to_string()
         .parse()
         .map_err(|error| listen(io::Error::other(error)))?;
     let keep_headers = builder.keep_headers.unwrap_or(in_memory);
+    let stopping = Stopping::default();
+    let metrics = Arc::new(Metrics::new());
+    let watch: Arc<dyn Observer> = Arc::new(Watch {
+        metrics: Arc::clone(&metrics),
+        access_log: builder.access_log.clone(),
+    });
     let app = Arc::new(App {
         sessions: Sessions::new(&builder.limits, leftovers),
         store,
-        log: RequestLog::new(builder.log_entries, keep_headers),
+        log: RequestLog::new(builder.log_entries, keep_headers, Some(watch)),
         faults: builder.faults,
         guard: Guard::new(builder.auth),
         manifest_turns: Arc::new(Semaphore::new(MANIFESTS_AT_ONCE)),
@@ -89,11 +113,14 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         address,
         tasks: TaskTracker::new(),
         secure: builder.tls.is_some(),
+        metrics,
+        health: Health::new(stopping.gently.clone()),
+        started: Instant::now(),
     });
-    let stopping = Stopping::default();
     let accepting = Accepting {
         app: Arc::clone(&app),
         listener,
+        clients: Clients::default(),
         tls: builder.tls.map(|it| TlsAcceptor::from(it.0)),
         stopping: stopping.clone(),
     };
@@ -103,7 +130,15 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         app,
         registry,
         stopping,
+        access_log: builder.access_log,
     })
+}
+
+/// A socket that somebody else opened.
+fn taken(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// The upload sessions that an earlier process left open.
@@ -190,13 +225,26 @@ impl RunningServer {
     /// Stops: takes no more connections, lets requests that are under way end for at most
     /// ten seconds, and comes back when nothing of it is left, so that its store can be opened again.
     pub async fn shutdown(self) {
+        self.shutdown_within(GRACE, std::future::pending()).await;
+    }
+
+    /// The same with another limit, which ends early when `hurry` comes back.
+    ///
+    /// Requests that are not through by then are cut off. What an upload session has received
+    /// stays, and a store in a directory still has it after the next start.
+    pub async fn shutdown_within(self, limit: Duration, hurry: impl Future<Output = ()>) {
         self.stopping.gently.cancel();
-        if tokio::time::timeout(GRACE, self.app.tasks.wait())
-            .await
-            .is_err()
-        {
-            self.stopping.now.cancel();
-            self.app.tasks.wait().await;
+        tokio::select! {
+            () = self.app.tasks.wait() => {}
+            () = tokio::time::sleep(limit) => {}
+            () = hurry => {}
+        }
+        self.stopping.now.cancel();
+        self.app.tasks.wait().await;
+        if let Some(log) = self.access_log.clone() {
+            let closing = tokio::task::spawn_blocking(move || log.close(LAST_LINES));
+            // Lines that are not written by then are lost, and nothing else.
+            let _ = closing.await;
         }
     }
 }
@@ -218,6 +266,7 @@ impl fmt::Display for RunningServer {
 struct Accepting {
     app: Arc<App>,
     listener: TcpListener,
+    clients: Clients,
     tls: Option<TlsAcceptor>,
     stopping: Stopping,
 }
@@ -235,8 +284,8 @@ impl Accepting {
                 next = next => next,
                 () = self.stopping.gently.cancelled() => return,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, client) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, mostly: others may end soon.
                     tracing::warn!(%error, "could not accept a connection");
@@ -244,13 +293,22 @@ impl Accepting {
                     continue;
                 }
             };
-            let connection = Connection::new(number);
+            let limits = &self.app.limits;
+            let Some(seat) = self
+                .clients
+                .seat(client.ip(), limits.connections_per_client)
+            else {
+                self.app.metrics.refused(Cause::ConnectionsOfClient);
+                continue;
+            };
+            let connection = Connection::new(number, Some(client), limits.streams);
             number += 1;
+            let counted = self.app.metrics.connected();
             let serving = self.serve(stream, connection.clone());
             self.app.tasks.spawn(async move {
                 serving.await;
                 connection.close();
-                drop(place);
+                drop((place, seat, counted));
             });
         }
     }
@@ -274,21 +332,28 @@ impl Accepting {
             let Some(tls) = tls else {
                 return speak(app, socket, &connection, &stopping).await;
             };
-            let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket));
+            let handshake = tokio::time::timeout(app.limits.head_timeout, tls.accept(socket));
             let handshake = tokio::select! {
                 handshake = handshake => handshake,
                 () = stopping.gently.cancelled() => return,
             };
             match handshake {
                 Ok(Ok(socket)) => speak(app, socket, &connection, &stopping).await,
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
+                Ok(Err(error)) => {
+                    app.metrics.refused(Cause::Handshake);
+                    tracing::debug!(%error, "TLS handshake failed");
+                }
+                Err(_) => {
+                    app.metrics.refused(Cause::HeadTooSlow);
+                    tracing::debug!("TLS handshake took too long");
+                }
             }
         }
     }
 }
 
-/// Speaks HTTP/1.1 or HTTP/2, whichever the client begins with.
+/// Speaks HTTP/1.1 or HTTP/2, whichever the client begins with, until the connection ends,
+/// is broken, has been still for too long, or the server stops.
 async fn speak(
     app: Arc<App>,
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -298,35 +363,66 @@ async fn speak(
     let router: Router = Router::new()
         .fallback(service::serve)
         .layer(axum::Extension(connection.clone()))
-        .with_state(app);
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(READ_BYTES);
-    http.http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(H2_WINDOW)
-        .initial_connection_window_size(2 * H2_WINDOW)
-        .max_concurrent_streams(256)
-        .max_frame_size(256 * 1024)
-        .max_header_list_size(128 * 1024);
+        .with_state(Arc::clone(&app));
+    let http = protocol(&app.limits);
     let service = TowerToHyperService::new(router);
     let serving = http.serve_connection(TokioIo::new(socket), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = connection.broken() => return,
+        still = connection.still(&app.limits) => {
+            match still {
+                Still::Idle => {}
+                Still::Head => app.metrics.refused(Cause::HeadTooSlow),
+                Still::Unread => return app.metrics.refused(Cause::AnswerUnread),
+            }
+            serving.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(GOODBYE, serving).await;
+            return;
+        }
         () = stopping.gently.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = serving => ended,
                 () = connection.broken() => return,
+                _ = connection.still(&app.limits) => return,
                 () = stopping.now.cancelled() => return,
             }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+        if let Some(cause) = unspeakable(&*error) {
+            app.metrics.refused(cause);
+        }
     }
+}
+
+/// How HTTP is spoken, and within which bounds.
+fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // How long a head may take is looked at below HTTP, for both versions alike.
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_buf_size(READ_BYTES);
+    http.http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(H2_WINDOW)
+        .initial_connection_window_size(2 * H2_WINDOW)
+        .max_concurrent_streams(limits.streams)
+        .max_frame_size(256 * 1024)
+        .max_header_list_size(128 * 1024);
+    http
+}
+
+/// Why what a client said was not a request, if that is what ended its connection.
+fn unspeakable(error: &(dyn Error + Send + Sync + 'static)) -> Option<Cause> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if error.is_parse_too_large() {
+        return Some(Cause::HeadTooLarge);
+    }
+    error.is_parse().then_some(Cause::NotHttp)
 }

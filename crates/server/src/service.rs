@@ -13,6 +13,8 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use oci::{Digest, wire::ErrorCode};
 
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
     },
     log::Outcome,
     manifests, referrers,
-    route::{Query, Resource, decoded},
+    route::{self, Query, Resource, decoded},
     socket::Connection,
     tags, uploads,
 };
@@ -41,12 +43,19 @@ const MAX_STALL: Duration = Duration::from_hours(1);
 pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
     let connection = match request.extensions().get::<Connection>() {
         Some(connection) => connection.clone(),
-        None => Connection::new(0),
+        None => Connection::new(0, None, app.limits.streams),
     };
     let tasks = app.tasks.clone();
-    let task = tasks.spawn(exchange(app, request, connection.clone()));
+    let under_way = connection.begin(request.version() == Version::HTTP_2).await;
+    let counted = app.metrics.under_way();
+    let handling = exchange(app, request, connection.clone());
+    let task = tasks.spawn(async move {
+        let response = handling.await;
+        drop((under_way, counted));
+        response
+    });
     match task.await {
-        Ok(Some(response)) => response,
+        Ok(Some(response)) => leaving(response, &connection),
         Ok(None) => std::future::pending().await,
         Err(error) => {
             tracing::error!(%error, "a handler died");
@@ -55,12 +64,27 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
+/// Lets the connection know of an answer that takes its time to leave.
+fn leaving(response: Response, connection: &Connection) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    let leaving = connection.leaving();
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &leaving;
+            frame
+        }))
+    })
+}
+
 /// Handles a request; without an answer the connection is broken already.
 async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Option<Response> {
     let resource = Resource::parse(request.uri().path());
     let query = Query::parse(request.uri().query());
     let endpoint = Endpoint::of(request.method(), resource.as_ref().ok(), &query);
     let record = app.log.begin(&request, endpoint, connection.number());
+    record.came_from(connection.client());
     let faults = app.faults.plan(Asked {
         endpoint,
         method: request.method().as_str(),
@@ -68,11 +92,12 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         query: &decoded(request.uri().query().unwrap_or_default()),
     });
     let (parts, body) = request.into_parts();
+    let uri_bytes = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let intake = Intake::new(
         body,
         Arc::clone(&record),
         connection.clone(),
-        app.limits.body_idle,
+        &app.limits,
         faults.body.clone(),
     );
     let mut x = Exchange {
@@ -83,6 +108,7 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         query,
         intake,
         record,
+        uri_bytes,
         principal: Principal::default(),
         faults,
     };
@@ -124,6 +150,7 @@ impl Exchange {
             &self.headers,
             &self.origin(),
         )?;
+        self.record.identified(self.principal.user.as_deref());
         self.dispatch(endpoint, resource).await
     }
 
@@ -137,6 +164,11 @@ impl Exchange {
             (Endpoint::Token, _) if self.method == Method::GET => {
                 self.app.guard.token(&self.query, &self.headers)
             }
+            (Endpoint::Health, _) => Ok(self.app.health.answer(&self.app.store).await),
+            (Endpoint::Metrics, _) if self.app.options.metrics => {
+                self.app.metrics.answer(self.app.levels())
+            }
+            (Endpoint::Metrics, _) => Err(route::not_found()),
             (Endpoint::Catalog, _) => tags::catalog(self).await,
             (Endpoint::BlobHead | Endpoint::BlobGet, Resource::Blob(name, digest)) => {
                 blobs::read(self, name, digest).await
@@ -181,14 +213,26 @@ impl Exchange {
     }
 
     fn check_head(&self) -> Result<(), Refusal> {
+        let refused = |status, message: String| {
+            Err(Refusal::new(status, ErrorCode::Unsupported).message(message))
+        };
+        let limits = &self.app.limits;
+        if self.uri_bytes > limits.uri_bytes {
+            let message = format!("the target is over the limit of {} bytes", limits.uri_bytes);
+            return refused(StatusCode::URI_TOO_LONG, message);
+        }
+        if self.headers.len() > limits.headers {
+            let message = format!("there are more than {} headers", limits.headers);
+            return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message);
+        }
         let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let bytes: usize = self.headers.iter().map(length).sum();
-        if bytes > self.app.limits.header_bytes {
-            return Err(Refusal::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                ErrorCode::Unsupported,
-            )
-            .message("the request's head is too long"));
+        if bytes > limits.header_bytes {
+            let message = format!(
+                "the headers are over the limit of {} bytes",
+                limits.header_bytes
+            );
+            return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message);
         }
         Ok(())
     }

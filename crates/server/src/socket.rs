@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -16,8 +17,14 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Limits,
+    activity::{Activity, Still},
+};
 
 /// One connection, as the requests on it see it; cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,6 +33,10 @@ pub(crate) struct Connection(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     number: u64,
+    client: Option<SocketAddr>,
+    activity: Activity,
+    /// Requests that may be under way at once.
+    turns: Arc<Semaphore>,
     /// Set when the connection is to be dropped at once.
     broken: CancellationToken,
     /// Set when it is gone.
@@ -34,6 +45,17 @@ struct Shared {
     /// How many bytes more may be written.
     budget: AtomicU64,
 }
+
+/// A request that is under way, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    connection: Connection,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// An answer's body that is leaving, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Leaving(Connection);
 
 /// A TCP stream that its [`Connection`] can break.
 #[derive(Debug)]
@@ -45,9 +67,14 @@ pub(crate) struct Socket {
 // === impl Connection ===
 
 impl Connection {
-    pub(crate) fn new(number: u64) -> Self {
+    /// One on which `turns` requests may be under way at once.
+    pub(crate) fn new(number: u64, client: Option<SocketAddr>, turns: u32) -> Self {
+        let turns = usize::try_from(turns).unwrap_or(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             number,
+            client,
+            activity: Activity::new(),
+            turns: Arc::new(Semaphore::new(turns.clamp(1, Semaphore::MAX_PERMITS))),
             broken: CancellationToken::new(),
             closed: CancellationToken::new(),
             resets: AtomicBool::new(false),
@@ -57,6 +84,33 @@ impl Connection {
 
     pub(crate) fn number(&self) -> u64 {
         self.0.number
+    }
+
+    /// Where the client is.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.0.client
+    }
+
+    /// A request begins. It waits while others take up all there may be: those whose streams
+    /// the client has reset too, so that resetting many at once gains nothing.
+    pub(crate) async fn begin(&self, multiplexed: bool) -> UnderWay {
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await.ok();
+        self.0.activity.begins(multiplexed);
+        UnderWay {
+            connection: self.clone(),
+            _turn: turn,
+        }
+    }
+
+    /// An answer's body begins to leave.
+    pub(crate) fn leaving(&self) -> Leaving {
+        self.0.activity.answers();
+        Leaving(self.clone())
+    }
+
+    /// Comes back when the connection has been still for too long.
+    pub(crate) async fn still(&self, limits: &Limits) -> Still {
+        self.0.activity.still(limits).await
     }
 
     /// Has the connection dropped with a TCP reset.
@@ -112,6 +166,18 @@ impl Socket {
     }
 }
 
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.connection.0.activity.ends();
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.0.activity.answered();
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.connection.0.resets.load(Ordering::Acquire)
@@ -128,7 +194,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.connection.0.activity.read();
+        }
+        read
     }
 }
 
@@ -144,6 +215,7 @@ impl AsyncWrite for Socket {
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]);
         if let Poll::Ready(Ok(written)) = written {
+            self.connection.0.activity.wrote();
             self.spend(written);
         }
         written
@@ -155,7 +227,11 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.connection.0.budget.load(Ordering::Acquire) == u64::MAX {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+            if written.is_ready() {
+                self.connection.0.activity.wrote();
+            }
+            return written;
         }
         let first = slices.iter().find(|it| !it.is_empty());
         self.poll_write(cx, first.map_or(&[][..], |it| it))

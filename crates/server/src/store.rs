@@ -65,6 +65,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The manifests whose subject this is, in order of their digests.
     fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>>;
 
+    /// Whether writes work now: tries one that leaves nothing behind.
+    fn try_write(&self) -> io::Result<()>;
+
     /// All repositories, in order.
     fn repositories(&self) -> io::Result<Vec<Name>>;
 }
@@ -94,10 +97,19 @@ pub(crate) trait Staged: fmt::Debug + Send + Sync {
     fn read(&self) -> io::Result<Box<dyn Content>>;
 
     /// Makes it a blob of a repository. Who calls it has checked the digest.
-    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<()>;
+    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<Committed>;
 
     /// Drops it.
     fn discard(&mut self) -> io::Result<()>;
+}
+
+/// What came of committing a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// The content is new.
+    New,
+    /// The content was there already, and is kept once.
+    Known,
 }
 
 /// What is remembered of an upload session, across restarts too.

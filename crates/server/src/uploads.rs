@@ -21,6 +21,7 @@ use crate::{
     body,
     exchange::Exchange,
     log::text,
+    metrics::How,
     route::{self, Name},
     sessions::{Progress, Session},
     store::{self, Ticket},
@@ -34,6 +35,7 @@ pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refus
     if let Some(digest) = x.query.get("mount") {
         let digest = route::digest(digest)?;
         if mount(x, &name, &digest).await? {
+            x.app.metrics.blob(How::Mounted);
             return Ok(committed(x, &name, &digest));
         }
     } else if x.app.options.uploads.single_post
@@ -111,7 +113,7 @@ async fn single(x: &mut Exchange, name: Name, digest: Digest) -> Result<Response
     };
     let stored = stored.await;
     x.app.sessions.close(&session).await;
-    stored?;
+    x.app.metrics.blob(stored?.into());
     Ok(committed(x, &name, &digest))
 }
 
@@ -148,7 +150,8 @@ pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Respo
     let mut progress = session.claim(&x.app.limits).await?;
     check_chunk(x, &session, &progress)?;
     progress.receive(&mut x.intake, &x.record, &session).await?;
-    progress.commit(&session, &digest).await?;
+    let came_of_it = progress.commit(&session, &digest).await?;
+    x.app.metrics.blob(came_of_it.into());
     drop(progress);
     x.app.sessions.close(&session).await;
     Ok(committed(x, name, &digest))

@@ -183,6 +183,14 @@ impl Tokens {
         (Instant::now() < grant.ends).then(|| (grant.user.clone(), grant.scopes.clone()))
     }
 
+    pub(super) fn users(&self) -> &Users {
+        &self.settings.users
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.issued().len()
+    }
+
     pub(super) fn revoke(&self) {
         self.issued().clear();
     }

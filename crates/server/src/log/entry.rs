@@ -1,7 +1,8 @@
 //! One request and its answer.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -83,6 +84,10 @@ pub struct Entry {
     pub connection: u64,
     /// What it asked for.
     pub endpoint: Endpoint,
+    /// The client's address and port, if the connection has one.
+    pub client: Option<SocketAddr>,
+    /// The user it came from, once that was found out.
+    pub user: Option<String>,
     /// Its method.
     pub method: Method,
     /// Its path as sent.
@@ -96,6 +101,10 @@ pub struct Entry {
     pub body_length: u64,
     /// Of these, the bytes an upload session received.
     pub blob_bytes: u64,
+    /// Bytes of the answer's body that were handed on to the connection.
+    pub answer_length: u64,
+    /// The answer's body ended before its length: the client went away, or reading it failed.
+    pub cut: bool,
     /// What became of it.
     pub outcome: Outcome,
     /// When its head had arrived.
@@ -104,10 +113,17 @@ pub struct Entry {
     pub ended: Option<Instant>,
 }
 
+/// Who is told of every request that has ended.
+pub(crate) trait Observer: fmt::Debug + Send + Sync {
+    /// The entry is complete; the last of its answer is about to leave.
+    fn ended(&self, entry: &Entry);
+}
+
 /// An entry that is still being written.
 #[derive(Debug)]
 pub(crate) struct Record {
     entry: Mutex<Entry>,
+    observer: Option<Arc<dyn Observer>>,
     body_length: AtomicU64,
     blob_bytes: AtomicU64,
     all_body_bytes: Arc<AtomicU64>,
@@ -119,6 +135,8 @@ struct Followed {
     body: Body,
     /// Bytes to come, if that is known.
     left: Option<u64>,
+    /// All of it was handed on.
+    whole: bool,
     record: Arc<Record>,
 }
 
@@ -139,12 +157,16 @@ impl Entry {
             number,
             connection,
             endpoint,
+            client: None,
+            user: None,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().map(str::to_owned),
             headers,
             body_length: 0,
             blob_bytes: 0,
+            answer_length: 0,
+            cut: false,
             outcome: Outcome::Open,
             started: Instant::now(),
             ended: None,
@@ -215,11 +237,13 @@ pub(super) fn raw<B>(request: &Request<B>) -> String {
 impl Record {
     pub(super) fn new(
         entry: Entry,
+        observer: Option<Arc<dyn Observer>>,
         all_body_bytes: Arc<AtomicU64>,
         all_blob_bytes: Arc<AtomicU64>,
     ) -> Self {
         Self {
             entry: Mutex::new(entry),
+            observer,
             body_length: AtomicU64::new(0),
             blob_bytes: AtomicU64::new(0),
             all_body_bytes,
@@ -240,6 +264,16 @@ impl Record {
 
     pub(super) fn endpoint(&self) -> Endpoint {
         self.lock().endpoint
+    }
+
+    /// Sets down where it came from.
+    pub(crate) fn came_from(&self, client: Option<SocketAddr>) {
+        self.lock().client = client;
+    }
+
+    /// Sets down who it came from.
+    pub(crate) fn identified(&self, user: Option<&str>) {
+        self.lock().user = user.map(str::to_owned);
     }
 
     /// The host the client named.
@@ -269,8 +303,10 @@ impl Record {
     /// Ends the entry when the last of an answer's body is handed on.
     pub(crate) fn follow(self: &Arc<Self>, response: Response) -> Response {
         let (parts, body) = response.into_parts();
-        let is_short = body.is_end_stream() || body.size_hint().exact().is_some();
-        if is_short || self.lock().method == Method::HEAD {
+        let is_head = self.lock().method == Method::HEAD;
+        let exact = body.size_hint().exact();
+        if is_head || body.is_end_stream() || exact.is_some() {
+            self.lock().answer_length = exact.filter(|_| !is_head).unwrap_or(0);
             self.end();
             return Response::from_parts(parts, body);
         }
@@ -278,6 +314,7 @@ impl Record {
         let followed = Followed {
             body,
             left: length.and_then(|it| it.parse().ok()),
+            whole: false,
             record: Arc::clone(self),
         };
         Response::from_parts(parts, Body::new(followed))
@@ -291,12 +328,23 @@ impl Record {
 
     /// Ends the entry: all of the answer is ready to leave. The first call counts.
     pub(crate) fn end(&self) {
-        let mut entry = self.lock();
-        // Later than its start also where the clock is coarse: chains are read off these.
-        let earliest = entry.started + Duration::from_nanos(1);
-        entry
-            .ended
-            .get_or_insert_with(|| Instant::now().max(earliest));
+        {
+            let mut entry = self.lock();
+            if entry.ended.is_some() {
+                return;
+            }
+            // Later than its start also where the clock is coarse: chains are read off these.
+            let earliest = entry.started + Duration::from_nanos(1);
+            entry.ended = Some(Instant::now().max(earliest));
+        }
+        if let Some(observer) = &self.observer {
+            observer.ended(&self.entry());
+        }
+    }
+
+    /// Counts bytes of the answer that were handed on.
+    fn sent(&self, bytes: usize) {
+        self.lock().answer_length += bytes as u64;
     }
 }
 
@@ -311,12 +359,16 @@ impl HttpBody for Followed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(Ok(frame)), Some(left)) = (&frame, self.left) {
+        if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
-            self.left = Some(left.saturating_sub(bytes as u64));
+            self.record.sent(bytes);
+            self.left = self.left.map(|it| it.saturating_sub(bytes as u64));
         }
-        if self.left == Some(0) || !matches!(frame, Some(Ok(_))) {
-            self.record.end();
+        if self.left == Some(0) || frame.is_none() {
+            self.whole = true;
+        }
+        if self.whole || !matches!(frame, Some(Ok(_))) {
+            self.end();
         }
         Poll::Ready(frame)
     }
@@ -330,8 +382,17 @@ impl HttpBody for Followed {
     }
 }
 
+impl Followed {
+    fn end(&self) {
+        if !self.whole {
+            self.record.lock().cut = true;
+        }
+        self.record.end();
+    }
+}
+
 impl Drop for Followed {
     fn drop(&mut self) {
-        self.record.end();
+        self.end();
     }
 }

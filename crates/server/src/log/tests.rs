@@ -40,7 +40,7 @@ fn depth_is_the_longest_chain_of_answers_waited_for() {
 
 #[test]
 fn an_entry_ends_after_it_began_and_ends_once() {
-    let log = RequestLog::new(DEFAULT_ENTRIES, true);
+    let log = RequestLog::new(DEFAULT_ENTRIES, true, None);
     let request = Request::get("/v2/").body(()).unwrap();
     let record = log.begin(&request, Endpoint::Ping, 0);
     assert_eq!(log.lines(), ["GET /v2/ → …"]);
@@ -55,7 +55,7 @@ fn an_entry_ends_after_it_began_and_ends_once() {
 
 #[test]
 fn lines_say_how_requests_ended_without_an_answer() {
-    let log = RequestLog::new(DEFAULT_ENTRIES, true);
+    let log = RequestLog::new(DEFAULT_ENTRIES, true, None);
     for outcome in [Outcome::Reset, Outcome::Gone] {
         let request = Request::put("/v2/a/blobs/uploads/x?digest=y%3Az&_state=7");
         let request = request.body(()).unwrap();
@@ -92,7 +92,7 @@ async fn an_entry_ends_with_the_last_piece_of_its_answer() {
     use axum::{body::Body, response::Response};
     use http_body_util::BodyExt as _;
 
-    let log = RequestLog::new(DEFAULT_ENTRIES, true);
+    let log = RequestLog::new(DEFAULT_ENTRIES, true, None);
     let request = Request::get("/v2/").body(()).unwrap();
     let record = log.begin(&request, Endpoint::BlobGet, 0);
     let pieces = ["one", "two"].map(|it| Ok::<_, std::io::Error>(bytes::Bytes::from(it)));

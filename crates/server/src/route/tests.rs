@@ -7,6 +7,8 @@ fn shown(path: &str) -> String {
         Ok(Resource::Ping) => "ping".to_owned(),
         Ok(Resource::Catalog) => "catalog".to_owned(),
         Ok(Resource::Token) => "token".to_owned(),
+        Ok(Resource::Health) => "health".to_owned(),
+        Ok(Resource::Metrics) => "metrics".to_owned(),
         Ok(Resource::Blob(name, _)) => format!("blob of {name}"),
         Ok(Resource::Uploads(name)) => format!("uploads of {name}"),
         Ok(Resource::Upload(name, id)) => format!("upload {id} of {name}"),

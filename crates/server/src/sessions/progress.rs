@@ -16,7 +16,7 @@ use crate::{
     answer::Refusal,
     body::Intake,
     log::Record,
-    store::{self, Staged},
+    store::{self, Committed, Staged},
 };
 
 /// A batch is written when it has so many bytes. Two are in memory at a time.
@@ -136,7 +136,7 @@ impl Progress {
         &mut self,
         session: &Session,
         digest: &Digest,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Committed, Refusal> {
         let hasher = match &self.hasher {
             Some(hasher) if digest.algorithm() == self.algorithm => hasher.clone(),
             _ => self.hash(digest.algorithm()).await?,

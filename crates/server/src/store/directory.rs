@@ -45,6 +45,8 @@ use crate::{ServerError, route::Name};
 
 const MARKER: &str = "longshore-store.json";
 const VERSION: u32 = 1;
+/// A file that is written to see whether that works.
+const TRIAL: &str = "trial~";
 
 /// A store in a directory, held by this process alone.
 #[derive(Debug)]
@@ -237,6 +239,13 @@ impl Store for Directory {
 
     fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>> {
         manifests::referrers(self, name, subject)
+    }
+
+    fn try_write(&self) -> io::Result<()> {
+        // In the uploads' place, where content is written first.
+        let path = self.root.join("uploads").join(TRIAL);
+        files::write_whole(&path, b"longshore")?;
+        files::remove(&path).map(drop)
     }
 
     fn repositories(&self) -> io::Result<Vec<Name>> {

@@ -13,7 +13,9 @@ use std::{
 use bytes::Bytes;
 use oci::{Digest, Tag};
 
-use super::{Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket};
+use super::{
+    Committed, Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket,
+};
 use crate::route::Name;
 
 /// Everything in memory.
@@ -220,6 +222,10 @@ impl Store for Memory {
         Ok(referrers.into_iter().flatten().cloned().collect())
     }
 
+    fn try_write(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn repositories(&self) -> io::Result<Vec<Name>> {
         Ok(self.kept().repositories.keys().cloned().collect())
     }
@@ -269,13 +275,18 @@ impl Staged for Arriving {
         Ok(Reading::boxed(Arc::clone(&self.pieces)))
     }
 
-    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<()> {
+    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<Committed> {
         let mut kept = self.store.kept();
         let pieces = std::mem::take(&mut self.pieces);
-        kept.contents.entry(digest.clone()).or_insert(pieces);
+        let committed = if kept.contents.contains_key(digest) {
+            Committed::Known
+        } else {
+            kept.contents.insert(digest.clone(), pieces);
+            Committed::New
+        };
         let repository = kept.repositories.entry(name.clone()).or_default();
         repository.blobs.insert(digest.clone());
-        Ok(())
+        Ok(committed)
     }
 
     fn discard(&mut self) -> io::Result<()> {

@@ -4,6 +4,8 @@
 //! the bytes on the wire under a test's control.
 
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod blobs;
@@ -14,9 +16,13 @@ mod directory;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

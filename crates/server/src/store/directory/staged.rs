@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Directory, content, files};
 use crate::{
     route::Name,
-    store::{Content, Leftover, Staged, Ticket},
+    store::{Committed, Content, Leftover, Staged, Ticket},
 };
 
 /// So much is written before the system is told to bring it to the disk, so that
@@ -72,6 +72,11 @@ pub(super) fn leftovers(store: &Directory, idle: Duration) -> io::Result<Vec<Lef
     let mut found = Vec::new();
     for id in files::names(&uploads)? {
         let directory = uploads.join(&id);
+        // What trying to write left behind when the process died over it.
+        if directory.is_file() {
+            files::remove(&directory)?;
+            continue;
+        }
         match leftover(store, &directory, idle) {
             Ok(Some((ticket, staged))) => found.push(Leftover { id, ticket, staged }),
             Ok(None) => fs::remove_dir_all(&directory)?,
@@ -166,24 +171,27 @@ impl Staged for FileStaged {
         content::open(&data(&self.directory))?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<()> {
+    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<Committed> {
         let blob = files::by_digest(&self.root.join("blobs"), digest);
         let repository = self.root.join("repositories").join(name.as_str());
         let link = files::by_digest(&repository.join("_blobs"), digest);
         let links = Arc::clone(&self.links);
         let _linking = links.read().unwrap_or_else(PoisonError::into_inner);
         // The same content under the same name: who comes second changes nothing.
-        if !blob.try_exists()? {
+        let committed = if blob.try_exists()? {
+            Committed::Known
+        } else {
             self.sync()?;
             fs::rename(data(&self.directory), &blob)?;
-        }
+            Committed::New
+        };
         files::sync_parent(&blob)?;
         files::touch(&link)?;
         if let Err(error) = self.discard() {
             // The blob is there; what is left over goes with the next start.
             tracing::warn!(%error, "could not remove what an upload left behind");
         }
-        Ok(())
+        Ok(committed)
     }
 
     fn discard(&mut self) -> io::Result<()> {

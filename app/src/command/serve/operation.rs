@@ -1,0 +1,175 @@
+//! Flags for those who keep a registry running: logs, metrics, bounds, stopping.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use server::{AccessLog, AccessLogFormat, Limits, RunningServer, ServerBuilder};
+
+use super::service_manager::ServiceManager;
+use crate::{
+    error::AppError,
+    interrupt::{self, Signals},
+    settings::duration,
+};
+
+/// Flags for those who keep a registry running.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Operation")]
+pub(crate) struct OperationArgs {
+    /// Where every request is logged, a line each: `stderr`, `-` for standard output, `off`, or a
+    /// file that is appended to
+    #[arg(long, value_name = "FILE", default_value = "stderr")]
+    access_log: PathBuf,
+
+    /// How a line of the access log is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    access_log_format: Format,
+
+    /// Answer 404 at /metrics
+    #[arg(long)]
+    no_metrics: bool,
+
+    /// How long requests that are under way may go on after the signal to stop; a second signal
+    /// ends them at once
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    shutdown_timeout: Duration,
+
+    /// Connections served at once; more wait
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    max_connections: usize,
+
+    /// Connections of one client address; more are closed
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_client)]
+    max_connections_per_client: usize,
+
+    /// Upload sessions open at once; more are refused with 429
+    #[arg(long, value_name = "N", default_value_t = Limits::default().sessions)]
+    max_sessions: usize,
+
+    /// How long an upload session is kept without a request
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    session_timeout: Duration,
+
+    /// How long a connection is kept without a request
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    keep_alive: Duration,
+
+    /// How long a body may be silent, or an answer unread
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    client_timeout: Duration,
+
+    /// Bytes of a body that have to come in every minute it is waited for
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_floor)]
+    min_body_rate: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// Fields with a space between them
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What a server that runs needs until it has stopped.
+pub(super) struct Operation {
+    signals: Signals,
+    manager: ServiceManager,
+    shutdown_timeout: Duration,
+}
+
+impl OperationArgs {
+    /// The builder with these settings, and what runs beside the server.
+    ///
+    /// Fails where the log cannot be written, or what the service manager hands over is no
+    /// listening socket.
+    pub(super) fn apply(
+        &self,
+        mut builder: ServerBuilder,
+        print_address: bool,
+    ) -> Result<(ServerBuilder, Operation), AppError> {
+        if print_address && self.access_log == Path::new("-") {
+            return Err(AppError::Usage(
+                "--print-address and --access-log - both want standard output: log to a file, or \
+                 to stderr"
+                    .into(),
+            ));
+        }
+        builder = builder.metrics(!self.no_metrics).limits(self.limits());
+        if let Some(log) = self.access_log()? {
+            builder = builder.access_log(log);
+        }
+        let mut manager = ServiceManager::of_environment();
+        if let Some(listener) = manager.listener().map_err(AppError::Usage)? {
+            builder = builder.listen_on(listener);
+        }
+        let operation = Operation {
+            signals: Signals::new().map_err(|error| AppError::Io {
+                attempted: "wait for signals".into(),
+                error,
+            })?,
+            manager,
+            shutdown_timeout: self.shutdown_timeout,
+        };
+        Ok((builder, operation))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            connections_per_client: self.max_connections_per_client,
+            sessions: self.max_sessions,
+            session_idle: self.session_timeout,
+            keep_alive: self.keep_alive,
+            body_idle: self.client_timeout,
+            answer_idle: self.client_timeout,
+            body_floor: self.min_body_rate,
+            ..Limits::default()
+        }
+    }
+
+    fn access_log(&self) -> Result<Option<AccessLog>, AppError> {
+        let format = match self.access_log_format {
+            Format::Text => AccessLogFormat::Text,
+            Format::Json => AccessLogFormat::Json,
+        };
+        let log = match self.access_log.to_str() {
+            Some("off") => return Ok(None),
+            Some("stderr") => AccessLog::new(format, io::stderr()),
+            Some("-") => AccessLog::new(format, io::stdout()),
+            _ => {
+                let mut options = OpenOptions::new();
+                let file = options.create(true).append(true).open(&self.access_log);
+                file.and_then(|file| AccessLog::new(format, file))
+            }
+        };
+        log.map(Some).map_err(|error| AppError::Io {
+            attempted: format!("write the access log to {}", self.access_log.display()),
+            error,
+        })
+    }
+}
+
+impl Operation {
+    /// Tells who started this that it serves, waits for a signal, and stops.
+    pub(super) async fn run(mut self, running: RunningServer) {
+        self.manager.ready(&running.url());
+        tokio::select! {
+            () = self.signals.next() => {}
+            never = self.manager.watch() => match never {},
+        }
+        self.manager.stopping();
+        interrupt::say(&format!(
+            "stopping: requests under way have {} s, a second signal ends them now",
+            self.shutdown_timeout.as_secs_f64()
+        ));
+        let hurry = self.signals.next();
+        running.shutdown_within(self.shutdown_timeout, hurry).await;
+    }
+}
