@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use server::{AccessLog, AccessLogFormat, Limits, RunningServer, ServerBuilder};
 
-use super::service_manager::ServiceManager;
+use super::service_manager;
 use crate::{
     error::AppError,
     interrupt::{self, Signals},
@@ -80,7 +80,6 @@ enum Format {
 /// What a server that runs needs until it has stopped.
 pub(super) struct Operation {
     signals: Signals,
-    manager: ServiceManager,
     shutdown_timeout: Duration,
 }
 
@@ -105,8 +104,7 @@ impl OperationArgs {
         if let Some(log) = self.access_log()? {
             builder = builder.access_log(log);
         }
-        let mut manager = ServiceManager::of_environment();
-        if let Some(listener) = manager.listener().map_err(AppError::Usage)? {
+        if let Some(listener) = service_manager::listener().map_err(AppError::Usage)? {
             builder = builder.listen_on(listener);
         }
         let operation = Operation {
@@ -114,7 +112,6 @@ impl OperationArgs {
                 attempted: "wait for signals".into(),
                 error,
             })?,
-            manager,
             shutdown_timeout: self.shutdown_timeout,
         };
         Ok((builder, operation))
@@ -159,12 +156,12 @@ impl OperationArgs {
 impl Operation {
     /// Tells who started this that it serves, waits for a signal, and stops.
     pub(super) async fn run(mut self, running: RunningServer) {
-        self.manager.ready(&running.url());
+        service_manager::ready(&running.url());
         tokio::select! {
             () = self.signals.next() => {}
-            never = self.manager.watch() => match never {},
+            never = service_manager::watch() => match never {},
         }
-        self.manager.stopping();
+        service_manager::stopping();
         interrupt::say(&format!(
             "stopping: requests under way have {} s, a second signal ends them now",
             self.shutdown_timeout.as_secs_f64()

@@ -6,31 +6,24 @@
 //! the socket was opened by the service manager. Without one, all of this does nothing.
 
 #[cfg(unix)]
-use std::time::Duration;
-use std::{convert::Infallible, net::TcpListener};
+#[cfg(unix)]
+pub(super) use systemd::{listener, ready, stopping, watch};
+
+#[cfg(not(unix))]
+pub(super) use nobody::{listener, ready, stopping, watch};
 
 #[cfg(unix)]
-use crate::interrupt;
+mod systemd {
+    use std::{convert::Infallible, net::TcpListener, time::Duration};
 
-/// Who started this process, as far as it said so in the environment.
-#[derive(Debug)]
-pub(super) struct ServiceManager {
-    /// How often it wants a sign of life.
-    #[cfg(unix)]
-    watchdog: Option<Duration>,
-}
+    use listenfd::ListenFd;
+    use sd_notify::NotifyState;
 
-#[cfg(unix)]
-impl ServiceManager {
-    pub(super) fn of_environment() -> Self {
-        Self {
-            watchdog: sd_notify::watchdog_enabled(),
-        }
-    }
+    use crate::interrupt;
 
     /// The socket that was handed over, if one was. An error says what is wrong with it.
-    pub(super) fn listener(&mut self) -> Result<Option<TcpListener>, String> {
-        let mut sockets = listenfd::ListenFd::from_env();
+    pub(crate) fn listener() -> Result<Option<TcpListener>, String> {
+        let mut sockets = ListenFd::from_env();
         match sockets.len() {
             0 => return Ok(None),
             1 => {}
@@ -47,58 +40,52 @@ impl ServiceManager {
     }
 
     /// Says that it serves.
-    pub(super) fn ready(&self, url: &str) {
+    pub(crate) fn ready(url: &str) {
         let status = format!("serving at {url}");
-        say(&[
-            sd_notify::NotifyState::Ready,
-            sd_notify::NotifyState::Status(&status),
-        ]);
+        say(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
     /// Says that it stops.
-    pub(super) fn stopping(&self) {
-        say(&[sd_notify::NotifyState::Stopping]);
+    pub(crate) fn stopping() {
+        say(&[NotifyState::Stopping]);
     }
 
     /// Gives signs of life, twice as often as they are wanted.
-    pub(super) async fn watch(&self) -> Infallible {
-        let Some(interval) = self.watchdog else {
+    pub(crate) async fn watch() -> Infallible {
+        let Some(interval) = sd_notify::watchdog_enabled() else {
             return std::future::pending().await;
         };
         let half = (interval / 2).max(Duration::from_millis(1));
         let mut ticks = tokio::time::interval(half);
         loop {
             ticks.tick().await;
-            say(&[sd_notify::NotifyState::Watchdog]);
+            say(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn say(state: &[NotifyState<'_>]) {
+        if let Err(error) = sd_notify::notify(state) {
+            interrupt::say(&format!(
+                "warning: could not tell the service manager: {error}"
+            ));
         }
     }
 }
 
-#[cfg(unix)]
-fn say(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        interrupt::say(&format!(
-            "warning: could not tell the service manager: {error}"
-        ));
-    }
-}
-
+/// Where there is no systemd.
 #[cfg(not(unix))]
-#[expect(clippy::unused_self, reason = "the same as where there is one")]
-impl ServiceManager {
-    pub(super) fn of_environment() -> Self {
-        Self {}
-    }
+mod nobody {
+    use std::{convert::Infallible, net::TcpListener};
 
-    pub(super) fn listener(&mut self) -> Result<Option<TcpListener>, String> {
+    pub(crate) fn listener() -> Result<Option<TcpListener>, String> {
         Ok(None)
     }
 
-    pub(super) fn ready(&self, _url: &str) {}
+    pub(crate) fn ready(_url: &str) {}
 
-    pub(super) fn stopping(&self) {}
+    pub(crate) fn stopping() {}
 
-    pub(super) async fn watch(&self) -> Infallible {
+    pub(crate) async fn watch() -> Infallible {
         std::future::pending().await
     }
 }
