@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
     },
     response::Response,
 };
@@ -59,6 +59,13 @@ impl Refusal {
             headers: HeaderMap::new(),
             body: ErrorBody { errors },
         }))
+    }
+
+    /// The method is not one of those that may be used here.
+    pub(crate) fn not_allowed(allowed: &'static str, message: &str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
+            .message(message)
+            .header(ALLOW, allowed)
     }
 
     /// Something is wrong on this side. The cause goes to the log, not to the client.
@@ -132,6 +139,14 @@ pub(crate) fn empty(status: StatusCode) -> Response {
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    response
+}
+
+/// 304: the reader has this content.
+pub(crate) fn not_modified(digest: &Digest) -> Response {
+    let mut response = empty(StatusCode::NOT_MODIFIED);
+    set(&mut response, ETAG, format!("\"{digest}\""));
+    set_digest(&mut response, digest);
     response
 }
 

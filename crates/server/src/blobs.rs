@@ -19,6 +19,7 @@ use oci::{
 
 use crate::{
     answer::{self, Refusal, set, set_digest},
+    condition,
     exchange::Exchange,
     route::Name,
     store::{self, Content},
@@ -32,8 +33,12 @@ pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Res
     let content = store::blocking(move || store.open(&name, &wanted))
         .await?
         .ok_or_else(|| unknown(&digest))?;
+    if condition::is_not_modified(&x.headers, &digest)? {
+        return Ok(answer::not_modified(&digest));
+    }
     let length = content.length();
-    let (offset, count) = match range(x) {
+    let range = range(x).filter(|_| condition::allows_range(&x.headers, &digest));
+    let (offset, count) = match range {
         None => (0, length),
         Some(range) => range.resolve(length).ok_or_else(|| {
             Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::SizeInvalid)
@@ -48,7 +53,7 @@ pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Res
     };
     let mut response = Response::new(body);
     describe(&mut response, &digest, count);
-    if range(x).is_some() {
+    if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = offset + count - 1;
         let range = format!("bytes {offset}-{last}/{length}");
@@ -125,7 +130,7 @@ fn read_ahead(mut content: Box<dyn Content>, seek: Option<u64>, left: u64) -> Re
 }
 
 pub(crate) async fn delete(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
-    x.check_deletes()?;
+    x.check_deletes("GET, HEAD")?;
     let (store, wanted) = (Arc::clone(&x.app.store), digest.clone());
     if !store::blocking(move || store.remove_blob(&name, &wanted)).await? {
         return Err(unknown(&digest));

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, StatusCode, Version};
-use oci::wire::ErrorCode;
+use axum::http::{HeaderMap, Method, Version};
 
 use crate::{
     answer::Refusal, app::App, auth::Principal, body::Intake, faults::Plan, log::Record,
@@ -27,15 +26,15 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Refuses a deletion where the server does none.
-    pub(crate) fn check_deletes(&self) -> Result<(), Refusal> {
+    /// Refuses a deletion where the server does none, and says what it does there.
+    pub(crate) fn check_deletes(&self, instead: &'static str) -> Result<(), Refusal> {
         if self.app.options.deletes {
             return Ok(());
         }
-        Err(
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
-                .message("this registry deletes nothing"),
-        )
+        Err(Refusal::not_allowed(
+            instead,
+            "this registry deletes nothing",
+        ))
     }
 
     /// `scheme://host:port` as the client knows this server.

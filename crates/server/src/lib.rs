@@ -42,6 +42,7 @@ mod blobs;
 mod body;
 mod builder;
 mod clients;
+mod condition;
 mod endpoint;
 mod error;
 mod exchange;

@@ -2,7 +2,6 @@
 //!
 //! [distribution-spec, Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
 
-mod condition;
 mod validate;
 
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use oci::{
 use crate::{
     Validation,
     answer::{self, Refusal, set, set_digest},
-    body,
+    body, condition,
     exchange::Exchange,
     log::text,
     route::Name,
@@ -72,10 +71,7 @@ pub(crate) async fn put(
         return Err(rule.refuse(&missing));
     }
     if done == Put::ConditionFailed {
-        return Err(
-            Refusal::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied)
-                .message("the tag is not where the condition wants it"),
-        );
+        return Err(condition::failed());
     }
     Ok(created(&name, &which, &new))
 }
@@ -169,11 +165,8 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
         }
     });
     let (digest, manifest) = found.await?.ok_or_else(|| unknown(&which))?;
-    if condition::is_not_modified(&x.headers, &digest) {
-        let mut response = answer::empty(StatusCode::NOT_MODIFIED);
-        set(&mut response, header::ETAG, format!("\"{digest}\""));
-        set_digest(&mut response, &digest);
-        return Ok(response);
+    if condition::is_not_modified(&x.headers, &digest)? {
+        return Ok(answer::not_modified(&digest));
     }
     Ok(found_response(x, &digest, manifest))
 }
@@ -199,7 +192,7 @@ pub(crate) async fn delete(
     name: Name,
     which: TagOrDigest,
 ) -> Result<Response, Refusal> {
-    x.check_deletes()?;
+    x.check_deletes("GET, HEAD, PUT")?;
     let (store, it) = (Arc::clone(&x.app.store), which.clone());
     let removed = store::blocking(move || match it {
         TagOrDigest::Tag(tag) => store.remove_tag(&name, &tag),

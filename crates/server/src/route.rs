@@ -129,6 +129,23 @@ impl Resource {
         }
     }
 
+    /// The methods it takes, as `Allow` has them.
+    pub(crate) fn methods(&self) -> &'static str {
+        match self {
+            Self::Token => "GET",
+            Self::Ping
+            | Self::Health
+            | Self::Metrics
+            | Self::Catalog
+            | Self::Tags(_)
+            | Self::Referrers(..) => "GET, HEAD",
+            Self::Blob(..) => "GET, HEAD, DELETE",
+            Self::Uploads(_) => "POST",
+            Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
+            Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
+        }
+    }
+
     /// The repository it is in, if it is in one.
     pub(crate) fn name(&self) -> Option<&Name> {
         match self {
@@ -154,7 +171,7 @@ impl Endpoint {
             (Resource::Health, "GET" | "HEAD") => Self::Health,
             (Resource::Metrics, "GET" | "HEAD") => Self::Metrics,
             (Resource::Ping, "GET" | "HEAD") => Self::Ping,
-            (Resource::Catalog, "GET") => Self::Catalog,
+            (Resource::Catalog, "GET" | "HEAD") => Self::Catalog,
             (Resource::Blob(..), "HEAD") => Self::BlobHead,
             (Resource::Blob(..), "GET") => Self::BlobGet,
             (Resource::Blob(..), "DELETE") => Self::BlobDelete,
@@ -169,8 +186,8 @@ impl Endpoint {
             (Resource::Manifest(..), "GET") => Self::ManifestGet,
             (Resource::Manifest(..), "PUT") => Self::ManifestPut,
             (Resource::Manifest(..), "DELETE") => Self::ManifestDelete,
-            (Resource::Tags(_), "GET") => Self::TagList,
-            (Resource::Referrers(..), "GET") => Self::Referrers,
+            (Resource::Tags(_), "GET" | "HEAD") => Self::TagList,
+            (Resource::Referrers(..), "GET" | "HEAD") => Self::Referrers,
             _ => Self::Other,
         }
     }

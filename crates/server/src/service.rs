@@ -205,10 +205,10 @@ impl Exchange {
             (Endpoint::Referrers, Resource::Referrers(name, digest)) => {
                 referrers::list(self, name, digest).await
             }
-            _ => Err(
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
-                    .message("this is not done here"),
-            ),
+            (_, resource) => Err(Refusal::not_allowed(
+                resource.methods(),
+                "this method is not for this path",
+            )),
         }
     }
 

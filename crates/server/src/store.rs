@@ -141,19 +141,20 @@ pub(crate) struct NewManifest {
 }
 
 /// When a manifest may be put ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13)):
-/// looked at under the same lock as the tags are moved.
+/// looked at under the same lock as the tags are moved. It is about every tag that would be
+/// moved; without tags, about the manifest itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Always.
     #[default]
     None,
-    /// Only if the first tag points to one of these; `If-Match`.
+    /// Only if each tag points to one of these; `If-Match`.
     Matches(Vec<Digest>),
-    /// Only if the first tag is there at all; `If-Match: *`.
+    /// Only if each tag is there at all; `If-Match: *`.
     Exists,
-    /// Only if the first tag points to none of these; `If-None-Match`.
+    /// Only if no tag points to one of these; `If-None-Match`.
     Differs(Vec<Digest>),
-    /// Only if the first tag is not there; `If-None-Match: *`.
+    /// Only if no tag is there; `If-None-Match: *`.
     Absent,
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::{
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderName, Method, StatusCode, header},
     response::Response,
 };
 use oci::{
@@ -28,17 +28,22 @@ use crate::{
 };
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+const AFTER_SHORT_CHUNK: &str = "a chunk before this one was under OCI-Chunk-Min-Length";
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// `POST …/blobs/uploads/`, in each of its three meanings.
 pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refusal> {
+    let mut wanted = Algorithm::Sha256;
     if let Some(digest) = x.query.get("mount") {
         let digest = route::digest(digest)?;
+        wanted = digest.algorithm();
         if mount(x, &name, &digest).await? {
             x.app.metrics.blob(How::Mounted);
             return Ok(committed(x, &name, &digest));
         }
-    } else if x.app.options.uploads.single_post
+    }
+    // A mount that comes with the blob, too, for the case that there is nothing to mount.
+    if x.app.options.uploads.single_post
         && let Some(digest) = x.query.get("digest")
     {
         let digest = route::digest(digest)?;
@@ -46,7 +51,7 @@ pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refus
     }
     let algorithm = match x.query.get("digest-algorithm") {
         Some(name) => algorithm(name)?,
-        None => Algorithm::Sha256,
+        None => wanted,
     };
     let session = open(x, name, algorithm).await?;
     let mut response = answer::empty(StatusCode::ACCEPTED);
@@ -211,11 +216,17 @@ fn check_length(x: &mut Exchange) -> Result<(), Refusal> {
 
 /// Refuses a chunk that is not the next one, before it is read.
 fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(), Refusal> {
-    let Some(range) = x.headers.get(header::CONTENT_RANGE) else {
-        return Ok(());
-    };
     let malformed = |message: &str| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid).message(message)
+    };
+    let declared: Option<u64> =
+        text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
+    let Some(range) = x.headers.get(header::CONTENT_RANGE) else {
+        let adds = x.method == Method::PATCH || declared.is_some_and(|it| it > 0);
+        if progress.had_short_chunk() && adds {
+            return Err(malformed(AFTER_SHORT_CHUNK));
+        }
+        return Ok(());
     };
     let range: ChunkRange = range
         .to_str()
@@ -231,16 +242,13 @@ fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(
         .header(header::LOCATION, location(x, session))
         .header(header::RANGE, UploadedRange::of(session.length())));
     }
-    let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
-    if declared.is_some_and(|declared: u64| declared != range.length()) {
+    if declared.is_some_and(|declared| declared != range.length()) {
         return Err(malformed(
             "Content-Range and Content-Length contradict each other",
         ));
     }
     if progress.had_short_chunk() {
-        return Err(malformed(
-            "a chunk before this one was under OCI-Chunk-Min-Length",
-        ));
+        return Err(malformed(AFTER_SHORT_CHUNK));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Whether all that a manifest refers to is there.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use axum::http::StatusCode;
 use oci::{
@@ -39,10 +39,11 @@ pub(super) fn missing(
     document: &Document,
 ) -> io::Result<Vec<Digest>> {
     let mut missing: Vec<Digest> = Vec::new();
+    let mut seen = HashSet::new();
     let is_index = document.as_index().is_some();
     for child in document.children() {
         if !child.is_foreign()
-            && !missing.contains(&child.digest)
+            && seen.insert(&child.digest)
             && !is_there(store, name, child, is_index)?
         {
             missing.push(child.digest.clone());

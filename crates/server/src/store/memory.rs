@@ -153,11 +153,19 @@ impl Store for Memory {
 
     fn put_manifest(&self, name: &Name, manifest: &NewManifest) -> io::Result<Put> {
         let mut kept = self.kept();
-        let repository = kept.repositories.entry(name.clone()).or_default();
-        let current = manifest.tags.first().and_then(|it| repository.tags.get(it));
-        if !manifest.condition.holds(current) {
+        // A condition that fails leaves nothing behind, not even a repository.
+        let repository = kept.repositories.get(name);
+        let tag = |it| repository.and_then(|all| all.tags.get(it));
+        let there = repository.is_some_and(|it| it.manifests.contains_key(&manifest.digest));
+        let itself = there.then_some(&manifest.digest);
+        let holds = match manifest.tags.as_slice() {
+            [] => manifest.condition.holds(itself),
+            tags => tags.iter().all(|it| manifest.condition.holds(tag(it))),
+        };
+        if !holds {
             return Ok(Put::ConditionFailed);
         }
+        let repository = kept.repositories.entry(name.clone()).or_default();
         repository.manifests.insert(
             manifest.digest.clone(),
             StoredManifest {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use longshore_server::{RunningServer, Server, ServerBuilder};
 use oci::Digest;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -18,6 +19,8 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// A server with a client that opens a connection per request.
 pub(crate) struct TestReg {
     pub(crate) server: RunningServer,
+    /// Where it keeps things, if not in memory; removed after the test.
+    _directory: Option<TempDir>,
 }
 
 /// An answer.
@@ -46,7 +49,31 @@ impl TestReg {
     pub(crate) async fn with(builder: ServerBuilder) -> Self {
         Self {
             server: builder.start().await.unwrap(),
+            _directory: None,
         }
+    }
+
+    /// A server over a directory of its own.
+    async fn kept(builder: ServerBuilder) -> Self {
+        let directory = TempDir::new().unwrap();
+        let builder = builder.directory(directory.path());
+        Self {
+            server: builder.start().await.unwrap(),
+            _directory: Some(directory),
+        }
+    }
+
+    /// One over each kind of store.
+    pub(crate) async fn each() -> [Self; 2] {
+        Self::each_with(Server::builder()).await
+    }
+
+    /// The same server over each kind of store.
+    pub(crate) async fn each_with(builder: ServerBuilder) -> [Self; 2] {
+        [
+            Self::with(builder.clone().memory()).await,
+            Self::kept(builder).await,
+        ]
     }
 
     pub(crate) fn ask<'a>(&self, method: &'a str, target: impl Into<String>) -> Ask<'a> {
@@ -66,6 +93,10 @@ impl TestReg {
 
     pub(crate) async fn head(&self, target: impl Into<String>) -> Reply {
         self.ask("HEAD", target).send().await
+    }
+
+    pub(crate) async fn delete(&self, target: impl Into<String>) -> Reply {
+        self.ask("DELETE", target).send().await
     }
 
     /// Opens an upload session and says where.

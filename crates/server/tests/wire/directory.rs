@@ -76,7 +76,7 @@ async fn the_layout_is_the_documented_one() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_restart() {
+async fn n2_an_upload_goes_on_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let reg = at(dir.path()).await;
     let content: Vec<u8> = (0..800_000_u32).flat_map(u32::to_le_bytes).collect();

@@ -12,6 +12,10 @@ mod blobs;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod faults;

@@ -180,7 +180,7 @@ async fn a_manifest_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn one_request_moves_several_tags() {
+async fn p5_one_request_moves_several_tags() {
     let reg = TestReg::new().await;
     let config = reg.push("app", b"{}").await;
     let body = manifest(&config, 2, &[]);
@@ -217,7 +217,7 @@ async fn a_reader_that_has_it_gets_nothing() {
 }
 
 #[tokio::test]
-async fn a_tag_moves_only_if_its_condition_holds() {
+async fn v3_a_tag_moves_only_if_its_condition_holds() {
     let reg = TestReg::new().await;
     let old = reg.push_image("app", "v1").await;
     let config = reg.push("app", b"{}").await;

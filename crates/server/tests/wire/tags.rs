@@ -1,6 +1,6 @@
 //! Lists: tags, repositories, referrers.
 
-use oci::Digest;
+use oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 
 use crate::client::{INDEX, MANIFEST, TestReg};
@@ -90,7 +90,7 @@ fn digests(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn referrers_are_listed_with_their_types_and_annotations() {
+async fn r7_referrers_are_listed_with_their_types_and_annotations() {
     let reg = TestReg::new().await;
     let subject = Digest::of(b"subject");
     let signature = refer(&reg, &subject, Some("application/vnd.example+sig"), "one").await;
@@ -143,19 +143,99 @@ async fn what_nobody_refers_to_has_an_empty_list() {
     assert_eq!(reply.status, 400);
 }
 
+/// Registries without this list leave it to clients, in a tag; it must not be lost with them.
 #[tokio::test]
-async fn what_the_fallback_tag_lists_is_listed_too() {
+async fn r7_what_the_fallback_tag_lists_is_listed_too() {
+    for reg in TestReg::each().await {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let subject = Digest::of_with(algorithm, b"subject");
+            let image = reg.push_image("app", "v1").await;
+            let (listed, absent) = (Digest::of(&image), Digest::of(b"absent"));
+            let said_so = refer(&reg, &subject, Some("application/x"), "said so").await;
+            let entry = |digest: &Digest| json!({"mediaType": MANIFEST, "digest": digest.to_string(), "size": image.len()});
+            let index = |digests: &[&Digest]| {
+                let entries: Vec<_> = digests.iter().map(|it| entry(it)).collect();
+                json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string()
+            };
+            // At most 64 characters of the digest are in the tag.
+            let tag = format!("{algorithm}-{}", &subject.encoded()[..64]);
+            let target = format!("/v2/app/manifests/{tag}");
+            let path = format!("/v2/app/referrers/{subject}");
+
+            // An entry that is not there is refused, or, if it went later, left out.
+            let sparse = index(&[&absent]);
+            let put = reg.put_manifest(&target, INDEX, sparse.as_bytes()).await;
+            assert_eq!(put.status, 400);
+            let both = index(&[&said_so, &listed]);
+            let put = reg.put_manifest(&target, INDEX, both.as_bytes()).await;
+            assert_eq!(put.status, 201);
+            let mut all = vec![listed.to_string(), said_so.to_string()];
+            all.sort();
+            assert_eq!(digests(&reg.get(&path).await.json()), all);
+            let typed = reg.get(format!("{path}?artifactType=application/x")).await;
+            assert_eq!(digests(&typed.json()), [said_so.to_string()]);
+            let deleted = reg.delete(format!("/v2/app/manifests/{listed}")).await;
+            assert_eq!(deleted.status, 202);
+            assert_eq!(digests(&reg.get(&path).await.json()), [said_so.to_string()]);
+
+            // A tag of that name that is no index is nobody's list.
+            reg.push_image("app", &tag).await;
+            assert_eq!(digests(&reg.get(&path).await.json()), [said_so.to_string()]);
+        }
+    }
+}
+
+/// A client reads at most 4 MiB at once.
+#[tokio::test]
+async fn r7_a_long_list_of_referrers_comes_in_pages_that_link_on() {
     let reg = TestReg::new().await;
     let subject = Digest::of(b"subject");
-    let image = reg.push_image("app", "v1").await;
-    let listed = Digest::of(&image);
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
-        {"mediaType": MANIFEST, "digest": listed.to_string(), "size": image.len()},
-    ]})
-    .to_string();
-    let target = format!("/v2/app/manifests/sha256-{}", subject.encoded());
-    let put = reg.put_manifest(target, INDEX, index.as_bytes()).await;
-    assert_eq!(put.status, 201);
-    let reply = reg.get(format!("/v2/app/referrers/{subject}")).await;
-    assert_eq!(digests(&reply.json()), [listed.to_string()]);
+    let note = "x".repeat(1_200_000);
+    let mut of_kind = Vec::new();
+    for n in 0..7 {
+        let kind = if n < 5 {
+            "application/a+b"
+        } else {
+            "application/c"
+        };
+        let digest = refer(&reg, &subject, Some(kind), &format!("{n}{note}")).await;
+        of_kind.push((kind, digest.to_string()));
+    }
+    of_kind.sort_by(|(_, a), (_, b)| a.cmp(b));
+    let path = format!("/v2/app/referrers/{subject}");
+    for (filter, lengths) in [
+        (None, &[2, 2, 2, 1][..]),
+        (Some("application/a+b"), &[2, 2, 1]),
+    ] {
+        let mut expected: Vec<&str> = Vec::new();
+        for (kind, digest) in &of_kind {
+            if filter.is_none_or(|it| it == *kind) {
+                expected.push(digest);
+            }
+        }
+        let query = filter.map_or_else(String::new, |it| format!("?artifactType={it}"));
+        let mut next = Some(format!("{path}{query}"));
+        let (mut all, mut pages) = (Vec::new(), Vec::new());
+        while let Some(target) = next {
+            let reply = reg.get(target).await;
+            assert_eq!((reply.status, reply.header("content-type")), (200, INDEX));
+            assert!(reply.body.len() < 4 * 1024 * 1024);
+            let applied = filter.map(|_| "artifactType");
+            assert_eq!(reply.find("oci-filters-applied"), applied);
+            let page = digests(&reply.json());
+            pages.push(page.len());
+            all.extend(page);
+            next = reply.find("link").map(|it| {
+                let target = it.strip_prefix('<').unwrap();
+                target.strip_suffix(">; rel=\"next\"").unwrap().to_owned()
+            });
+        }
+        assert_eq!(
+            (all, pages),
+            (
+                expected.iter().map(ToString::to_string).collect(),
+                lengths.to_vec()
+            )
+        );
+    }
 }

@@ -114,6 +114,29 @@ async fn http2_is_spoken_without_tls_too() {
     push(&mut sender, &reg.server.url(), vec![4; 300_000]).await;
 }
 
+/// HTTP/2 has no framing that would stop it, as that of HTTP/1.1 does.
+#[tokio::test]
+async fn an_answer_to_head_over_http2_has_no_body() {
+    let reg = TestReg::new().await;
+    reg.push_image("app", "v1").await;
+    let stream = TcpStream::connect(reg.server.addr()).await.unwrap();
+    let mut sender = http2(TokioIo::new(stream)).await;
+    for (path, status) in [
+        ("/v2/app/manifests/absent", 404),
+        ("/v2/app/manifests/v1", 200),
+        ("/v2/app/tags/list", 200),
+    ] {
+        let uri = format!("{}{path}", reg.server.url());
+        let request = Request::head(uri).body(Body::empty()).unwrap();
+        let reply = sender.send_request(request).await.unwrap();
+        assert_eq!(reply.status(), status, "{path}");
+        let length = reply.headers()["content-length"].to_str().unwrap();
+        assert_ne!(length, "0", "{path}");
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "", "{path}");
+    }
+}
+
 /// The stream ends with the answer; the connection goes on.
 #[tokio::test]
 async fn an_unwanted_body_over_http2_does_not_cost_the_connection() {

@@ -13,7 +13,7 @@ use oci::{Digest, MediaType, Tag};
 use super::{Directory, files};
 use crate::{
     route::Name,
-    store::{NewManifest, Put, Store as _, StoredManifest},
+    store::{Condition, NewManifest, Put, Store as _, StoredManifest},
 };
 
 /// What a repository's directory holds, of which any makes it one.
@@ -47,11 +47,8 @@ pub(super) fn put(store: &Directory, name: &Name, new: &NewManifest) -> io::Resu
         files::write_whole(&content, &new.bytes)?;
     }
     let _tags = store.tags.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(tag) = new.tags.first() {
-        let current = self::tag(store, name, tag)?;
-        if !new.condition.holds(current.as_ref()) {
-            return Ok(Put::ConditionFailed);
-        }
+    if !condition_holds(store, name, new)? {
+        return Ok(Put::ConditionFailed);
     }
     let link = store.manifest_link(name, &new.digest);
     files::write_whole(&link, new.media_type.as_str().as_bytes())?;
@@ -65,6 +62,21 @@ pub(super) fn put(store: &Directory, name: &Name, new: &NewManifest) -> io::Resu
         files::write_whole(&tag_path(store, name, tag), text.as_bytes())?;
     }
     Ok(Put::Stored)
+}
+
+/// Whether each tag, or without tags the manifest itself, is what the condition wants.
+fn condition_holds(store: &Directory, name: &Name, new: &NewManifest) -> io::Result<bool> {
+    for tag in &new.tags {
+        let current = self::tag(store, name, tag)?;
+        if !new.condition.holds(current.as_ref()) {
+            return Ok(false);
+        }
+    }
+    if new.tags.is_empty() && new.condition != Condition::None {
+        let there = store.manifest_link(name, &new.digest).try_exists()?;
+        return Ok(new.condition.holds(there.then_some(&new.digest)));
+    }
+    Ok(true)
 }
 
 pub(super) fn get(
