@@ -18,6 +18,16 @@ pub(crate) struct Environment {
     pub(crate) log: Option<String>,
     /// `DOCKER_CONFIG`: the directory of `config.json`, instead of `~/.docker`.
     pub(crate) docker_config: Option<PathBuf>,
+    /// `DOCKER_AUTH_CONFIG`: the content of a Docker configuration file.
+    pub(crate) docker_auth_config: Option<Password>,
+    /// `REGISTRY_AUTH_FILE`: a file with credentials, before all others.
+    pub(crate) registry_auth_file: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`: where podman keeps its credentials until the end of a session.
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`: where podman keeps them for longer.
+    pub(crate) config_home: Option<PathBuf>,
+    /// `PATH`: the directories credential helpers are looked for in.
+    pub(crate) path: Vec<PathBuf>,
     /// The user's home directory.
     pub(crate) home: Option<PathBuf>,
 }
@@ -50,6 +60,11 @@ impl Environment {
             concurrency: text("LONGSHORE_CONCURRENCY"),
             log: text("LONGSHORE_LOG"),
             docker_config: path("DOCKER_CONFIG").map(PathBuf::from),
+            docker_auth_config: text("DOCKER_AUTH_CONFIG").map(Password),
+            registry_auth_file: path("REGISTRY_AUTH_FILE").map(PathBuf::from),
+            runtime_dir: path("XDG_RUNTIME_DIR").map(PathBuf::from),
+            config_home: path("XDG_CONFIG_HOME").map(PathBuf::from),
+            path: path("PATH").map_or_else(Vec::new, |it| env::split_paths(&it).collect()),
             home: etcetera::home_dir().ok(),
         }
     }

@@ -83,4 +83,6 @@ Environment:
   LONGSHORE_PASSWORD     the password or token that goes with it
   LONGSHORE_CONCURRENCY  requests in flight to one host
   LONGSHORE_LOG          what to log to standard error, for instance debug
-  DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)";
+  DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)
+  DOCKER_AUTH_CONFIG     the content of such a file, before any file
+  REGISTRY_AUTH_FILE     a file with credentials, before Docker's and podman's";

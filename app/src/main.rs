@@ -1,10 +1,12 @@
 //! The `longshore` command: reads settings, wires libraries together, prints, and
 //! ends with an exit code that says why.
 
+mod auth_files;
 mod command;
 mod env;
 mod error;
 mod exit;
+mod files;
 mod interrupt;
 mod open;
 mod render;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
 use push::{Destination, source};
-use registry::{Client, CredentialStore, Credentials, DockerConfig, Timeouts};
+use registry::{Client, CredentialStore, Credentials, Timeouts};
 
 use crate::{
     error::AppError,
@@ -75,7 +75,8 @@ pub(crate) fn client(settings: &Settings, destination: &Reference) -> Result<Cli
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
         .timeouts(timeouts(settings))
-        .credentials(credentials(settings, registry)?);
+        .registry_headers(settings.credentials.http_headers())
+        .credentials(credentials(settings, registry));
     match destination.scheme() {
         Some(Scheme::Http) => builder = builder.plain_http(registry.clone()),
         Some(Scheme::Https) => builder = builder.https(registry.clone()),
@@ -110,16 +111,13 @@ fn timeouts(settings: &Settings) -> Timeouts {
     timeouts
 }
 
-fn credentials(settings: &Settings, registry: &Registry) -> Result<CredentialStore, AppError> {
-    let mut store = CredentialStore::new();
-    if let Some((path, bytes)) = &settings.docker_config {
-        let config = DockerConfig::from_slice(bytes)
-            .map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;
-        store = store.with_docker_config(config);
+fn credentials(settings: &Settings, registry: &Registry) -> CredentialStore {
+    let store = settings.credentials.clone();
+    match &settings.login {
+        Some(Login { username, password }) => {
+            let login = Credentials::password(username.clone(), password.0.clone());
+            store.with(registry.clone(), login)
+        }
+        None => store,
     }
-    if let Some(Login { username, password }) = &settings.login {
-        let login = Credentials::password(username.clone(), password.0.clone());
-        store = store.with(registry.clone(), login);
-    }
-    Ok(store)
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,9 +9,14 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
+use registry::CredentialStore;
 use serde::Deserialize;
 
-use crate::env::{Environment, Password};
+use crate::{
+    auth_files::{self, AuthFileError},
+    env::{Environment, Password},
+    files,
+};
 
 /// Requests in flight to one host, unless said otherwise.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -41,6 +45,14 @@ pub(crate) struct ConnectionArgs {
     /// Read the password or token from standard input
     #[arg(long, requires = "username")]
     password_stdin: bool,
+
+    /// Take credentials from this file, of Docker's or podman's form, and from no other
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+
+    /// Longest wait for a credential helper [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    helper_timeout: Option<Duration>,
 
     /// Give credentials to the token service on this host, though it is of another domain than
     /// the registry; may be given several times
@@ -76,6 +88,7 @@ struct SettingsFile {
     connect_timeout: Option<Time>,
     idle_timeout: Option<Time>,
     commit_timeout: Option<Time>,
+    helper_timeout: Option<Time>,
     trust_token_service: Vec<String>,
     registry: BTreeMap<String, RegistryFile>,
 }
@@ -109,8 +122,8 @@ pub(crate) struct Settings {
     pub(crate) certificates: Vec<Vec<u8>>,
     /// For the destination's registry only.
     pub(crate) login: Option<Login>,
-    /// Docker's `config.json`, if there is one, with its path.
-    pub(crate) docker_config: Option<(PathBuf, Vec<u8>)>,
+    /// What the files with credentials say, and the helpers they name.
+    pub(crate) credentials: CredentialStore,
 }
 
 /// A user name and password given for the destination's registry.
@@ -141,6 +154,8 @@ pub(crate) enum SettingsError {
         #[source]
         error: oci::ReferenceError,
     },
+    #[error(transparent)]
+    AuthFile(#[from] AuthFileError),
     #[error("{name} is {value:?}: expected a number of at least 1")]
     Number { name: &'static str, value: String },
     #[error("there is a user name but no password: set LONGSHORE_PASSWORD or use --password-stdin")]
@@ -173,7 +188,7 @@ impl Settings {
             insecure: Vec::new(),
             certificates: Vec::new(),
             login: login(args, environment)?,
-            docker_config: docker_config(environment)?,
+            credentials: credentials(args, environment, file.helper_timeout)?,
         };
         for (name, it) in file.registry {
             let registry: Registry = name.parse().map_err(|error| SettingsError::Registry {
@@ -222,7 +237,7 @@ fn read_file(environment: &Environment) -> Result<(PathBuf, SettingsFile), Setti
     let Some(path) = chosen.or_else(default_path) else {
         return Ok(Default::default());
     };
-    let text = match fs::read_to_string(&path) {
+    let text = match files::read_text(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
             return Ok((path, SettingsFile::default()));
@@ -284,22 +299,21 @@ fn password_from_stdin() -> Result<Password, SettingsError> {
     Ok(Password(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-fn docker_config(environment: &Environment) -> Result<Option<(PathBuf, Vec<u8>)>, SettingsError> {
-    let directory = match (&environment.docker_config, &environment.home) {
-        (Some(directory), _) => directory.clone(),
-        (None, Some(home)) => home.join(".docker"),
-        (None, None) => return Ok(None),
-    };
-    let path = directory.join("config.json");
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some((path, bytes))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(SettingsError::Read { path, error }),
+fn credentials(
+    args: &ConnectionArgs,
+    environment: &Environment,
+    helper_timeout: Option<Time>,
+) -> Result<CredentialStore, SettingsError> {
+    let limit = args.helper_timeout.or(helper_timeout.map(|it| it.0));
+    let mut store = CredentialStore::new().with_helpers(auth_files::helpers(environment, limit));
+    for file in auth_files::read(args.authfile.as_deref(), environment)? {
+        store = store.with_docker_config(file);
     }
+    Ok(store)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
-    fs::read(path).map_err(|error| SettingsError::Read {
+    files::read(path).map_err(|error| SettingsError::Read {
         path: path.to_owned(),
         error,
     })
@@ -334,6 +348,8 @@ impl TryFrom<String> for Time {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn destination() -> Registry {

@@ -98,6 +98,119 @@ async fn a_password_comes_from_standard_input() {
     }
 }
 
+fn config(stage: &Stage) -> String {
+    let registry = stage.server.registry().to_string();
+    let entry = serde_json::json!({ "username": "someone", "password": PASSWORD });
+    serde_json::json!({ "auths": { registry: entry } }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn z18_a_password_comes_from_each_place_that_is_named() {
+    for auth in ways() {
+        let (stage, image) = stage(auth).await;
+        let (config, file) = (config(&stage), stage.path("auth.json"));
+        fs::write(&file, &config).unwrap();
+        let given = file.to_str().unwrap();
+        let run = push(&stage, &image, |it| {
+            it.env("DOCKER_AUTH_CONFIG", &config);
+        });
+        pushed_in_silence(run.await, &stage);
+        let run = push(&stage, &image, |it| {
+            it.env("REGISTRY_AUTH_FILE", given);
+        });
+        pushed_in_silence(run.await, &stage);
+        let run = push(&stage, &image, |it| {
+            it.args(["--authfile", given]);
+        });
+        pushed_in_silence(run.await, &stage);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_used_stops_the_push_before_its_first_request() {
+    let (stage, image) = stage(Auth::basic("someone", PASSWORD)).await;
+    fs::write(
+        stage.path("auth.json"),
+        format!("{{\n\"auths\": \"{PASSWORD}\"}}"),
+    )
+    .unwrap();
+    for (file, words) in [
+        ("auth.json", "line 2, column"),
+        ("missing.json", "No such file"),
+    ] {
+        let path = stage.path(file);
+        let run = push(&stage, &image, |it| {
+            it.args(["--authfile", path.to_str().unwrap()]);
+        });
+        let run = run.await;
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(
+            run.stderr.contains(file) && run.stderr.contains(words),
+            "{run:#?}"
+        );
+        assert!(!run.stderr.contains(PASSWORD) && !run.stdout.contains(PASSWORD));
+        assert_eq!(stage.server.log().requests(), 0);
+    }
+}
+
+/// A directory for `PATH` with a credential helper `test` that is this shell script.
+#[cfg(unix)]
+fn helper(stage: &Stage, script: &str) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = stage.path("bin");
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("docker-credential-test");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(stage.path(".docker")).unwrap();
+    fs::write(
+        stage.path(".docker/config.json"),
+        r#"{"credsStore": "test"}"#,
+    )
+    .unwrap();
+    directory
+}
+
+/// `PATH` with that directory first.
+#[cfg(unix)]
+fn path_with(directory: &std::path::Path) -> std::ffi::OsString {
+    let system = ["/usr/bin", "/bin"].map(std::path::PathBuf::from);
+    std::env::join_paths([directory.to_owned()].into_iter().chain(system)).unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn r9_a_password_comes_from_a_credential_helper_on_the_path() {
+    for auth in ways() {
+        let (stage, image) = stage(auth).await;
+        let script = format!(r#"echo '{{"Username":"someone","Secret":"{PASSWORD}"}}'"#);
+        let directory = helper(&stage, &script);
+        let run = push(&stage, &image, |it| {
+            it.env("PATH", path_with(&directory));
+        });
+        pushed_in_silence(run.await, &stage);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn p16_a_helper_that_hangs_or_is_not_there_ends_with_exit_code_3_and_its_name() {
+    let (stage, image) = stage(Auth::basic("someone", PASSWORD)).await;
+    let directory = helper(&stage, "exec sleep 1000");
+    for (path, words) in [
+        (path_with(&directory), "gave no answer within 200ms"),
+        ("/nowhere".into(), "was not found"),
+    ] {
+        let run = push(&stage, &image, |it| {
+            it.env("PATH", path).args(["--helper-timeout", "200ms"]);
+        });
+        let run = run.await;
+        assert_eq!(run.code, Some(3), "{run:#?}");
+        let named = format!("docker-credential-test {words}");
+        assert!(run.stderr.contains(&named), "{}", run.stderr);
+    }
+}
+
 /// An entry for another port of the same host is an entry for another registry.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_for_another_port_is_not_used() {

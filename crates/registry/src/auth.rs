@@ -8,21 +8,19 @@
 //!
 //! Nobody asks a registry how it wants to be authenticated to: the first request of
 //! all goes without credentials and alone, and its answer teaches. The others wait for
-//! it, so that N requests at once are one challenge and one token request, not N.
+//! it, so that N requests at once are one challenge and one token request, not N. What an
+//! earlier process learned can be given ([`known`]); it is doubted when it does not work.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use oci::{Registry, Repository, wire::ScopeSet};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use url::Url;
 
@@ -31,17 +29,22 @@ mod challenge;
 pub(crate) mod credentials;
 pub(crate) mod docker_config;
 mod error;
+pub(crate) mod helper;
+mod jwt;
+pub(crate) mod known;
+mod service;
+pub(crate) mod store;
 pub(crate) mod token;
 
 use cache::Keyring;
 use challenge::{Read, Wants, read_challenge};
 use credentials::{CredentialError, CredentialProvider, Credentials, bearer};
-pub(crate) use error::AuthError;
-use token::{MAX_ANSWER_BYTES, Token, TokenRequest};
+pub(crate) use error::{AuthError, Grant};
+use known::KnownChallenge;
+use service::{Refreshed, Service};
 
 use crate::transport::{
-    Kind, Outgoing, Transport,
-    body::RequestBody,
+    Transport,
     location::{self, LocationError, Origin},
     redact::OriginOnly,
     retry::RetryPolicy,
@@ -54,7 +57,11 @@ pub(crate) struct Auth {
     /// Hosts of token services that may have credentials whatever their domain.
     trusted: HashSet<String>,
     retry: RetryPolicy,
+    /// What an earlier process has learned.
+    known: HashMap<Registry, KnownChallenge>,
     doors: Mutex<HashMap<Registry, Arc<Door>>>,
+    /// Token services that exchange a refresh token by GET only.
+    by_get: Mutex<HashSet<Url>>,
     numbers: AtomicU64,
 }
 
@@ -64,9 +71,18 @@ pub(crate) struct Door {
     registry: Registry,
     /// Where its API is, and where its credentials may go.
     pub(crate) origin: Origin,
-    wants: Mutex<Option<Wants>>,
+    state: Mutex<State>,
     gate: Arc<AsyncMutex<()>>,
     keyrings: Mutex<HashMap<Repository, Arc<Keyring>>>,
+    refreshed: Mutex<Vec<Refreshed>>,
+}
+
+/// What is known of a registry.
+#[derive(Debug, Default)]
+struct State {
+    wants: Option<Wants>,
+    /// It has not been seen by this process.
+    assumed: bool,
 }
 
 /// What a request may show, and whether it goes first.
@@ -75,6 +91,8 @@ pub(crate) struct Permission {
     pub(crate) header: Option<HeaderValue>,
     token: Option<u64>,
     fetched: bool,
+    /// What the token is for.
+    pub(crate) grant: Option<Grant>,
     _alone: Option<OwnedMutexGuard<()>>,
 }
 
@@ -113,6 +131,7 @@ impl Permission {
             header: None,
             token: None,
             fetched: false,
+            grant: None,
             _alone: None,
         }
     }
@@ -128,15 +147,24 @@ impl Permission {
 // === impl Door ===
 
 impl Door {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wants(&self) -> Option<Wants> {
-        self.wants
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state().wants.clone()
     }
 
     fn learn(&self, wants: Wants) {
-        *self.wants.lock().unwrap_or_else(PoisonError::into_inner) = Some(wants);
+        *self.state() = State {
+            wants: Some(wants),
+            assumed: false,
+        };
+    }
+
+    /// Forgets what an earlier process has learned; whether there was that to forget.
+    fn doubt(&self) -> bool {
+        std::mem::take(&mut *self.state()).assumed
     }
 
     fn keyring(&self, repository: &Repository) -> Arc<Keyring> {
@@ -146,9 +174,10 @@ impl Door {
 
     /// The request went through: whoever has waited for its answer may go on.
     pub(crate) fn passed(&self, permission: &Permission) {
+        let mut state = self.state();
+        state.assumed = false;
         if permission.header.is_none() {
-            let mut wants = self.wants.lock().unwrap_or_else(PoisonError::into_inner);
-            wants.get_or_insert(Wants::Nothing);
+            state.wants.get_or_insert(Wants::Nothing);
         }
     }
 }
@@ -159,13 +188,16 @@ impl Auth {
     pub(crate) fn new(
         provider: Arc<dyn CredentialProvider>,
         trusted: HashSet<String>,
+        known: HashMap<Registry, KnownChallenge>,
         retry: RetryPolicy,
     ) -> Self {
         Self {
             provider,
             trusted,
             retry,
+            known,
             doors: Mutex::default(),
+            by_get: Mutex::default(),
             numbers: AtomicU64::new(0),
         }
     }
@@ -173,15 +205,33 @@ impl Auth {
     pub(crate) fn door(&self, registry: &Registry, origin: Origin) -> Arc<Door> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         let door = || {
+            // What cannot be used is not known.
+            let known = self.known.get(registry);
+            let wants = known.and_then(|known| known.wants(&origin).ok());
             Arc::new(Door {
                 registry: registry.clone(),
+                state: Mutex::new(State {
+                    assumed: wants.is_some(),
+                    wants,
+                }),
                 origin,
-                wants: Mutex::default(),
                 gate: Arc::default(),
                 keyrings: Mutex::default(),
+                refreshed: Mutex::default(),
             })
         };
         doors.entry(registry.clone()).or_insert_with(door).clone()
+    }
+
+    /// What this process has seen of each registry, in no order.
+    pub(crate) fn known(&self) -> Vec<(Registry, KnownChallenge)> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = doors.values().filter_map(|door| {
+            let state = door.state();
+            let wants = state.wants.as_ref().filter(|_| !state.assumed)?;
+            Some((door.registry.clone(), KnownChallenge::of(wants)))
+        });
+        seen.collect()
     }
 
     /// What a request to `repository` may show.
@@ -199,6 +249,7 @@ impl Auth {
                 None => {
                     let alone = door.gate.clone().lock_owned().await;
                     if door.wants().is_none() {
+                        self.prepare(door, repository);
                         return Ok(Permission {
                             _alone: Some(alone),
                             ..Permission::none()
@@ -211,10 +262,15 @@ impl Auth {
                     return Ok(Permission::with(credentials.and_then(|it| it.basic())));
                 }
                 Some(Wants::Bearer { realm, service }) => {
-                    let service = service.as_deref();
-                    return self
-                        .token(transport, door, repository, asked, (&realm, service))
-                        .await;
+                    let service = Service {
+                        realm: &realm,
+                        name: service.as_deref(),
+                    };
+                    let token = self.token(transport, door, repository, asked, service);
+                    match token.await {
+                        Err(error) if error.may_be_of_yesterday() && door.doubt() => {}
+                        answer => return answer,
+                    }
                 }
             }
         }
@@ -237,8 +293,9 @@ impl Auth {
         else {
             return Ok(false);
         };
+        let changed = door.wants().is_some_and(|known| !known.is(&wants));
         if let Some(token) = permission.token {
-            let more = !asked.scopes.covers(&scope);
+            let more = changed || !asked.scopes.covers(&scope);
             // A token that was asked for all of this and does not allow it will not the next time.
             let again = !asked.renewed && (more || !(permission.fetched || not_granted));
             asked.renewed = true;
@@ -256,7 +313,14 @@ impl Auth {
         };
         door.learn(wants);
         asked.scopes = std::mem::take(&mut asked.scopes).union(&scope);
-        Ok(first && answerable && permission.header.is_none())
+        Ok(first && answerable && (changed || permission.header.is_none()))
+    }
+
+    /// Has credentials looked for while the registry is asked whether it wants any.
+    fn prepare(&self, door: &Door, repository: &Repository) {
+        let (provider, repository) = (self.provider.clone(), repository.clone());
+        let registry = door.registry.clone();
+        tokio::spawn(async move { provider.prepare(&registry, Some(&repository)).await });
     }
 
     async fn credentials(
@@ -274,7 +338,7 @@ impl Auth {
         door: &Door,
         repository: &Repository,
         asked: &Asked,
-        service: (&Url, Option<&str>),
+        service: Service<'_>,
     ) -> Result<Permission, AuthError> {
         let credentials = self.credentials(door, repository).await?;
         if let Some(Credentials::Bearer(token)) = credentials.as_deref() {
@@ -287,12 +351,18 @@ impl Auth {
         let token = if let Some(token) = known {
             token
         } else {
-            if credentials.is_some() && !self.may_have_credentials(service.0, &door.origin) {
-                let host = OriginOnly(service.0).to_string();
+            if credentials.is_some() && !self.may_have_credentials(service.realm, &door.origin) {
+                let host = OriginOnly(service.realm).to_string();
                 return Err(LocationError::ForeignRealm(host).into());
             }
             let token = self
-                .fetch(transport, service, &asked.scopes, credentials.as_deref())
+                .fetch(
+                    transport,
+                    door,
+                    service,
+                    &asked.scopes,
+                    credentials.as_deref(),
+                )
                 .await?;
             tokens.keep(token.clone());
             token
@@ -301,6 +371,10 @@ impl Auth {
             header: Some(token.header),
             token: Some(token.number),
             fetched,
+            grant: Some(Grant {
+                asked: token.scopes,
+                granted: token.granted,
+            }),
             _alone: None,
         })
     }
@@ -310,69 +384,5 @@ impl Auth {
             || realm
                 .host_str()
                 .is_some_and(|host| self.trusted.contains(host))
-    }
-
-    /// One token for all scopes; if that is refused, one for the first of them, the destination's.
-    async fn fetch(
-        &self,
-        transport: &Transport,
-        (realm, service): (&Url, Option<&str>),
-        scopes: &ScopeSet,
-        credentials: Option<&Credentials>,
-    ) -> Result<Token, AuthError> {
-        let request = token::request(realm, service, scopes, credentials);
-        match self.fetch_one(transport, request, scopes).await {
-            Err(AuthError::Refused { status, .. })
-                if scopes.iter().nth(1).is_some() && status.is_client_error() =>
-            {
-                let first: ScopeSet = scopes.iter().take(1).cloned().collect();
-                let request = token::request(realm, service, &first, credentials);
-                // Kept as what was asked for: nobody need ask for the rest again.
-                self.fetch_one(transport, request, scopes).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn fetch_one(
-        &self,
-        transport: &Transport,
-        request: TokenRequest,
-        scopes: &ScopeSet,
-    ) -> Result<Token, AuthError> {
-        let mut retry = self.retry.start();
-        loop {
-            let asked = Instant::now();
-            let outgoing = Outgoing {
-                method: request.method.clone(),
-                url: request.url.clone(),
-                headers: request.headers.clone(),
-                body: RequestBody::Bytes(request.body.clone()),
-                flow: None,
-                kind: Kind::Token,
-            };
-            let outcome = transport.exchange(outgoing).await;
-            if let Some(wait) = transport.patience(&mut retry, &request.url, &outcome) {
-                if let Ok(answer) = outcome {
-                    answer.finish().await;
-                }
-                tokio::time::sleep(wait).await;
-                continue;
-            }
-            let answer = outcome.map_err(AuthError::Unreachable)?;
-            let service = OriginOnly(&request.url).to_string();
-            if answer.status != StatusCode::OK {
-                return Err(AuthError::Refused {
-                    service,
-                    status: answer.status,
-                    answer: answer.errors().await,
-                });
-            }
-            let body = answer.bytes(MAX_ANSWER_BYTES).await;
-            let body = body.map_err(AuthError::Unreachable)?;
-            let number = self.numbers.fetch_add(1, Relaxed);
-            return Token::parse(&body, scopes.clone(), asked, number)
-                .map_err(|reason| AuthError::Answer { service, reason });
-        }
     }
 }

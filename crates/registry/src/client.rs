@@ -1,18 +1,21 @@
 //! The client: one per process, shared by everything that speaks to a registry.
 
-use std::{collections::HashSet, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use oci::{Registry, Repository, wire::ScopeSet};
 use rustls::pki_types::CertificateDer;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
-    auth::{
-        Auth,
-        credentials::{CredentialProvider, CredentialStore},
-    },
+    auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
     transport::{
         Transport, TransportError,
         location::{LocationError, Origin},
@@ -42,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) auth: Auth,
     pub(crate) retry: RetryPolicy,
     pub(crate) user_agent: HeaderValue,
+    /// For the registry's own origin only.
+    pub(crate) registry_headers: HeaderMap,
     plain_http: HashSet<Registry>,
     https: HashSet<Registry>,
     /// Work that goes on after whoever wanted it has gone: sessions being given up.
@@ -57,10 +62,12 @@ pub struct ClientBuilder {
     extra: Vec<CertificateDer<'static>>,
     unchecked: HashSet<Registry>,
     trusted: HashSet<String>,
+    known: HashMap<Registry, KnownChallenge>,
     max_in_flight: NonZeroUsize,
     timeouts: Timeouts,
     retry: RetryPolicy,
     user_agent: String,
+    registry_headers: HeaderMap,
     fault: Option<BuildError>,
 }
 
@@ -97,10 +104,12 @@ impl Client {
             extra: Vec::new(),
             unchecked: HashSet::new(),
             trusted: HashSet::new(),
+            known: HashMap::new(),
             max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
+            registry_headers: HeaderMap::new(),
             fault: None,
         }
     }
@@ -113,6 +122,12 @@ impl Client {
             repository: repository.clone(),
             scopes,
         }
+    }
+
+    /// How the registries spoken to so far want to be authenticated to: no secret, and worth
+    /// keeping for the next process ([`ClientBuilder::known_challenge`]).
+    pub fn known_challenges(&self) -> Vec<(Registry, KnownChallenge)> {
+        self.inner.auth.known()
     }
 
     /// What was sent so far, counted.
@@ -199,6 +214,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Takes this for what the registry wants to see, until it says otherwise: saves a request.
+    /// From an earlier process's [`Client::known_challenges`].
+    pub fn known_challenge(mut self, registry: Registry, known: KnownChallenge) -> Self {
+        self.known.insert(registry, known);
+        self
+    }
+
     /// How many requests may be in flight to one host, and how many connections open. 32.
     pub fn max_in_flight(mut self, requests: NonZeroUsize) -> Self {
         self.max_in_flight = requests;
@@ -223,6 +245,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends these headers with every request to a registry, at its own origin and nowhere else:
+    /// neither to token services nor to where an answer leads. A header the client sets itself
+    /// stays as it is.
+    pub fn registry_headers(mut self, headers: HeaderMap) -> Self {
+        self.registry_headers = headers;
+        self
+    }
+
     /// The client. Nothing is sent, and no file is read, before its first request.
     pub fn build(self) -> Result<Client, BuildError> {
         if let Some(fault) = self.fault {
@@ -244,9 +274,10 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 transport: Transport::new(tls, self.max_in_flight, self.timeouts),
-                auth: Auth::new(self.credentials, self.trusted, self.retry),
+                auth: Auth::new(self.credentials, self.trusted, self.known, self.retry),
                 retry: self.retry,
                 user_agent,
+                registry_headers: self.registry_headers,
                 plain_http: self.plain_http,
                 https: self.https,
                 afterwards: TaskTracker::new(),

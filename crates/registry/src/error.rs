@@ -104,7 +104,7 @@ pub(crate) fn kind_of_status(status: StatusCode) -> TargetErrorKind {
 }
 
 /// The error that an answer with the wrong status is.
-pub(crate) async fn refusal(answer: Answer, attempted: impl Into<String>) -> TargetError {
+pub(crate) async fn refusal(mut answer: Answer, attempted: impl Into<String>) -> TargetError {
     let status = answer.status;
     let kind = kind_of_status(status);
     let error = TargetError::new(kind.clone(), attempted).with_status(status.as_u16());
@@ -116,6 +116,10 @@ pub(crate) async fn refusal(answer: Answer, attempted: impl Into<String>) -> Tar
         };
         return error.with_source(unexpected);
     }
+    let error = match answer.note.take() {
+        Some(note) => error.with_source(note),
+        None => error,
+    };
     error.with_answer(answer.errors().await)
 }
 

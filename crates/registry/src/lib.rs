@@ -37,8 +37,11 @@ mod transport;
 mod uploads;
 
 pub use auth::{
-    credentials::{CredentialError, CredentialProvider, CredentialStore, Credentials},
-    docker_config::{DockerConfig, DockerConfigError},
+    credentials::{CredentialError, CredentialProvider, Credentials},
+    docker_config::{DockerConfig, DockerConfigError, server_name},
+    helper::{CredentialHelpers, HelperError},
+    known::KnownChallenge,
+    store::CredentialStore,
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient};
 pub use source::RegistrySource;

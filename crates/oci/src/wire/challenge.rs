@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use super::{ScopeSet, error::printable};
+use super::ScopeSet;
+
+mod parser;
 
 /// The longest header value parsed, in bytes, inclusive.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
@@ -45,7 +47,7 @@ pub enum ChallengeError {
     /// Over [`MAX_HEADER_BYTES`].
     #[error("WWW-Authenticate header of {0} bytes is too long: at most 8192 bytes are read")]
     TooLong(usize),
-    /// Not by the grammar.
+    /// Nothing in it reads as a challenge.
     #[error("WWW-Authenticate header is malformed: {0}")]
     Malformed(String),
     /// A Bearer challenge that names no token service.
@@ -55,6 +57,9 @@ pub enum ChallengeError {
 
 impl Challenge {
     /// The challenges of one header value, in order.
+    ///
+    /// More is read than the grammar allows, as far as it can only mean one thing: URLs without
+    /// quotes, parameters without commas between them.
     ///
     /// A Bearer challenge without a realm is left out where there is another
     /// challenge to go by, and an error where there is none.
@@ -71,10 +76,10 @@ impl Challenge {
         if header.len() > MAX_HEADER_BYTES {
             return Err(ChallengeError::TooLong(header.len()));
         }
-        let parsed = http_auth::parse_challenges(header.trim())
-            .map_err(|error| ChallengeError::Malformed(printable(&error.to_string(), 200)))?;
+        let malformed = |reason: &str| ChallengeError::Malformed(reason.to_owned());
+        let parsed = parser::parse(header).map_err(malformed)?;
         let (usable, wrong): (Vec<_>, Vec<_>) = parsed
-            .iter()
+            .into_iter()
             .map(Self::from_parsed)
             .partition(Result::is_ok);
         match wrong.into_iter().find_map(Result::err) {
@@ -83,33 +88,26 @@ impl Challenge {
         }
     }
 
-    fn from_parsed(parsed: &http_auth::ChallengeRef<'_>) -> Result<Self, ChallengeError> {
-        let parameter = |name: &str| {
-            parsed
-                .params
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.to_unescaped())
-        };
+    fn from_parsed(mut parsed: parser::Parsed) -> Result<Self, ChallengeError> {
         if parsed.scheme.eq_ignore_ascii_case("basic") {
             return Ok(Self::Basic {
-                realm: parameter("realm").unwrap_or_default(),
+                realm: parsed.take("realm").unwrap_or_default(),
             });
         }
         if !parsed.scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Self::Other {
-                scheme: parsed.scheme.to_owned(),
+                scheme: parsed.scheme,
             });
         }
+        let realm = parsed.take("realm").filter(|realm| !realm.is_empty());
+        let scope = parsed.take("scope");
         Ok(Self::Bearer {
-            realm: parameter("realm")
-                .filter(|realm| !realm.is_empty())
-                .ok_or(ChallengeError::NoRealm)?,
-            service: parameter("service"),
-            scope: parameter("scope")
+            realm: realm.ok_or(ChallengeError::NoRealm)?,
+            service: parsed.take("service"),
+            scope: scope
                 .and_then(|scope| scope.parse().ok())
                 .unwrap_or_default(),
-            error: parameter("error"),
+            error: parsed.take("error"),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use oci::wire::ScopeSet;
 use tokio::{
-    sync::{Mutex, MutexGuard, OnceCell},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -16,10 +16,14 @@ use super::{credentials::Credentials, token::Token};
 /// Tokens kept for one repository; a token for more scopes takes the place of one for fewer.
 const MAX_TOKENS: usize = 8;
 
+/// How long credentials are kept before whoever gave them out is asked again: a password may
+/// have an end, and only they know it.
+const CREDENTIALS_KEPT: Duration = Duration::from_mins(5);
+
 /// The credentials and tokens for one repository.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
-    credentials: OnceCell<Option<Arc<Credentials>>>,
+    credentials: Mutex<Option<(Instant, Option<Arc<Credentials>>)>>,
     tokens: Mutex<Vec<Token>>,
 }
 
@@ -27,16 +31,20 @@ pub(crate) struct Keyring {
 pub(crate) struct Tokens<'a>(MutexGuard<'a, Vec<Token>>);
 
 impl Keyring {
-    /// The credentials, asked for once.
+    /// The credentials, asked for once in a while.
     pub(crate) async fn credentials<E>(
         &self,
         ask: impl Future<Output = Result<Option<Credentials>, E>>,
     ) -> Result<Option<Arc<Credentials>>, E> {
-        let known = self
-            .credentials
-            .get_or_try_init(|| async { Ok(ask.await?.map(Arc::new)) })
-            .await?;
-        Ok(known.clone())
+        let mut kept = self.credentials.lock().await;
+        if let Some((asked, known)) = &*kept
+            && asked.elapsed() < CREDENTIALS_KEPT
+        {
+            return Ok(known.clone());
+        }
+        let known = ask.await?.map(Arc::new);
+        *kept = Some((Instant::now(), known.clone()));
+        Ok(known)
     }
 
     /// The tokens, for as long as the guard lives.

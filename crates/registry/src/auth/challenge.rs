@@ -7,12 +7,32 @@ use url::Url;
 use super::error::AuthError;
 use crate::transport::location::{self, Origin};
 
+/// Challenge headers of one answer that are read, at the most.
+const MAX_HEADERS: usize = 16;
+
 /// How a registry wants to be authenticated to.
 #[derive(Clone, Debug)]
 pub(super) enum Wants {
     Nothing,
     Basic,
     Bearer { realm: Url, service: Option<String> },
+}
+
+impl Wants {
+    /// Whether this is the same, a redirect of a token service included.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nothing, Self::Nothing) | (Self::Basic, Self::Basic) => true,
+            (
+                Self::Bearer { realm, service },
+                Self::Bearer {
+                    realm: realm_then,
+                    service: service_then,
+                },
+            ) => realm == realm_then && service == service_then,
+            _ => false,
+        }
+    }
 }
 
 /// What a 401 says.
@@ -29,9 +49,17 @@ pub(super) fn read_challenge(
     registry: &Origin,
 ) -> Result<Option<Read>, AuthError> {
     let mut basic = None;
-    for value in headers.get_all(WWW_AUTHENTICATE) {
-        let Ok(value) = value.to_str() else { continue };
-        for challenge in Challenge::parse(value)? {
+    let mut fault = None;
+    for value in headers.get_all(WWW_AUTHENTICATE).iter().take(MAX_HEADERS) {
+        let challenges = match Challenge::parse(&String::from_utf8_lossy(value.as_bytes())) {
+            Ok(challenges) => challenges,
+            // Another header may do.
+            Err(error) => {
+                fault.get_or_insert(error);
+                continue;
+            }
+        };
+        for challenge in challenges {
             match challenge {
                 Challenge::Bearer {
                     realm,
@@ -57,5 +85,8 @@ pub(super) fn read_challenge(
             }
         }
     }
-    Ok(basic)
+    match (basic, fault) {
+        (None, Some(fault)) => Err(fault.into()),
+        (basic, _) => Ok(basic),
+    }
 }

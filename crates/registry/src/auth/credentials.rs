@@ -1,6 +1,6 @@
 //! Credentials: what they are, who gives them out, and for which registry exactly.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -8,7 +8,7 @@ use http::HeaderValue;
 use oci::{Registry, Repository};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::docker_config::DockerConfig;
+use super::helper::HelperError;
 
 /// What a registry knows somebody by. Never shown: `Debug` leaves every secret out.
 #[derive(Clone)]
@@ -37,13 +37,17 @@ pub trait CredentialProvider: fmt::Debug + Send + Sync {
         registry: &Registry,
         repository: Option<&Repository>,
     ) -> Result<Option<Credentials>, CredentialError>;
+
+    /// Told when the first request to a registry is about to be made: what takes long can begin.
+    /// Does nothing unless a provider has it do something.
+    async fn prepare(&self, _registry: &Registry, _repository: Option<&Repository>) {}
 }
 
 /// Why credentials that should be there are not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// They are kept by a credential helper.
+    /// They are kept by a credential helper, and there is none to ask.
     #[error(
         "the credentials for {registry} are kept by the credential helper {name:?}, which is not asked: give them explicitly"
     )]
@@ -52,6 +56,15 @@ pub enum CredentialError {
         registry: String,
         /// The helper's name, without `docker-credential-`.
         name: String,
+    },
+    /// The credential helper they are kept by gave no answer.
+    #[error("the credentials for {registry} could not be had from their credential helper")]
+    HelperFailed {
+        /// The registry.
+        registry: String,
+        /// Why.
+        #[source]
+        error: HelperError,
     },
     /// An entry is there and cannot be read.
     #[error("the credentials for {registry} are malformed: {reason}")]
@@ -69,13 +82,6 @@ pub enum CredentialError {
         /// Why; without a secret in it.
         reason: String,
     },
-}
-
-/// The credentials a process was given: explicit ones first, then Docker's files, in order.
-#[derive(Clone, Debug, Default)]
-pub struct CredentialStore {
-    explicit: HashMap<Registry, Credentials>,
-    files: Vec<DockerConfig>,
 }
 
 // === impl Credentials ===
@@ -104,12 +110,17 @@ impl Credentials {
         let Self::Password { username, password } = self else {
             return None;
         };
-        let pair = format!("{username}:{}", password.expose_secret());
-        let mut value =
-            HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        basic(username, password)
     }
+}
+
+/// The `Authorization` of a user name and a password.
+pub(crate) fn basic(username: &str, password: &SecretString) -> Option<HeaderValue> {
+    let pair = format!("{username}:{}", password.expose_secret());
+    let mut value =
+        HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The `Authorization` for a token; none if it could not be in a header.
@@ -129,48 +140,6 @@ impl fmt::Debug for Credentials {
     }
 }
 
-// === impl CredentialStore ===
-
-impl CredentialStore {
-    /// Nothing: everything is tried anonymously.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same with credentials for one registry, before any file's.
-    #[must_use]
-    pub fn with(mut self, registry: Registry, credentials: Credentials) -> Self {
-        self.explicit.insert(registry, credentials);
-        self
-    }
-
-    /// The same with a Docker configuration, after those already there.
-    #[must_use]
-    pub fn with_docker_config(mut self, config: DockerConfig) -> Self {
-        self.files.push(config);
-        self
-    }
-}
-
-#[async_trait]
-impl CredentialProvider for CredentialStore {
-    async fn credentials(
-        &self,
-        registry: &Registry,
-        repository: Option<&Repository>,
-    ) -> Result<Option<Credentials>, CredentialError> {
-        if let Some(explicit) = self.explicit.get(registry) {
-            return Ok(Some(explicit.clone()));
-        }
-        for file in &self.files {
-            if let Some(found) = file.credentials(registry, repository)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,8 +151,7 @@ mod tests {
             Credentials::bearer("canary"),
             Credentials::identity("canary"),
         ] {
-            let store = CredentialStore::new().with(Registry::docker_hub(), credentials.clone());
-            let shown = format!("{credentials:?} {store:?} {:?}", credentials.basic());
+            let shown = format!("{credentials:?} {:?}", credentials.basic());
             assert!(!shown.contains("canary"), "{shown}");
             assert!(!shown.contains("Y2FuYXJ5"), "{shown}");
         }

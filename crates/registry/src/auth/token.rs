@@ -17,7 +17,11 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
-use super::credentials::{Credentials, bearer};
+use super::{
+    credentials::{Credentials, basic, bearer},
+    helper::IDENTITY,
+    jwt::Claims,
+};
 
 /// The longest answer read from a token service, in bytes, inclusive.
 pub(crate) const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -37,8 +41,17 @@ pub(crate) struct Token {
     pub(crate) number: u64,
     /// What it was asked for; what it allows may be less, the service does not say.
     pub(crate) scopes: ScopeSet,
+    /// What it allows, as far as the service or the token itself says: a hint.
+    pub(crate) granted: Option<ScopeSet>,
     life: Duration,
     expires: Instant,
+}
+
+/// What a token service gave out.
+pub(crate) struct Issued {
+    pub(crate) token: Token,
+    /// Takes the place of the refresh token that was sent, if one was.
+    pub(crate) refresh: Option<SecretString>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +62,10 @@ struct TokenAnswer {
     access_token: Option<SecretString>,
     #[serde(default)]
     expires_in: Option<f64>,
+    #[serde(default)]
+    refresh_token: Option<SecretString>,
+    #[serde(default)]
+    scope: Option<String>,
 }
 
 /// How a token is asked for.
@@ -59,18 +76,16 @@ pub(crate) struct TokenRequest {
     pub(crate) body: Bytes,
 }
 
-/// A request for a token that allows `scopes`.
+/// A request for a token that allows `scopes`, by GET: the destination's scope first and one
+/// parameter each.
 ///
-/// By GET, the destination's scope first and one parameter each; with a refresh token by POST.
+/// A refresh token goes in the password's place, for services that know no other way.
 pub(crate) fn request(
     realm: &Url,
     service: Option<&str>,
     scopes: &ScopeSet,
     credentials: Option<&Credentials>,
 ) -> TokenRequest {
-    if let Some(Credentials::Identity(refresh)) = credentials {
-        return exchange(realm, service, scopes, refresh);
-    }
     let mut url = realm.clone();
     {
         let mut query = url.query_pairs_mut();
@@ -82,7 +97,11 @@ pub(crate) fn request(
         }
     }
     let mut headers = HeaderMap::new();
-    if let Some(basic) = credentials.and_then(Credentials::basic) {
+    let basic = match credentials {
+        Some(Credentials::Identity(refresh)) => basic(IDENTITY, refresh),
+        other => other.and_then(Credentials::basic),
+    };
+    if let Some(basic) = basic {
         headers.insert(AUTHORIZATION, basic);
     }
     TokenRequest {
@@ -93,7 +112,8 @@ pub(crate) fn request(
     }
 }
 
-fn exchange(
+/// The same for a refresh token, by POST.
+pub(crate) fn exchange(
     realm: &Url,
     service: Option<&str>,
     scopes: &ScopeSet,
@@ -126,7 +146,7 @@ impl Token {
         scopes: ScopeSet,
         asked: Instant,
         number: u64,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Issued, &'static str> {
         let answer: TokenAnswer =
             serde_json::from_slice(body).map_err(|_| "it is not a token service's JSON")?;
         let token = [answer.access_token, answer.token]
@@ -139,19 +159,36 @@ impl Token {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .unwrap_or(SHORTEST_LIFE)
             .clamp(SHORTEST_LIFE, LONGEST_LIFE);
-        Ok(Self {
+        let said = answer.scope.filter(|scope| !scope.trim().is_empty());
+        let granted = said
+            .and_then(|scope| scope.parse().ok())
+            .or_else(|| Claims::of(token.expose_secret())?.granted());
+        let token = Self {
             header: bearer(&token).ok_or("its token cannot stand in a header")?,
             number,
             scopes,
+            granted,
             life,
             expires: asked + life - (life / 10).min(MARGIN),
+        };
+        let refresh = answer.refresh_token;
+        Ok(Issued {
+            token,
+            refresh: refresh.filter(|it| !it.expose_secret().is_empty()),
         })
     }
 
+    /// The same, kept as one that was asked for all of `scopes`.
+    pub(crate) fn for_scopes(self, scopes: &ScopeSet) -> Self {
+        let scopes = scopes.clone();
+        Self { scopes, ..self }
+    }
+
     /// Whether it is good for `needed` from `now` on; of a short-lived one no more is expected than
-    /// a quarter of its life.
+    /// a quarter of its life, and for more than a minute half of it.
     pub(crate) fn lasts(&self, now: Instant, needed: Duration) -> bool {
-        now + needed.min(self.life / 4) < self.expires
+        let share = if needed > SHORTEST_LIFE { 2 } else { 4 };
+        now + needed.min(self.life / share) < self.expires
     }
 }
 

@@ -37,6 +37,12 @@ use crate::{
 pub(crate) const MAX_REDIRECTS: usize = 5;
 /// How long a token should last when a body sets out.
 const TOKEN_FOR_BODY: Duration = Duration::from_mins(1);
+/// The same for a body of this many bytes or more: it is long on its way, and some registries look
+/// at the token again at its end.
+const TOKEN_FOR_LARGE_BODY: Duration = Duration::from_mins(2);
+const LARGE_BODY: u64 = 64 * 1024 * 1024;
+/// How long a token should last when something is committed that was sent already.
+const TOKEN_FOR_COMMIT: Duration = Duration::from_secs(15);
 
 /// A request to a registry, as often as it takes.
 pub(crate) struct Call<'a> {
@@ -117,8 +123,12 @@ impl Inner {
     /// Makes a call once: with what the registry wants to see, and where its redirects lead.
     pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, CallError> {
         let door = self.door(call.repository)?;
-        let needed = match call.payload {
+        let needed = match &call.payload {
+            Payload::Blob(payload) if payload.upload.blob.size >= LARGE_BODY => {
+                TOKEN_FOR_LARGE_BODY
+            }
             Payload::Blob(_) => TOKEN_FOR_BODY,
+            _ if call.kind == Kind::Commit => TOKEN_FOR_COMMIT,
             _ => Duration::ZERO,
         };
         let mut asked = Asked::new(call.scopes.clone(), needed);
@@ -126,14 +136,18 @@ impl Inner {
             asked = asked.with_what_is_at_hand();
         }
         loop {
-            let permission = self
+            let mut permission = self
                 .auth
                 .authorize(&self.transport, &door, call.repository, &asked)
                 .await?;
-            let answer = self.follow(call, &door, permission.header.as_ref()).await?;
+            let mut answer = self.follow(call, &door, permission.header.as_ref()).await?;
+            let grant = permission.grant.take();
             let foreign = Origin::of(&answer.url).map_err(TransportError::from)? != door.origin;
             if answer.status != StatusCode::UNAUTHORIZED || foreign {
                 door.passed(&permission);
+                if answer.status == StatusCode::FORBIDDEN && !foreign {
+                    answer.note = grant.map(Into::into);
+                }
                 return Ok(answer);
             }
             let again = self
@@ -147,6 +161,7 @@ impl Inner {
                 )
                 .await?;
             if !again {
+                answer.note = grant.map(Into::into);
                 return Ok(answer);
             }
             answer.finish().await;
@@ -180,7 +195,8 @@ impl Inner {
         for _ in 0..=MAX_REDIRECTS {
             let origin = Origin::of(&url).map_err(TransportError::from)?;
             let own = credentials.filter(|_| origin == door.origin);
-            let answer = self.exchange(call, url.clone(), own).await?;
+            let headers = self.headers(call, origin == door.origin, own);
+            let answer = self.exchange(call, url.clone(), headers).await?;
             let Some(location) = redirect(&call.method, &answer) else {
                 return Ok(answer);
             };
@@ -190,17 +206,26 @@ impl Inner {
         Err(TransportError::from(LocationError::TooManyRedirects(MAX_REDIRECTS)).into())
     }
 
+    fn headers(&self, call: &Call<'_>, home: bool, credentials: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = if home {
+            self.registry_headers.clone()
+        } else {
+            HeaderMap::new()
+        };
+        headers.insert(USER_AGENT, self.user_agent.clone());
+        headers.extend(call.headers.clone());
+        if let Some(credentials) = credentials {
+            headers.insert(AUTHORIZATION, credentials.clone());
+        }
+        headers
+    }
+
     async fn exchange(
         &self,
         call: &Call<'_>,
         url: Url,
-        credentials: Option<&HeaderValue>,
+        headers: HeaderMap,
     ) -> Result<Answer, CallError> {
-        let mut headers = call.headers.clone();
-        headers.insert(USER_AGENT, self.user_agent.clone());
-        if let Some(credentials) = credentials {
-            headers.insert(AUTHORIZATION, credentials.clone());
-        }
         let outgoing = Outgoing {
             method: call.method.clone(),
             url,

@@ -2,7 +2,7 @@
 //!
 //! An answer holds its request's permit until its body has been read or dropped.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Where it came from, redirects followed.
     pub(crate) url: Url,
+    /// What is known of a refusal beside what the registry says of it.
+    pub(crate) note: Option<Box<dyn Error + Send + Sync>>,
     body: AnswerBody,
 }
 
@@ -49,6 +51,7 @@ impl Answer {
             status: head.status,
             headers: head.headers,
             url,
+            note: None,
             body: AnswerBody {
                 body,
                 idle,

@@ -11,7 +11,9 @@
 
 mod auth;
 mod concurrency;
+mod exchange;
 mod fixture;
+mod helpers;
 mod hostile;
 mod manifests;
 mod mounts;

@@ -31,6 +31,7 @@ pub(crate) struct Reply {
 pub(crate) struct Scripted {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
     first_bytes: Arc<Mutex<Vec<u8>>>,
     accepting: JoinHandle<()>,
 }
@@ -82,15 +83,18 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
         let first_bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
         let script = Arc::new(script);
         let accepting = {
-            let (heads, first_bytes) = (heads.clone(), first_bytes.clone());
+            let (heads, bodies) = (heads.clone(), bodies.clone());
+            let first_bytes = first_bytes.clone();
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let connection = Connection {
                         stream,
                         heads: heads.clone(),
+                        bodies: bodies.clone(),
                         first_bytes: first_bytes.clone(),
                     };
                     tokio::spawn(connection.serve(script.clone()));
@@ -100,6 +104,7 @@ impl Scripted {
         Self {
             address,
             heads,
+            bodies,
             first_bytes,
             accepting,
         }
@@ -131,6 +136,11 @@ impl Scripted {
         self.heads.lock().unwrap().concat()
     }
 
+    /// The beginning of every body there was, at least 4 KiB of it, without the empty ones.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().unwrap().clone()
+    }
+
     /// The first byte of every connection.
     pub(crate) fn first_bytes(&self) -> Vec<u8> {
         self.first_bytes.lock().unwrap().clone()
@@ -146,6 +156,7 @@ impl Drop for Scripted {
 struct Connection {
     stream: TcpStream,
     heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
     first_bytes: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -202,18 +213,27 @@ impl Connection {
             })
             .unwrap_or(0_usize);
         let mut left = length.saturating_sub(pending.len());
-        pending.drain(..length.min(pending.len()));
+        let mut begun: Vec<u8> = pending.drain(..length.min(pending.len())).collect();
         let (step, pause) = reply.slowly.unwrap_or((64 * 1024, Duration::ZERO));
         let mut buffer = vec![0; step];
         while left > 0 {
             let want = left.min(step);
             match self.stream.read(&mut buffer[..want]).await {
-                Ok(read @ 1..) => left -= read,
+                Ok(read @ 1..) => {
+                    left -= read;
+                    if begun.len() < 4096 {
+                        begun.extend_from_slice(&buffer[..read]);
+                    }
+                }
                 _ => return false,
             }
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
+        }
+        if !begun.is_empty() {
+            let body = String::from_utf8_lossy(&begun).into_owned();
+            self.bodies.lock().unwrap().push(body);
         }
         true
     }

@@ -57,6 +57,44 @@ fn forms_that_the_grammar_allows_are_read() {
 }
 
 #[test]
+fn forms_that_only_mean_one_thing_are_read_too() {
+    let plain = bearer("https://a/t?x=y&z=", Some("s"), "", None);
+    for header in [
+        "Bearer realm=https://a/t?x=y&z=,service=s",
+        "Bearer realm=https://a/t?x=y&z= service=s",
+        r#"Bearer realm="https://a/t?x=y&z=" service="s""#,
+        "Bearer realm='https://a/t?x=y&z=',service='s'",
+        r#"Bearer   realm="https://a/t?x=y&z=";service="s""#,
+        r#", Bearer ,realm="https://a/t?x=y&z=" ,, service="s","#,
+        r#"Bearer realm="https://a/t?x=y&z=",realm="https://evil/t",service="s""#,
+    ] {
+        assert_eq!(parse(header), std::slice::from_ref(&plain), "{header}");
+    }
+    let scope = r#"Bearer realm="https://a/t",scope=repository:a:pull"#;
+    let expected = bearer("https://a/t", None, "repository:a:pull", None);
+    assert_eq!(parse(scope), [expected]);
+    assert_eq!(parse("Basic realm=\"caf\u{e9}\""), [basic("caf\u{e9}")]);
+}
+
+#[test]
+fn a_token_after_a_scheme_is_no_parameter_and_hides_nothing() {
+    let other = |scheme: &str| Challenge::Other {
+        scheme: scheme.into(),
+    };
+    let after = bearer("https://a/t", None, "", None);
+    for token in ["dG9rZW4=", "dG9rZW4==", "a+/b~._-c", "TlRMTVNTUAAB"] {
+        let header = format!(r#"Negotiate {token}, Bearer realm="https://a/t""#);
+        let expected = [other("Negotiate"), after.clone()];
+        assert_eq!(parse(&header), expected, "{header}");
+        assert_eq!(parse(&format!("NTLM {token}")), [other("NTLM")]);
+    }
+    assert_eq!(
+        parse(r#"Negotiate, NTLM, Basic realm="b""#),
+        [other("Negotiate"), other("NTLM"), basic("b")]
+    );
+}
+
+#[test]
 fn several_schemes_in_one_header_are_read_in_order() {
     let header = r#"Negotiate, Basic realm="a, Bearer realm=\"x\"", Bearer realm="https://a/t",scope="repository:a:pull,push", Digest realm="d", nonce="n""#;
     let other = |scheme: &str| Challenge::Other {
@@ -116,13 +154,9 @@ fn broken_headers_are_errors() {
         "=",
         r#"Bearer realm="https://a/t"#,
         r#"Bearer realm="https://a/t\"#,
-        "Bearer realm=https://a/t",
-        r#"Bearer realm="a" service="b""#,
         r#"realm="a""#,
-        "Bearer realm=\"\u{e9}\"",
         "Bearer realm=\"a\nb\"",
         "<html>",
-        "Negotiate dG9rZW4=",
     ] {
         let error = Challenge::parse(header).expect_err(header);
         assert!(

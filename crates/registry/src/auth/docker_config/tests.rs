@@ -135,7 +135,86 @@ fn a_helper_is_named_where_it_keeps_the_entry() {
         asked("ecr.test").map(|_| ()),
         helper("ecr.test", "ecr-login")
     );
-    assert!(asked("other.test").unwrap().is_none());
+    // A store may keep what no entry tells of.
+    assert_eq!(
+        asked("other.test").map(|_| ()),
+        helper("other.test", "desktop")
+    );
+}
+
+#[test]
+fn z18_within_a_file_the_most_specific_place_comes_first() {
+    let config = config(
+        r#"{"auths": {"r.test": {"username": "host"}, "r.test/team": {"username": "team"}},
+            "credsStore": "all", "credHelpers": {"r.test": "own", "https://index.docker.io/v1/": "hub"}}"#,
+    );
+    let places = |text: &str| -> Vec<String> {
+        let repository: Repository = text.parse().unwrap();
+        let places = config.places(repository.registry(), Some(&repository));
+        let shown = places.iter().map(|place| match place {
+            Place::Helper(name) => format!("helper {name}"),
+            Place::Entry(entry) => entry.username.clone(),
+        });
+        shown.collect()
+    };
+    assert_eq!(
+        places("r.test/team/app"),
+        ["helper own", "team", "helper all", "host"]
+    );
+    assert_eq!(places("r.test/app"), ["helper own", "helper all", "host"]);
+    assert_eq!(places("alpine"), ["helper hub", "helper all"]);
+    assert_eq!(places("other.test/app"), ["helper all"]);
+    let helper = |registry: &str| config.helper_for(&registry.parse().unwrap());
+    assert_eq!(
+        (helper("r.test"), helper("x.test")),
+        (Some("own"), Some("all"))
+    );
+}
+
+#[test]
+fn of_two_keys_for_one_registry_the_plain_one_counts() {
+    let config = config(&format!(
+        r#"{{"auths": {{"http://r.test": {u}, "https://r.test/v1/": {u}, "r.test": {p}}}}}"#,
+        u = entry("url"),
+        p = entry("plain"),
+    ));
+    assert_eq!(chosen(&config, "r.test/app").as_deref(), Some("plain:pw"));
+}
+
+#[test]
+fn null_is_as_good_as_nothing() {
+    for file in [
+        r#"{"auths": null, "credHelpers": null, "credsStore": null, "HttpHeaders": null}"#,
+        r#"{"auths": {"r.test": null}}"#,
+        r#"{"auths": {"r.test": {"auth": null, "password": null}}, "credsStore": ""}"#,
+        r#"{"credHelpers": {"r.test": ""}, "proxies": {"default": {}}, "currentContext": "x"}"#,
+    ] {
+        assert_eq!(chosen(&config(file), "r.test/app"), None, "{file}");
+    }
+}
+
+#[test]
+fn the_older_form_of_file_is_read_too() {
+    let file = format!(r#"{{"https://index.docker.io/v1/": {}}}"#, entry("hub"));
+    let config = DockerConfig::from_legacy_slice(file.as_bytes()).unwrap();
+    assert_eq!(chosen(&config, "alpine").as_deref(), Some("hub:pw"));
+    assert_eq!(chosen(&config, "r.test/app"), None);
+}
+
+#[test]
+fn headers_are_read_and_the_protocols_own_are_left_out() {
+    let config = config(
+        r#"{"HttpHeaders": {"X-Meta-Source": "canary", "authorization": "x", "Host": "x",
+            "User-Agent": "x", "Content-Length": "5", "bad name": "x", "X-Bad": "a\nb"}}"#,
+    );
+    let names: Vec<_> = config
+        .http_headers()
+        .keys()
+        .map(HeaderName::as_str)
+        .collect();
+    assert_eq!(names, ["x-meta-source"]);
+    assert!(config.http_headers()["x-meta-source"].is_sensitive());
+    assert!(!format!("{config:?} {:?}", config.http_headers()).contains("canary"));
 }
 
 #[test]

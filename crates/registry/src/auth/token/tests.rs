@@ -1,5 +1,7 @@
 //! Requests and answers, without a service.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
 use super::*;
 
 fn scopes(text: &str) -> ScopeSet {
@@ -7,6 +9,10 @@ fn scopes(text: &str) -> ScopeSet {
 }
 
 fn parse(body: &str) -> Result<Token, &'static str> {
+    issued(body).map(|it| it.token)
+}
+
+fn issued(body: &str) -> Result<Issued, &'static str> {
     Token::parse(
         body.as_bytes(),
         scopes("repository:a:pull"),
@@ -60,6 +66,37 @@ fn access_token_wins_and_nonsense_is_an_error() {
 }
 
 #[test]
+fn what_was_granted_is_known_where_the_answer_or_the_token_says_so() {
+    let granted = |body: &str| parse(body).unwrap().granted.map(|it| it.to_string());
+    let claims = r#"{"access":[{"type":"repository","name":"a","actions":["pull"]}]}"#;
+    let jwt = format!("e30.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims));
+    let cases = [
+        (r#"{"token": "opaque"}"#.to_owned(), None),
+        (
+            format!(r#"{{"token": "{jwt}"}}"#),
+            Some("repository:a:pull"),
+        ),
+        (
+            format!(r#"{{"access_token": "{jwt}", "scope": "repository:a:pull,push"}}"#),
+            Some("repository:a:pull,push"),
+        ),
+        (
+            format!(r#"{{"token": "{jwt}", "scope": ""}}"#),
+            Some("repository:a:pull"),
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(granted(&body).as_deref(), expected, "{body}");
+    }
+    let issued = issued(r#"{"token": "t", "refresh_token": "next"}"#).unwrap();
+    assert!(
+        issued
+            .refresh
+            .is_some_and(|it| it.expose_secret() == "next")
+    );
+}
+
+#[test]
 fn a_token_is_not_shown() {
     let token = parse(r#"{"token": "canary"}"#).unwrap();
     let shown = format!("{token:?} {:?}", token.header);
@@ -90,7 +127,12 @@ fn a_refresh_token_is_exchanged_by_post() {
     let realm = Url::parse("https://auth.test/token").unwrap();
     let asked = scopes("repository:app:pull,push repository:base:pull");
     let refresh = Credentials::identity("a+b");
-    let it = request(&realm, Some("reg"), &asked, Some(&refresh));
+    let by_get = request(&realm, None, &asked, Some(&refresh));
+    assert_eq!(by_get.headers[AUTHORIZATION], "Basic PHRva2VuPjphK2I=");
+    let Credentials::Identity(refresh) = refresh else {
+        unreachable!()
+    };
+    let it = exchange(&realm, Some("reg"), &asked, &refresh);
     assert_eq!(
         (it.method, it.url.as_str()),
         (Method::POST, "https://auth.test/token")
