@@ -24,6 +24,9 @@ use registry::{CredentialHelpers, DockerConfig, DockerConfigError};
 
 use crate::{env::Environment, files};
 
+mod edit;
+pub(crate) mod keep;
+
 /// Why a file with credentials cannot be used. Says nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthFileError {
@@ -83,6 +86,23 @@ pub(crate) fn read(
         }
     }
     Ok(found)
+}
+
+/// The other files that have credentials for a registry, beside the one at `except`; those that
+/// cannot be used are left out.
+pub(crate) fn others(
+    registry: &oci::Registry,
+    environment: &Environment,
+    except: &Path,
+) -> Vec<PathBuf> {
+    let knows = |place: &Place| {
+        let content = files::read(&place.path).ok()?;
+        let config = parse(&content, place.form, "").ok()?;
+        config.credentials(registry, None).ok()?
+    };
+    let mut others = places(environment);
+    others.retain(|place| place.path != except && knows(place).is_some());
+    others.into_iter().map(|place| place.path).collect()
 }
 
 /// Credential helpers, found as a shell would find them.

@@ -4,6 +4,8 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod serve;
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Push(push::PushArgs),
     Plan(plan::PlanArgs),
     Serve(serve::ServeArgs),
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }

@@ -7,7 +7,7 @@ use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
 use serde_json::{Value, json};
 
-use crate::{exit::Cause, settings::SettingsError};
+use crate::{auth_files::keep::KeepError, exit::Cause, settings::SettingsError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,16 @@ pub(crate) enum AppError {
     Usage(String),
     #[error("the settings cannot be used")]
     Settings(#[from] SettingsError),
+    #[error("{registry} did not take the credentials; nothing was kept")]
+    Login {
+        registry: String,
+        #[source]
+        error: Box<TargetError>,
+    },
+    #[error("the credentials could not be kept")]
+    Keep(#[source] KeepError),
+    #[error("the credentials could not be forgotten")]
+    Forget(#[source] KeepError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("could not read the source {place}")]
@@ -62,6 +72,8 @@ impl AppError {
             Self::Reference { .. } | Self::Usage(_) | Self::Settings(_) | Self::Client(_) => {
                 Cause::Usage
             }
+            Self::Login { error, .. } => target_cause(error),
+            Self::Keep(error) | Self::Forget(error) => keep_cause(error),
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
@@ -123,6 +135,15 @@ impl AppError {
                 .hint()
                 .map(Into::into)
                 .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),
+            Self::Login { error, .. } => match error.kind() {
+                TargetErrorKind::Unauthorized => Some(
+                    "check the user name and the password; many registries want an access token in its place".into(),
+                ),
+                TargetErrorKind::Refused if error.status() == Some(404) => {
+                    Some("is there a registry at this address?".into())
+                }
+                _ => target_hint(error).map(Into::into),
+            },
             Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
             Self::Open(OpenError::NoSuchPlatform { .. }) => {
                 Some("leave --platform out to push all of them".into())
@@ -133,6 +154,14 @@ impl AppError {
             ),
             _ => None,
         }
+    }
+}
+
+fn keep_cause(error: &KeepError) -> Cause {
+    match error {
+        KeepError::Nowhere | KeepError::File(_) => Cause::Usage,
+        KeepError::Helper(_) => Cause::Credentials,
+        KeepError::Write { .. } => Cause::Internal,
     }
 }
 
@@ -185,7 +214,7 @@ fn target_cause(error: &TargetError) -> Cause {
 fn target_hint(error: &TargetError) -> Option<&'static str> {
     match error.kind() {
         TargetErrorKind::Unauthorized => Some(
-            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with docker login",
+            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with longshore login",
         ),
         TargetErrorKind::Denied => {
             Some("the account may lack the right to push to this repository")

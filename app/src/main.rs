@@ -55,6 +55,8 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Push(args) => command::push::push(&args, environment).await,
             Command::Plan(args) => command::plan::plan(&args, environment).await,
             Command::Serve(args) => command::serve::serve(&args).await,
+            Command::Login(args) => command::login::login(&args, environment).await,
+            Command::Logout(args) => command::logout::logout(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::Completions(args) => command::completions::completions(&args),
         }

@@ -71,13 +71,22 @@ pub(crate) async fn destination(
 /// The client, as the settings say; `login` is for `destination` only.
 pub(crate) fn client(settings: &Settings, destination: &Reference) -> Result<Client, AppError> {
     let registry = destination.repository().registry();
+    client_of(settings, registry, destination.scheme())
+}
+
+/// The same for a registry as a whole.
+pub(crate) fn client_of(
+    settings: &Settings,
+    registry: &Registry,
+    scheme: Option<Scheme>,
+) -> Result<Client, AppError> {
     let mut builder = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
         .timeouts(timeouts(settings))
         .registry_headers(settings.credentials.http_headers())
         .credentials(credentials(settings, registry));
-    match destination.scheme() {
+    match scheme {
         Some(Scheme::Http) => builder = builder.plain_http(registry.clone()),
         Some(Scheme::Https) => builder = builder.https(registry.clone()),
         None => {}

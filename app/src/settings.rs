@@ -40,19 +40,23 @@ pub(crate) struct ConnectionArgs {
     /// User name for the registry; the password comes from --password-stdin or
     /// the environment
     #[arg(long, short, value_name = "NAME")]
-    username: Option<String>,
+    pub(crate) username: Option<String>,
 
     /// Read the password or token from standard input
     #[arg(long, requires = "username")]
-    password_stdin: bool,
+    pub(crate) password_stdin: bool,
+
+    /// What was typed in.
+    #[arg(skip)]
+    typed: Option<Login>,
 
     /// Take credentials from this file, of Docker's or podman's form, and from no other
     #[arg(long, value_name = "FILE")]
-    authfile: Option<PathBuf>,
+    pub(crate) authfile: Option<PathBuf>,
 
     /// Longest wait for a credential helper [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    helper_timeout: Option<Duration>,
+    pub(crate) helper_timeout: Option<Duration>,
 
     /// Give credentials to the token service on this host, though it is of another domain than
     /// the registry; may be given several times
@@ -78,6 +82,17 @@ pub(crate) struct ConnectionArgs {
     /// Longest time for the whole command [default: none]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
+}
+
+impl ConnectionArgs {
+    /// The same with these credentials. The file given is written then, and need not be there.
+    pub(crate) fn for_login(&self, typed: Login) -> Self {
+        Self {
+            typed: Some(typed),
+            authfile: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// The settings file.
@@ -270,6 +285,9 @@ fn concurrency_of(environment: &Environment) -> Result<Option<NonZeroUsize>, Set
 }
 
 fn login(args: &ConnectionArgs, environment: &Environment) -> Result<Option<Login>, SettingsError> {
+    if let Some(typed) = &args.typed {
+        return Ok(Some(typed.clone()));
+    }
     let username = args.username.clone().or(environment.username.clone());
     let password = if args.password_stdin {
         Some(password_from_stdin()?)
@@ -285,7 +303,7 @@ fn login(args: &ConnectionArgs, environment: &Environment) -> Result<Option<Logi
 }
 
 /// The first line of standard input, at most 64 KiB, without its line ending.
-fn password_from_stdin() -> Result<Password, SettingsError> {
+pub(crate) fn password_from_stdin() -> Result<Password, SettingsError> {
     use std::io::{BufRead, Read};
     let mut line = String::new();
     std::io::stdin()

@@ -14,6 +14,8 @@ mod graph;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod longshore;
 #[cfg(test)]
 mod memory;

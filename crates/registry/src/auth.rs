@@ -73,7 +73,8 @@ pub(crate) struct Door {
     pub(crate) origin: Origin,
     state: Mutex<State>,
     gate: Arc<AsyncMutex<()>>,
-    keyrings: Mutex<HashMap<Repository, Arc<Keyring>>>,
+    /// By repository; without one, for the registry as a whole.
+    keyrings: Mutex<HashMap<Option<Repository>, Arc<Keyring>>>,
     refreshed: Mutex<Vec<Refreshed>>,
 }
 
@@ -167,9 +168,9 @@ impl Door {
         std::mem::take(&mut *self.state()).assumed
     }
 
-    fn keyring(&self, repository: &Repository) -> Arc<Keyring> {
+    fn keyring(&self, repository: Option<&Repository>) -> Arc<Keyring> {
         let mut keyrings = self.keyrings.lock().unwrap_or_else(PoisonError::into_inner);
-        keyrings.entry(repository.clone()).or_default().clone()
+        keyrings.entry(repository.cloned()).or_default().clone()
     }
 
     /// The request went through: whoever has waited for its answer may go on.
@@ -241,7 +242,7 @@ impl Auth {
         &self,
         transport: &Transport,
         door: &Door,
-        repository: &Repository,
+        repository: Option<&Repository>,
         asked: &Asked,
     ) -> Result<Permission, AuthError> {
         loop {
@@ -280,7 +281,7 @@ impl Auth {
     pub(crate) async fn challenged(
         &self,
         door: &Door,
-        repository: &Repository,
+        repository: Option<&Repository>,
         permission: Permission,
         headers: &HeaderMap,
         asked: &mut Asked,
@@ -317,18 +318,18 @@ impl Auth {
     }
 
     /// Has credentials looked for while the registry is asked whether it wants any.
-    fn prepare(&self, door: &Door, repository: &Repository) {
-        let (provider, repository) = (self.provider.clone(), repository.clone());
+    fn prepare(&self, door: &Door, repository: Option<&Repository>) {
+        let (provider, repository) = (self.provider.clone(), repository.cloned());
         let registry = door.registry.clone();
-        tokio::spawn(async move { provider.prepare(&registry, Some(&repository)).await });
+        tokio::spawn(async move { provider.prepare(&registry, repository.as_ref()).await });
     }
 
     async fn credentials(
         &self,
         door: &Door,
-        repository: &Repository,
+        repository: Option<&Repository>,
     ) -> Result<Option<Arc<Credentials>>, CredentialError> {
-        let ask = self.provider.credentials(&door.registry, Some(repository));
+        let ask = self.provider.credentials(&door.registry, repository);
         door.keyring(repository).credentials(ask).await
     }
 
@@ -336,7 +337,7 @@ impl Auth {
         &self,
         transport: &Transport,
         door: &Door,
-        repository: &Repository,
+        repository: Option<&Repository>,
         asked: &Asked,
         service: Service<'_>,
     ) -> Result<Permission, AuthError> {

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(crate) mod call;
+pub(crate) mod login;
 
 /// Requests in flight to one host, unless set otherwise.
 const MAX_IN_FLIGHT: usize = 32;
@@ -155,14 +156,19 @@ impl Inner {
 
     /// A URL below a repository: `/v2/<path>/<rest>`.
     pub(crate) fn url(&self, repository: &Repository, rest: &str) -> Result<Url, TransportError> {
-        let registry = repository.registry();
+        let path = format!("{}/{rest}", repository.path());
+        self.api_url(repository.registry(), &path)
+    }
+
+    /// A URL of a registry's API: `/v2/<path>`.
+    pub(crate) fn api_url(&self, registry: &Registry, path: &str) -> Result<Url, TransportError> {
         let scheme = if self.is_plain(registry) {
             "http"
         } else {
             "https"
         };
         let authority = registry.api_authority();
-        let url = format!("{scheme}://{authority}/v2/{}/{rest}", repository.path());
+        let url = format!("{scheme}://{authority}/v2/{path}");
         Url::parse(&url).map_err(|_| LocationError::Malformed.into())
     }
 

@@ -43,7 +43,7 @@ pub use auth::{
     known::KnownChallenge,
     store::CredentialStore,
 };
-pub use client::{BuildError, Client, ClientBuilder, RepositoryClient};
+pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
 pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{

@@ -194,6 +194,14 @@ impl DockerConfig {
         &self.headers
     }
 
+    /// The registry that a key of `auths` stands for, all of it; none if it is one of a namespace,
+    /// or of nothing.
+    pub fn registry_of(key: &str) -> Option<Registry> {
+        place(key)
+            .filter(|(_, namespace)| namespace.is_empty())
+            .map(|it| it.0)
+    }
+
     /// The name of the credential helper that new credentials for a registry go to, if one is
     /// configured: the registry's own, or the one for all.
     pub fn helper_for(&self, registry: &Registry) -> Option<&str> {

@@ -17,7 +17,7 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{AUTHORIZATION, LOCATION, USER_AGENT},
 };
-use oci::{BlobUpload, Repository, wire::ScopeSet};
+use oci::{BlobUpload, Registry, Repository, wire::ScopeSet};
 use tokio::time::Duration;
 use url::Url;
 
@@ -138,7 +138,7 @@ impl Inner {
         loop {
             let mut permission = self
                 .auth
-                .authorize(&self.transport, &door, call.repository, &asked)
+                .authorize(&self.transport, &door, Some(call.repository), &asked)
                 .await?;
             let mut answer = self.follow(call, &door, permission.header.as_ref()).await?;
             let grant = permission.grant.take();
@@ -154,7 +154,7 @@ impl Inner {
                 .auth
                 .challenged(
                     &door,
-                    call.repository,
+                    Some(call.repository),
                     permission,
                     &answer.headers,
                     &mut asked,
@@ -180,9 +180,13 @@ impl Inner {
         }
     }
 
+    pub(crate) fn door_of(&self, registry: &Registry) -> Result<Arc<Door>, TransportError> {
+        let origin = Origin::of(&self.api_url(registry, "")?)?;
+        Ok(self.auth.door(registry, origin))
+    }
+
     pub(crate) fn door(&self, repository: &Repository) -> Result<Arc<Door>, TransportError> {
-        let origin = self.origin(repository)?;
-        Ok(self.auth.door(repository.registry(), origin))
+        self.door_of(repository.registry())
     }
 
     async fn follow(
