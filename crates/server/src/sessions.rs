@@ -23,6 +23,7 @@ use crate::{
 mod progress;
 
 pub(crate) use progress::Progress;
+use progress::Room;
 
 /// How long a request waits for another one to let go of a session.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
@@ -36,6 +37,7 @@ pub(crate) struct Sessions {
     swept: Mutex<Instant>,
     limit: usize,
     idle: Duration,
+    room: Room,
 }
 
 /// One session.
@@ -43,7 +45,8 @@ pub(crate) struct Sessions {
 pub(crate) struct Session {
     id: String,
     ticket: Ticket,
-    length: AtomicU64,
+    length: Arc<AtomicU64>,
+    room: Room,
     touched: Mutex<Instant>,
     progress: Arc<tokio::sync::Mutex<Progress>>,
 }
@@ -57,6 +60,7 @@ impl Sessions {
             swept: Mutex::new(Instant::now()),
             limit: limits.sessions,
             idle: limits.session_idle,
+            room: Room::default(),
         };
         for it in leftovers {
             sessions.insert(it.id, it.ticket, it.staged);
@@ -71,7 +75,8 @@ impl Sessions {
     fn insert(&self, id: String, ticket: Ticket, staged: Box<dyn Staged>) -> Arc<Session> {
         let session = Arc::new(Session {
             id: id.clone(),
-            length: AtomicU64::new(staged.length()),
+            length: Arc::new(AtomicU64::new(staged.length())),
+            room: self.room.clone(),
             touched: Mutex::new(Instant::now()),
             progress: Arc::new(tokio::sync::Mutex::new(Progress::new(
                 staged,

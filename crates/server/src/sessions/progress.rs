@@ -1,15 +1,19 @@
 //! What an upload session has received: written and hashed as it arrives.
 //!
-//! Pieces are gathered into batches; a batch is hashed and written on two threads
-//! at once while the next one is gathered. So one stream runs at the speed of the
-//! slower of the two, and no async thread ever hashes or writes.
+//! A body runs through a [`Lane`]; what is here is what a session keeps between two.
+
+mod batch;
+mod lane;
+mod side;
 
 use std::{io, sync::Arc};
 
 use axum::http::StatusCode;
-use bytes::Bytes;
 use oci::{Algorithm, Digest, Hasher, wire::ErrorCode};
-use tokio::{sync::OwnedMutexGuard, task::JoinHandle};
+use tokio::sync::OwnedMutexGuard;
+
+pub(crate) use batch::Room;
+use lane::{Landed, Lane};
 
 use super::Session;
 use crate::{
@@ -19,10 +23,6 @@ use crate::{
     store::{self, Committed, Staged},
 };
 
-/// A batch is written when it has so many bytes. Two are in memory at a time.
-const BATCH_BYTES: usize = 1024 * 1024;
-/// A batch below this is not worth two threads.
-const SPLIT_BYTES: usize = 256 * 1024;
 /// How much is read at once to hash a prefix again.
 const REHASH_BYTES: usize = 1024 * 1024;
 
@@ -35,28 +35,6 @@ pub(crate) struct Progress {
     hasher: Option<Hasher>,
     algorithm: Algorithm,
     short_chunk: bool,
-}
-
-/// Writing and hashing one body.
-struct Lane<'a> {
-    staged: Option<Box<dyn Staged>>,
-    hasher: Option<Hasher>,
-    work: Option<Work>,
-    /// The batch that was written last, emptied: memory is touched once, not once a batch.
-    spare: Vec<u8>,
-    session: &'a Session,
-}
-
-/// A batch under way.
-enum Work {
-    Split(JoinHandle<Written>, JoinHandle<Hasher>),
-    Joined(JoinHandle<(Written, Hasher)>),
-}
-
-struct Written {
-    staged: Box<dyn Staged>,
-    batch: Arc<Vec<u8>>,
-    result: io::Result<()>,
 }
 
 // === impl Progress ===
@@ -92,18 +70,18 @@ impl Progress {
             return Ok(());
         };
         self.hash_prefix().await?;
-        let mut lane = Lane {
-            staged: self.staged.take(),
-            hasher: self.hasher.take(),
-            work: None,
-            spare: Vec::new(),
-            session,
-        };
+        let staged = self.staged.take().ok_or_else(gone)?;
+        let hasher = self.hasher.take().ok_or_else(gone)?;
+        let length = Arc::clone(&session.length);
+        let mut lane = Lane::new(staged, hasher, length, &session.room);
         let received = lane.run(first, intake, record).await;
-        let finished = lane.finish().await;
-        self.staged = lane.staged;
-        self.hasher = lane.hasher;
-        finished?;
+        let Landed {
+            staged,
+            hasher,
+            result,
+        } = lane.land().await;
+        (self.staged, self.hasher) = (staged, hasher);
+        result?;
         received
     }
 
@@ -180,91 +158,6 @@ fn gone() -> Refusal {
         .message("the upload session has ended")
 }
 
-// === impl Lane ===
-
-impl Lane<'_> {
-    async fn run(
-        &mut self,
-        first: Bytes,
-        intake: &mut Intake,
-        record: &Record,
-    ) -> Result<(), Refusal> {
-        let mut batch = Vec::with_capacity(first.len());
-        let mut piece = Ok(Some(first));
-        // After a failure the pieces before it are still good.
-        let ended = loop {
-            match piece {
-                Ok(Some(bytes)) => {
-                    record.uploaded(bytes.len());
-                    batch.extend_from_slice(&bytes);
-                    if batch.len() >= BATCH_BYTES {
-                        batch = self.write(batch).await?;
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(refusal) => break Err(refusal),
-            }
-            piece = intake.next().await;
-        };
-        if !batch.is_empty() {
-            self.write(batch).await?;
-        }
-        ended
-    }
-
-    /// Starts on a batch, once the one before is done; an empty one comes back.
-    async fn write(&mut self, batch: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-        self.finish().await?;
-        let mut staged = self.staged.take().ok_or_else(gone)?;
-        let mut hasher = self.hasher.take().ok_or_else(gone)?;
-        let splits = batch.len() >= SPLIT_BYTES;
-        let batch = Arc::new(batch);
-        let same = Arc::clone(&batch);
-        let write = move || {
-            let result = staged.append(&batch);
-            Written {
-                staged,
-                batch,
-                result,
-            }
-        };
-        let hash = move || {
-            hasher.update(&same);
-            hasher
-        };
-        self.work = Some(if splits {
-            Work::Split(
-                tokio::task::spawn_blocking(write),
-                tokio::task::spawn_blocking(hash),
-            )
-        } else {
-            Work::Joined(tokio::task::spawn_blocking(move || {
-                let hasher = hash();
-                (write(), hasher)
-            }))
-        });
-        Ok(std::mem::take(&mut self.spare))
-    }
-
-    /// Waits for the batch that is under way.
-    async fn finish(&mut self) -> Result<(), Refusal> {
-        let (written, hasher) = match self.work.take() {
-            None => return Ok(()),
-            Some(Work::Joined(work)) => work.await.map_err(io::Error::other)?,
-            Some(Work::Split(writing, hashing)) => {
-                let (written, hasher) = tokio::join!(writing, hashing);
-                (
-                    written.map_err(io::Error::other)?,
-                    hasher.map_err(io::Error::other)?,
-                )
-            }
-        };
-        self.session.set_length(written.staged.length());
-        self.staged = Some(written.staged);
-        self.spare = Arc::into_inner(written.batch).unwrap_or_default();
-        self.spare.clear();
-        // The hasher knows bytes that are not there: it is made anew when it is needed.
-        self.hasher = written.result.is_ok().then_some(hasher);
-        Ok(written.result?)
-    }
+fn died() -> io::Error {
+    io::Error::other("a thread that worked on an upload died")
 }
