@@ -25,8 +25,8 @@ use crate::{
     store::{self, Content},
 };
 
-/// How much of a blob is read and sent at a time; two pieces are in memory.
-const PIECE_BYTES: usize = 512 * 1024;
+/// How much of a blob is read and sent at a time; a few pieces of each reader are in memory.
+const PIECE_BYTES: usize = 128 * 1024;
 
 pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
     let (store, wanted) = (Arc::clone(&x.app.store), digest.clone());
@@ -95,37 +95,35 @@ fn is_backwards(text: &str) -> bool {
     numbers.is_some_and(|(first, last)| first > last)
 }
 
-/// The bytes from `offset`, read one piece ahead of what is sent.
+/// The bytes from `offset`. What is in memory is taken from there at once; a thread is asked
+/// only for what has to come from a disk.
 fn pieces(
     content: Box<dyn Content>,
     offset: u64,
     count: u64,
 ) -> impl Stream<Item = io::Result<Bytes>> {
-    let start = (Some(read_ahead(content, Some(offset), count)), count);
-    stream::try_unfold(start, |(reading, left)| async move {
-        let Some(reading) = reading else {
+    let start = (Some(offset), content, count);
+    stream::try_unfold(start, |(seek, mut content, left)| async move {
+        if left == 0 {
             return Ok(None);
-        };
-        let (content, piece) = reading.await.map_err(io::Error::other)??;
-        if piece.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let left = left - piece.len() as u64;
-        let next = (left > 0).then(|| read_ahead(content, None, left));
-        Ok(Some((piece, (next, left))))
-    })
-}
-
-type Reading = tokio::task::JoinHandle<io::Result<(Box<dyn Content>, Bytes)>>;
-
-fn read_ahead(mut content: Box<dyn Content>, seek: Option<u64>, left: u64) -> Reading {
-    tokio::task::spawn_blocking(move || {
         if let Some(offset) = seek {
             content.seek(offset)?;
         }
         let limit = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
-        let piece = content.read(limit)?;
-        Ok((content, piece))
+        let piece = if let Some(piece) = content.read_at_hand(limit)? {
+            piece
+        } else {
+            let read = move || content.read(limit).map(|piece| (content, piece));
+            let piece;
+            (content, piece) = store::blocking(read).await?;
+            piece
+        };
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let left = left - piece.len() as u64;
+        Ok(Some((piece, (None, content, left))))
     })
 }
 

@@ -82,6 +82,9 @@ pub(crate) trait Content: Send {
 
     /// The next bytes, at most `limit`; empty only at the end.
     fn read(&mut self, limit: usize) -> io::Result<Bytes>;
+
+    /// The same, if it takes no longer than copying; none if a disk would have to be waited for.
+    fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>>;
 }
 
 /// Content that is arriving.

@@ -336,6 +336,10 @@ impl Content for Reading {
         Ok(())
     }
 
+    fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
+        self.read(limit).map(Some)
+    }
+
     fn read(&mut self, limit: usize) -> io::Result<Bytes> {
         let Some(piece) = self.pieces.all.get(self.at) else {
             return Ok(Bytes::new());

@@ -1,9 +1,13 @@
 //! Files as content.
+//!
+//! Pieces are read into a few buffers that are used again: new memory for each piece
+//! would have to be cleared first, which costs as much as reading it.
 
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -11,10 +15,24 @@ use bytes::Bytes;
 use super::files;
 use crate::store::Content;
 
+/// The most buffers that are kept while none of them is in use.
+const SPARE: usize = 4;
+
 #[derive(Debug)]
 struct FileContent {
     file: File,
     length: u64,
+    spare: Arc<Spare>,
+}
+
+/// Buffers to be used again.
+type Spare = Mutex<Vec<Vec<u8>>>;
+
+/// A piece that gives its buffer back when nobody needs it any more.
+struct Piece {
+    buffer: Vec<u8>,
+    length: usize,
+    spare: Arc<Spare>,
 }
 
 /// A file's content, if it is there.
@@ -23,7 +41,32 @@ pub(super) fn open(path: &Path) -> io::Result<Option<Box<dyn Content>>> {
         return Ok(None);
     };
     let length = file.metadata()?.len();
-    Ok(Some(Box::new(FileContent { file, length })))
+    Ok(Some(Box::new(FileContent {
+        file,
+        length,
+        spare: Arc::default(),
+    })))
+}
+
+impl FileContent {
+    /// A piece of at most `limit` bytes, as `read` fills it.
+    fn piece(
+        &self,
+        limit: usize,
+        read: impl FnOnce(&File, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<Bytes> {
+        let spare = self.spare.lock().map(|mut it| it.pop());
+        let mut piece = Piece {
+            buffer: spare.ok().flatten().unwrap_or_default(),
+            length: 0,
+            spare: Arc::clone(&self.spare),
+        };
+        if piece.buffer.len() < limit {
+            piece.buffer.resize(limit, 0);
+        }
+        piece.length = read(&self.file, &mut piece.buffer[..limit])?;
+        Ok(Bytes::from_owner(piece))
+    }
 }
 
 impl Content for FileContent {
@@ -36,10 +79,66 @@ impl Content for FileContent {
     }
 
     fn read(&mut self, limit: usize) -> io::Result<Bytes> {
-        let mut piece = Vec::with_capacity(limit);
-        (&mut self.file)
-            .take(limit as u64)
-            .read_to_end(&mut piece)?;
-        Ok(piece.into())
+        self.piece(limit, |mut file, buffer| {
+            let mut length = 0;
+            while length < buffer.len() {
+                match file.read(&mut buffer[length..]) {
+                    Ok(0) => break,
+                    Ok(more) => length += more,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(length)
+        })
+    }
+
+    fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
+        match self.piece(limit, read_cached) {
+            Ok(piece) => Ok(Some(piece)),
+            // It is not in memory, or this file system cannot tell.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock
+                        | io::ErrorKind::Unsupported
+                        | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads what the system has in memory, from where the file is at.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    /// `preadv2(2)`: this offset stands for where the file is at, and moves that.
+    const HERE: u64 = u64::MAX;
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    let read = rustix::io::preadv2(file, &mut buffers, HERE, rustix::io::ReadWriteFlags::NOWAIT)?;
+    Ok(read)
+}
+
+/// No other system says what it has in memory.
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(std::mem::take(&mut self.buffer));
+        }
     }
 }
