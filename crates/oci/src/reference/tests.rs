@@ -27,6 +27,25 @@ fn error(text: &str) -> ReferenceError {
 }
 
 #[test]
+fn json_reads_back_where_the_registry_does_not_look_like_one() {
+    for text in [
+        "Host/app",
+        "Host/app:v1",
+        "http://5/app",
+        "https://host/app",
+    ] {
+        let reference: Reference = text.parse().unwrap();
+        let json = serde_json::to_string(&reference).unwrap();
+        assert_eq!(serde_json::from_str::<Reference>(&json).unwrap(), reference);
+        let repository = reference.repository();
+        let json = serde_json::to_string(repository).unwrap();
+        let again: Repository = serde_json::from_str(&json).unwrap();
+        assert_eq!(&again, repository, "{json}");
+        assert!(!again.registry().is_docker_hub());
+    }
+}
+
+#[test]
 fn z11_reference_errors_and_readings_are_the_documented_ones() {
     let whole = |registry: &str, path: &str, tag: Option<&str>, digest| {
         (

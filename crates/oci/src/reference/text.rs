@@ -7,20 +7,24 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{Reference, Registry, Repository, Tag, TagOrDigest};
+use super::{Reference, Registry, Repository, Scheme, Tag, TagOrDigest, grammar};
 
 impl fmt::Display for Reference {
     /// The whole reference without its scheme.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.repository.fmt(f)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
-        if let Some(digest) = &self.digest {
-            write!(f, "@{digest}")?;
-        }
-        Ok(())
+        after_repository(self, f)
     }
+}
+
+fn after_repository(it: &Reference, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(tag) = &it.tag {
+        write!(f, ":{tag}")?;
+    }
+    if let Some(digest) = &it.digest {
+        write!(f, "@{digest}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Registry {
@@ -55,10 +59,26 @@ struct Whole<'a>(&'a Reference);
 
 impl fmt::Display for Whole<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(scheme) = self.0.scheme {
-            write!(f, "{scheme}://")?;
+        match self.0.scheme {
+            Some(scheme) => write!(f, "{scheme}://{}", self.0.repository)?,
+            None => WholeRepository(&self.0.repository).fmt(f)?,
         }
-        self.0.fmt(f)
+        after_repository(self.0, f)
+    }
+}
+
+/// A repository as the text that parses back: a registry that does not look like one (`Host/app`
+/// names it, and it is kept in lower case) has the port that nobody writes.
+struct WholeRepository<'a>(&'a Repository);
+
+impl fmt::Display for WholeRepository<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        if grammar::split_registry(&text, None).0.is_some() {
+            return f.write_str(&text);
+        }
+        let port = Scheme::Https.port();
+        write!(f, "{}:{port}/{}", self.0.registry, self.0.path)
     }
 }
 
@@ -88,7 +108,7 @@ macro_rules! as_text {
 
 as_text! {
     Registry by std::convert::identity;
-    Repository by std::convert::identity;
+    Repository by WholeRepository;
     Tag by std::convert::identity;
     TagOrDigest by std::convert::identity;
     Reference by Whole;
