@@ -231,6 +231,16 @@ fn silent(message: &str) -> Refusal {
     Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid).message(message)
 }
 
+/// How long a body is said to be.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
 pub(crate) fn too_large(limit: u64) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
         .message(format!("the body is over the limit of {limit} bytes"))

@@ -128,6 +128,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether referrers are listed; if not, the answer is 404 and manifests are answered
+    /// without `OCI-Subject`, so that clients keep the fallback tag. On.
+    pub fn referrers(mut self, on: bool) -> Self {
+        self.options.referrers = on;
+        self
+    }
+
     /// Sets the bounds.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

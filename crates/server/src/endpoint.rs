@@ -1,7 +1,11 @@
 //! Endpoints: what a request asks of the registry, by name.
 
-/// What a request asks of the registry: the unit faults are matched by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// What a request asks of the registry: the unit faults are matched by, in a faults
+/// file by its name in kebab case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Endpoint {
     /// `GET /v2/`.

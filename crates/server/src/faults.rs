@@ -15,18 +15,37 @@
 //! faults.add(Rule::on(Endpoint::Mount).act(Action::Answer(busy)));
 //! assert_eq!(broken.hits(), 0);
 //! ```
+//!
+//! # Several rules, one request
+//!
+//! All that hit it act, in this order: waits before it are added up; then comes what is
+//! done in the registry's place; then what strikes while the body comes in; then what
+//! replaces the answer; then waits before the answer; then changes to it, in the order
+//! of their rules; then where it breaks off. Of actions of one kind that exclude one
+//! another (two answers, two limits, two validations) the rule added first has its way.
+//! What was done to a request stands in its [`Entry`](crate::Entry) of the log.
 
 mod action;
+mod answer;
+mod chance;
+mod file;
 pub(crate) mod plan;
+mod profile;
 mod rule;
+mod text;
+mod time;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
-pub use action::{Action, Answer};
+pub use action::{Action, ChallengeForm, Latency, MissingStyle, RangeFault};
+pub use answer::{Answer, RetryAfter};
+use axum::http::HeaderMap;
+pub use file::{FaultsFile, FaultsFileError};
 pub(crate) use plan::{BodyFault, Plan};
+pub use profile::Profile;
 pub use rule::Rule;
 
 use crate::endpoint::Endpoint;
@@ -57,6 +76,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
+    pub(crate) headers: &'a HeaderMap,
 }
 
 impl Faults {
@@ -69,8 +89,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule; it counts requests from now on. Where several rules fit one
-    /// request, all act; of those that would answer in the registry's place the first added does.
+    /// Adds a rule; it counts requests from now on.
     pub fn add(&self, rule: Rule) -> Installation {
         let installed = Arc::new(Installed {
             rule,
@@ -84,6 +103,18 @@ impl Faults {
         }
     }
 
+    /// Adds the rules that imitate a registry.
+    pub fn imitate(&self, profile: Profile) {
+        for rule in profile.rules() {
+            self.add(rule);
+        }
+    }
+
+    /// How many rules there are.
+    pub fn count(&self) -> usize {
+        self.rules().len()
+    }
+
     /// Takes all rules back.
     pub fn clear(&self) {
         self.rules().clear();
@@ -92,22 +123,21 @@ impl Faults {
     /// What is to happen to this request. Counts it.
     pub(crate) fn plan(&self, asked: Asked<'_>) -> Plan {
         let rules = self.rules();
-        let hits = rules.iter().filter(|it| it.hit(asked));
-        Plan::new(hits.map(|it| it.rule.action.clone()))
+        let hits = rules.iter().filter_map(|it| Some((it, it.hit(asked)?)));
+        Plan::new(hits.map(|(it, nth)| (it.rule.action.clone(), nth)))
     }
 }
 
 impl Installed {
-    fn hit(&self, asked: Asked<'_>) -> bool {
+    /// The number of the hit, from 1, if it is one.
+    fn hit(&self, asked: Asked<'_>) -> Option<u64> {
         if !self.rule.fits(asked) {
-            return false;
+            return None;
         }
         let nth = self.fitted.fetch_add(1, Ordering::Relaxed) + 1;
-        let hit = self.rule.turn.contains(nth);
-        if hit {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-        }
-        hit
+        self.rule
+            .strikes(nth)
+            .then(|| self.hits.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

@@ -61,6 +61,7 @@ mod sessions;
 mod socket;
 mod store;
 mod tags;
+mod tamper;
 mod tls;
 mod uploads;
 mod watch;
@@ -70,7 +71,10 @@ pub use auth::{Auth, Bearer, Users};
 pub use builder::{Server, ServerBuilder};
 pub use endpoint::Endpoint;
 pub use error::ServerError;
-pub use faults::{Action, Answer, Faults, Installation, Rule};
+pub use faults::{
+    Action, Answer, ChallengeForm, Faults, FaultsFile, FaultsFileError, Installation, Latency,
+    MissingStyle, Profile, RangeFault, RetryAfter, Rule,
+};
 pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
 pub use options::{Limits, UploadOptions, Validation};
 pub use running::RunningServer;

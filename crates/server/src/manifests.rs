@@ -41,8 +41,8 @@ pub(crate) async fn put(
     let tags = tags(x, &which)?;
     let condition = condition::for_put(&x.headers)?;
     let document = receive(x, &which).await?;
-    let sparse = x.faults.accept_sparse;
-    let (store, rule) = (Arc::clone(&x.app.store), x.app.options.validation);
+    let rule = x.faults.validation.unwrap_or(x.app.options.validation);
+    let store = Arc::clone(&x.app.store);
     let new = NewManifest {
         digest: document.digest().clone(),
         media_type: document.media_type().clone(),
@@ -56,7 +56,6 @@ pub(crate) async fn put(
         store::blocking(move || {
             let missing = match rule {
                 Validation::AcceptAll => Vec::new(),
-                _ if sparse => Vec::new(),
                 _ => validate::missing(&*store, &name, &document)?,
             };
             let done = match missing.as_slice() {
@@ -68,12 +67,19 @@ pub(crate) async fn put(
         .await?
     };
     if !missing.is_empty() {
-        return Err(rule.refuse(&missing));
+        return Err(match x.faults.missing.take() {
+            Some(style) => validate::refuse_as(&style, &missing),
+            None => rule.refuse(&missing),
+        });
     }
     if done == Put::ConditionFailed {
         return Err(condition::failed());
     }
-    Ok(created(&name, &which, &new))
+    let mut response = created(&name, &which, &new);
+    if x.faults.no_referrers || !x.app.options.referrers {
+        response.headers_mut().remove(OCI_SUBJECT);
+    }
+    Ok(response)
 }
 
 /// The tags that are to point to the manifest: the URL's, or the query's.
@@ -82,6 +88,9 @@ fn tags(x: &Exchange, which: &TagOrDigest) -> Result<Vec<Tag>, Refusal> {
         return Ok(vec![tag.clone()]);
     }
     let mut tags: Vec<Tag> = Vec::new();
+    if x.faults.ignore_tags {
+        return Ok(tags);
+    }
     for text in x.query.all("tag") {
         let tag: Tag = text.parse().map_err(|error: oci::ReferenceError| {
             Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::TagInvalid).message(error.to_string())

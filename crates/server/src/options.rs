@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// Where everything is kept.
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
@@ -17,6 +19,7 @@ pub(crate) struct Options {
     pub(crate) uploads: UploadOptions,
     pub(crate) deletes: bool,
     pub(crate) metrics: bool,
+    pub(crate) referrers: bool,
 }
 
 impl Default for Options {
@@ -26,6 +29,7 @@ impl Default for Options {
             uploads: UploadOptions::default(),
             deletes: true,
             metrics: true,
+            referrers: true,
         }
     }
 }
@@ -34,7 +38,8 @@ impl Default for Options {
 ///
 /// Foreign layers and the subject may be missing in any case
 /// ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Validation {
     /// It is refused; every missing child is named in an error of its own, its digest

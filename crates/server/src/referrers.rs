@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
-use oci::{Descriptor, Digest, Document, MediaType, document::View};
+use oci::{Descriptor, Digest, Document, MediaType, document::View, wire::ErrorCode};
 use serde::Serialize;
 
 use crate::{
@@ -35,6 +35,10 @@ struct Page {
 
 /// `GET …/referrers/<digest>[?artifactType=…]`.
 pub(crate) async fn list(x: &Exchange, name: Name, subject: Digest) -> Result<Response, Refusal> {
+    if x.faults.no_referrers || !x.app.options.referrers {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported)
+            .message("this registry lists no referrers"));
+    }
     let kind = x.query.get("artifactType").map(str::to_owned);
     let after: Option<Digest> = x.query.get("after").and_then(|it| it.parse().ok());
     let (store, wanted) = (Arc::clone(&x.app.store), kind.clone());

@@ -53,6 +53,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// The most that is read from a connection at once.
 const READ_BYTES: usize = 256 * 1024;
+/// What connections are numbered that were not accepted from the listener.
+const PIPED: u64 = u64::MAX;
 
 /// A server that runs. It stops when this is dropped.
 #[derive(Debug)]
@@ -220,6 +222,19 @@ impl RunningServer {
     /// Makes every token worthless that was issued so far.
     pub fn revoke_tokens(&self) {
         self.app.guard.revoke();
+    }
+
+    /// Serves one connection that did not come in over TCP, to its end: an in-memory
+    /// pipe, a Unix socket. Without TLS, and beyond [`Limits::connections`](crate::Limits::connections).
+    ///
+    /// Faults that break a connection drop it; only TCP has resets.
+    pub async fn serve_connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let connection = Connection::new(PIPED, None, self.app.limits.streams);
+        speak(Arc::clone(&self.app), stream, &connection, &self.stopping).await;
+        connection.close();
     }
 
     /// Stops: takes no more connections, lets requests that are under way end for at most

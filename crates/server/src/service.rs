@@ -11,29 +11,27 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::Response,
 };
-use bytes::Bytes;
-use futures_util::stream;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use oci::{Digest, wire::ErrorCode};
+use oci::wire::ErrorCode;
 
 use crate::{
     answer::{self, Refusal},
     app::App,
     auth::Principal,
     blobs,
-    body::Intake,
+    body::{self, Intake},
     endpoint::Endpoint,
     exchange::Exchange,
     faults::{
-        Answer, Asked,
-        plan::{After, Change, Instead},
+        Asked,
+        plan::{After, Instead},
     },
     log::Outcome,
     manifests, referrers,
     route::{self, Query, Resource, decoded},
     socket::Connection,
-    tags, uploads,
+    tags, tamper, uploads,
 };
 
 /// The longest that anything stalls; a server that stops ends it sooner.
@@ -90,7 +88,9 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         method: request.method().as_str(),
         path: request.uri().path(),
         query: &decoded(request.uri().query().unwrap_or_default()),
+        headers: request.headers(),
     });
+    record.faults(&faults.names);
     let (parts, body) = request.into_parts();
     let uri_bytes = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let intake = Intake::new(
@@ -125,10 +125,16 @@ impl Exchange {
         if !self.faults.delay.is_zero() {
             tokio::time::sleep(self.faults.delay).await;
         }
+        if let Some((bytes, answer)) = &self.faults.limit
+            && self.faults.instead.is_none()
+            && body::declared_length(&self.headers).is_some_and(|it| it > *bytes)
+        {
+            return Some(Err(Refusal::Scripted(Box::new(answer.clone()))));
+        }
         match self.faults.instead.take()? {
             Instead::Answer(answer) => Some(Err(Refusal::Scripted(Box::new(answer)))),
             Instead::Reset => Some(Err(Refusal::Reset)),
-            Instead::Endless => Some(Ok(endless())),
+            Instead::Endless => Some(Ok(tamper::endless())),
             Instead::Stall => {
                 stall(connection).await;
                 Some(Err(Refusal::Abandoned))
@@ -246,12 +252,12 @@ impl Exchange {
         let response = match answered {
             Ok(response) => Ok(response),
             Err(Refusal::Denied(denied)) => Ok(denied.into_response()),
-            Err(Refusal::Scripted(answer)) => Ok(scripted(*answer)),
+            Err(Refusal::Scripted(answer)) => Ok(tamper::scripted(*answer)),
             Err(Refusal::Abandoned) => Err(Outcome::Gone),
             Err(Refusal::Reset) => Err(Outcome::Reset),
         };
         let response = match (response, self.faults.after.take()) {
-            (Ok(_), Some(After::Answer(answer))) => Ok(scripted(answer)),
+            (Ok(_), Some(After::Answer(answer))) => Ok(tamper::scripted(answer)),
             (Ok(_), Some(After::Reset)) => Err(Outcome::Reset),
             (Ok(_), Some(After::Stall)) => {
                 stall(connection).await;
@@ -271,10 +277,10 @@ impl Exchange {
             }
         };
         for change in &self.faults.changes {
-            apply(change, &mut response);
+            tamper::apply(change, &mut response, &self.origin());
         }
-        if let Some(bytes) = self.faults.truncate {
-            connection.cut_after(bytes);
+        if let Some((bytes, resets)) = self.faults.cut {
+            connection.cut_after(bytes, resets);
         }
         // HTTP/2 has a way of its own to say that the rest of a body is not wanted.
         if self.intake.drop_rest(&self.headers) && self.version < Version::HTTP_2 {
@@ -299,44 +305,4 @@ fn ping() -> Response {
     let version = HeaderValue::from_static("registry/2.0");
     headers.insert("docker-distribution-api-version", version);
     response
-}
-
-fn scripted(answer: Answer) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = answer::with_body(status, answer.body);
-    for (name, value) in answer.headers {
-        set_text(&mut response, &name, &value);
-    }
-    response
-}
-
-fn endless() -> Response {
-    let spaces = Bytes::from(vec![b' '; 64 * 1024]);
-    let body = stream::repeat_with(move || Ok::<_, std::io::Error>(spaces.clone()));
-    Response::new(Body::from_stream(body))
-}
-
-fn apply(change: &Change, response: &mut Response) {
-    match change {
-        Change::WrongDigest => answer::set_digest(response, &Digest::of(b"something else")),
-        Change::Omit(name) => {
-            response.headers_mut().remove(name.as_str());
-        }
-        Change::Set(name, value) => set_text(response, name, value),
-        Change::MoveLocation(origin) => {
-            let location = response.headers().get(header::LOCATION);
-            if let Some(location) = location.and_then(|it| it.to_str().ok()) {
-                let path = location.find("/v2/").map_or("", |at| &location[at..]);
-                let moved = format!("{origin}{path}");
-                answer::set(response, header::LOCATION, moved);
-            }
-        }
-        Change::Huge(bytes) => set_text(response, "x-padding", &"x".repeat(*bytes)),
-    }
-}
-
-fn set_text(response: &mut Response, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        response.headers_mut().insert(name, value);
-    }
 }

@@ -119,8 +119,9 @@ impl Connection {
         self.0.broken.cancel();
     }
 
-    /// Lets so many bytes more be written, and then has the connection closed.
-    pub(crate) fn cut_after(&self, bytes: u64) {
+    /// Lets so many bytes more be written, and then has the connection closed or reset.
+    pub(crate) fn cut_after(&self, bytes: u64, resets: bool) {
+        self.0.resets.store(resets, Ordering::Release);
         self.0.budget.store(bytes, Ordering::Release);
     }
 

@@ -20,7 +20,6 @@ use crate::{
     answer::{self, Refusal, set, set_digest},
     body,
     exchange::Exchange,
-    log::text,
     metrics::How,
     route::{self, Name},
     sessions::{Progress, Session},
@@ -30,6 +29,9 @@ use crate::{
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 const AFTER_SHORT_CHUNK: &str = "a chunk before this one was under OCI-Chunk-Min-Length";
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// Cloudflare's own
+/// ([source](https://github.com/cloudflare/serverless-registry)); a fault asks for it.
+const CHUNK_MAX_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-max-length");
 
 /// `POST …/blobs/uploads/`, in each of its three meanings.
 pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refusal> {
@@ -41,9 +43,13 @@ pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refus
             x.app.metrics.blob(How::Mounted);
             return Ok(committed(x, &name, &digest));
         }
+        if let Some(answer) = x.faults.failed_mount.take() {
+            return Err(Refusal::Scripted(Box::new(answer)));
+        }
     }
     // A mount that comes with the blob, too, for the case that there is nothing to mount.
     if x.app.options.uploads.single_post
+        && !x.faults.refuse_single_post
         && let Some(digest) = x.query.get("digest")
     {
         let digest = route::digest(digest)?;
@@ -56,10 +62,19 @@ pub(crate) async fn post(x: &mut Exchange, name: Name) -> Result<Response, Refus
     let session = open(x, name, algorithm).await?;
     let mut response = answer::empty(StatusCode::ACCEPTED);
     describe(x, &session, &mut response);
-    if let Some(length) = x.app.options.uploads.chunk_min_length {
+    if let Some(length) = chunk_min(x) {
         set(&mut response, CHUNK_MIN_LENGTH, length);
     }
+    if let Some(length) = x.faults.chunk_max {
+        set(&mut response, CHUNK_MAX_LENGTH, length);
+    }
     Ok(response)
+}
+
+fn chunk_min(x: &Exchange) -> Option<u64> {
+    x.faults
+        .chunk_min
+        .or(x.app.options.uploads.chunk_min_length)
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, Refusal> {
@@ -126,11 +141,14 @@ async fn single(x: &mut Exchange, name: Name, digest: Digest) -> Result<Response
 pub(crate) async fn patch(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
     let session = find(x, name, id).await?;
     check_length(x)?;
+    if let Some(most) = x.faults.chunk_max {
+        limit_body(x, most)?;
+    }
     let mut progress = session.claim(&x.app.limits).await?;
     check_chunk(x, &session, &progress)?;
     let before = session.length();
-    progress.receive(&mut x.intake, &x.record, &session).await?;
-    if let Some(minimum) = x.app.options.uploads.chunk_min_length {
+    receive(x, &session, &mut progress).await?;
+    if let Some(minimum) = chunk_min(x) {
         progress.note_chunk(session.length() - before, minimum);
     }
     let mut response = answer::empty(StatusCode::ACCEPTED);
@@ -148,18 +166,34 @@ pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Respo
     let session = match find(x, name, id).await {
         Ok(session) => session,
         // The commit whose answer was lost, again: what it was to bring about is so.
-        Err(_) if holds(x, name, &digest).await? => return Ok(committed(x, name, &digest)),
+        Err(_) if !x.faults.forget_committed && holds(x, name, &digest).await? => {
+            return Ok(committed(x, name, &digest));
+        }
         Err(refusal) => return Err(refusal),
     };
     check_length(x)?;
     let mut progress = session.claim(&x.app.limits).await?;
     check_chunk(x, &session, &progress)?;
-    progress.receive(&mut x.intake, &x.record, &session).await?;
+    receive(x, &session, &mut progress).await?;
     let came_of_it = progress.commit(&session, &digest).await?;
     x.app.metrics.blob(came_of_it.into());
     drop(progress);
     x.app.sessions.close(&session).await;
     Ok(committed(x, name, &digest))
+}
+
+/// Takes the body into the session. Where it breaks off, what came is kept, unless a fault
+/// would have it otherwise.
+async fn receive(
+    x: &mut Exchange,
+    session: &Arc<Session>,
+    progress: &mut Progress,
+) -> Result<(), Refusal> {
+    let received = progress.receive(&mut x.intake, &x.record, session).await;
+    if received.is_err() && x.faults.lose_broken {
+        x.app.sessions.close(session).await;
+    }
+    received
 }
 
 /// `GET <session>`: how far it is.
@@ -191,6 +225,13 @@ async fn find(x: &Exchange, name: &Name, id: &str) -> Result<Arc<Session>, Refus
     if session.ticket().name != *name || session.ticket().owner != x.principal.user {
         return Err(unknown());
     }
+    let newest = || x.query.get("_state").and_then(|it| it.parse().ok()) == Some(session.length());
+    if x.faults.require_state && !newest() {
+        return Err(
+            Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadInvalid)
+                .message("the session is not in the state that the location says"),
+        );
+    }
     Ok(session)
 }
 
@@ -206,8 +247,11 @@ fn check_length(x: &mut Exchange) -> Result<(), Refusal> {
     let Some(limit) = x.app.options.uploads.max_body_length else {
         return Ok(());
     };
-    let declared = text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
-    if declared.is_some_and(|declared: u64| declared > limit) {
+    limit_body(x, limit)
+}
+
+fn limit_body(x: &mut Exchange, limit: u64) -> Result<(), Refusal> {
+    if body::declared_length(&x.headers).is_some_and(|declared| declared > limit) {
         return Err(body::too_large(limit));
     }
     x.intake.limit(limit);
@@ -216,11 +260,13 @@ fn check_length(x: &mut Exchange) -> Result<(), Refusal> {
 
 /// Refuses a chunk that is not the next one, before it is read.
 fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(), Refusal> {
+    if x.faults.ignore_content_range {
+        return Ok(());
+    }
     let malformed = |message: &str| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid).message(message)
     };
-    let declared: Option<u64> =
-        text(&x.headers, header::CONTENT_LENGTH).and_then(|it| it.parse().ok());
+    let declared = body::declared_length(&x.headers);
     let Some(range) = x.headers.get(header::CONTENT_RANGE) else {
         let adds = x.method == Method::PATCH || declared.is_some_and(|it| it > 0);
         if progress.had_short_chunk() && adds {
@@ -271,7 +317,7 @@ fn base(x: &Exchange) -> String {
 
 fn location(x: &Exchange, session: &Session) -> String {
     let (base, name, id) = (base(x), &session.ticket().name, session.id());
-    let state = if x.app.options.uploads.state_parameter {
+    let state = if x.app.options.uploads.state_parameter || x.faults.require_state {
         format!("?_state={}", session.length())
     } else {
         String::new()

@@ -33,7 +33,8 @@ const SHOWN: [&str; 14] = [
     "tag",
 ];
 
-/// `<time> <client> <user> <method> <target> <outcome> <bytes in> <bytes out> <seconds>`.
+/// `<time> <client> <user> <method> <target> <outcome> <bytes in> <bytes out> <seconds>`, and
+/// `faults=<action>,…` where some were done.
 pub(super) fn text(entry: &Entry, now: SystemTime) -> String {
     let mut line = format!(
         "{} {} {} {} {} {} {} {} {:.6}",
@@ -47,13 +48,16 @@ pub(super) fn text(entry: &Entry, now: SystemTime) -> String {
         entry.answer_length,
         seconds(entry),
     );
+    if !entry.faults.is_empty() {
+        let _ = write!(line, " faults={}", entry.faults.join(","));
+    }
     line.push('\n');
     line
 }
 
 /// The same as an object.
 pub(super) fn json(entry: &Entry, now: SystemTime) -> String {
-    let mut line = json!({
+    let mut object = json!({
         "time": humantime::format_rfc3339_millis(now).to_string(),
         "client": entry.client.map(|it| it.to_string()),
         "user": entry.user.as_deref().map(escaped),
@@ -65,8 +69,11 @@ pub(super) fn json(entry: &Entry, now: SystemTime) -> String {
         "bytes_in": entry.body_length,
         "bytes_out": entry.answer_length,
         "seconds": seconds(entry),
-    })
-    .to_string();
+    });
+    if !entry.faults.is_empty() {
+        object["faults"] = json!(entry.faults);
+    }
+    let mut line = object.to_string();
     line.push('\n');
     line
 }

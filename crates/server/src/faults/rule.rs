@@ -2,33 +2,45 @@
 
 use std::ops::RangeInclusive;
 
-use axum::http::Method;
+use axum::http::{HeaderName, Method};
+use serde::{Deserialize, Serialize};
 
-use super::{Action, Asked};
+use super::{Action, Asked, chance, text::RuleText};
 use crate::endpoint::Endpoint;
 
 /// Requests, and what happens to them.
 ///
 /// Made by [`Rule::on`] or [`Rule::any`], narrowed down, and finished by [`Rule::act`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RuleText", into = "RuleText")]
 pub struct Rule {
-    endpoints: Vec<Endpoint>,
-    method: Option<Method>,
-    path: Option<String>,
-    query: Option<String>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) method: Option<Method>,
+    pub(super) path: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) without_query: Option<String>,
+    pub(super) header: Option<HeaderName>,
     pub(super) turn: Turn,
+    pub(super) chance: Option<Chance>,
     pub(super) action: Action,
 }
 
 /// Which of the requests that fit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Always,
     Numbers(RangeInclusive<u64>),
 }
 
+/// How likely it is that a request is hit whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chance {
+    pub(super) probability: f64,
+    pub(super) seed: u64,
+}
+
 impl Turn {
-    pub(super) fn contains(&self, nth: u64) -> bool {
+    fn contains(&self, nth: u64) -> bool {
         match self {
             Self::Always => true,
             Self::Numbers(numbers) => numbers.contains(&nth),
@@ -52,7 +64,10 @@ impl Rule {
             method: None,
             path: None,
             query: None,
+            without_query: None,
+            header: None,
             turn: Turn::Always,
+            chance: None,
             action: Action::Nothing,
         }
     }
@@ -85,6 +100,20 @@ impl Rule {
         self
     }
 
+    /// Only those whose query (percent-decoded) does not contain this text.
+    #[must_use]
+    pub fn query_lacks(mut self, text: impl Into<String>) -> Self {
+        self.without_query = Some(text.into());
+        self
+    }
+
+    /// Only those that have this header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName) -> Self {
+        self.header = Some(name);
+        self
+    }
+
     /// Only the `n`th that fits, counted from 1 and from when the rule is added.
     #[must_use]
     pub fn nth(self, n: u64) -> Self {
@@ -104,6 +133,14 @@ impl Rule {
         self
     }
 
+    /// Each of these with a probability from 0 (never) to 1 (always): which ones depends on
+    /// the seed and on the order in which requests fit, on nothing else.
+    #[must_use]
+    pub fn with_probability(mut self, probability: f64, seed: u64) -> Self {
+        self.chance = Some(Chance { probability, seed });
+        self
+    }
+
     /// What happens to them.
     #[must_use]
     pub fn act(mut self, action: Action) -> Self {
@@ -112,6 +149,7 @@ impl Rule {
     }
 
     pub(super) fn fits(&self, asked: Asked<'_>) -> bool {
+        let lacks = |text: &String| !asked.query.contains(text);
         (self.endpoints.is_empty() || self.endpoints.contains(&asked.endpoint))
             && self.method.as_ref().is_none_or(|it| it == asked.method)
             && self.path.as_ref().is_none_or(|it| asked.path.contains(it))
@@ -119,5 +157,16 @@ impl Rule {
                 .query
                 .as_ref()
                 .is_none_or(|it| asked.query.contains(it))
+            && self.without_query.as_ref().is_none_or(lacks)
+            && self
+                .header
+                .as_ref()
+                .is_none_or(|it| asked.headers.contains_key(it))
+    }
+
+    /// Whether the `nth` request that fits is hit.
+    pub(super) fn strikes(&self, nth: u64) -> bool {
+        let lucky = |it: Chance| chance::strikes(it.probability, it.seed, nth);
+        self.turn.contains(nth) && self.chance.is_none_or(lucky)
     }
 }

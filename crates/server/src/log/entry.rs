@@ -107,6 +107,9 @@ pub struct Entry {
     pub cut: bool,
     /// What became of it.
     pub outcome: Outcome,
+    /// The actions that [`Faults`](crate::Faults) did to it, by their names in a faults
+    /// file, in the order of their rules.
+    pub faults: Vec<String>,
     /// When its head had arrived.
     pub started: Instant,
     /// When its answer was ready to leave; with a streamed body, the last piece of it.
@@ -168,6 +171,7 @@ impl Entry {
             answer_length: 0,
             cut: false,
             outcome: Outcome::Open,
+            faults: Vec::new(),
             started: Instant::now(),
             ended: None,
         }
@@ -279,6 +283,14 @@ impl Record {
     /// The host the client named.
     pub(crate) fn host(&self) -> Option<String> {
         self.lock().headers.host.clone()
+    }
+
+    /// Sets down which faults are done to it.
+    pub(crate) fn faults(&self, names: &[String]) {
+        if !names.is_empty() {
+            tracing::info!(faults = ?names, "faults are done to a request");
+            names.clone_into(&mut self.lock().faults);
+        }
     }
 
     /// Counts bytes of the body that arrived.

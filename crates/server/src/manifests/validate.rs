@@ -8,15 +8,20 @@ use oci::{
     wire::{ErrorCode, ErrorEntry},
 };
 
-use crate::{Validation, answer::Refusal, route::Name, store::Store};
+use crate::{MissingStyle, Validation, answer::Refusal, route::Name, store::Store};
 
 impl Validation {
-    pub(super) fn refuse(self, missing: &[Digest]) -> Refusal {
-        let named = match self {
+    /// Which of the missing children are named.
+    fn named(self, missing: &[Digest]) -> &[Digest] {
+        match self {
             Self::First => &missing[..missing.len().min(1)],
             Self::None => &[],
             Self::All | Self::AcceptAll => missing,
-        };
+        }
+    }
+
+    pub(super) fn refuse(self, missing: &[Digest]) -> Refusal {
+        let named = self.named(missing);
         let entry = || {
             ErrorEntry::new(ErrorCode::ManifestBlobUnknown)
                 .message("the manifest refers to content that is not in the repository")
@@ -30,6 +35,27 @@ impl Validation {
         }
         Refusal::all(StatusCode::BAD_REQUEST, errors)
     }
+}
+
+/// The refusal of a registry that says it in its own way.
+pub(super) fn refuse_as(style: &MissingStyle, missing: &[Digest]) -> Refusal {
+    let named: Vec<String> = style
+        .named
+        .named(missing)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let entry = || ErrorEntry::new(ErrorCode::from(style.code.as_str()));
+    let errors = if style.in_message || named.is_empty() {
+        let message = format!("{}{}", style.message, named.join(", "));
+        vec![entry().message(message)]
+    } else {
+        let detailed = named.into_iter();
+        detailed
+            .map(|it| entry().message(&*style.message).detail(it))
+            .collect()
+    };
+    Refusal::all(StatusCode::BAD_REQUEST, errors)
 }
 
 /// The children that are not in the repository, each once, in order.

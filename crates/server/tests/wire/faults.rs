@@ -1,5 +1,12 @@
 //! Faults, as a client sees them.
 
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod differences;
+#[cfg(test)]
+mod profiles;
+
 use std::{io::ErrorKind, time::Duration};
 
 use longshore_server::{Action, Answer, Endpoint, Installation, Outcome, Rule, Server};
