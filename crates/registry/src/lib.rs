@@ -27,6 +27,8 @@ mod auth;
 mod blobs;
 mod client;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod manifests;
 mod mounts;
 mod quirks;
