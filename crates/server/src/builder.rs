@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    AccessLog, Auth, Faults, Limits, ServerError, UploadOptions, Validation, log,
+    AccessLog, Auth, Collection, Faults, Limits, ServerError, UploadOptions, Validation, log,
     options::{Options, Storage},
     tls,
 };
@@ -30,6 +30,7 @@ impl Server {
             faults: Faults::new(),
             limits: Limits::default(),
             options: Options::default(),
+            collection: Collection::default(),
             log_entries: log::DEFAULT_ENTRIES,
             keep_headers: None,
             access_log: None,
@@ -49,6 +50,7 @@ pub struct ServerBuilder {
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
     pub(crate) options: Options,
+    pub(crate) collection: Collection,
     pub(crate) log_entries: NonZeroUsize,
     pub(crate) keep_headers: Option<bool>,
     pub(crate) access_log: Option<AccessLog>,
@@ -132,6 +134,12 @@ impl ServerBuilder {
     /// without `OCI-Subject`, so that clients keep the fallback tag. On.
     pub fn referrers(mut self, on: bool) -> Self {
         self.options.referrers = on;
+        self
+    }
+
+    /// What becomes of content that nothing refers to.
+    pub fn collection(mut self, collection: Collection) -> Self {
+        self.collection = collection;
         self
     }
 

@@ -47,6 +47,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod faults;
+mod garbage;
 mod health;
 mod log;
 mod manifests;
@@ -63,6 +64,7 @@ mod store;
 mod tags;
 mod tamper;
 mod tls;
+mod upkeep;
 mod uploads;
 mod watch;
 
@@ -76,6 +78,7 @@ pub use faults::{
     MissingStyle, Profile, RangeFault, RetryAfter, Rule,
 };
 pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
-pub use options::{Limits, UploadOptions, Validation};
+pub use options::{Collection, Limits, UploadOptions, Validation};
 pub use running::RunningServer;
 pub use secret::Secret;
+pub use store::{Collected, Tally};

@@ -2,7 +2,7 @@
 //!
 //! [distribution-spec, Pushing Manifests](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
 
-mod validate;
+mod missing;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     exchange::Exchange,
     log::text,
     route::Name,
-    store::{self, NewManifest, Put, StoredManifest},
+    store::{self, NewManifest, Put, StoredManifest, children},
 };
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -49,31 +49,23 @@ pub(crate) async fn put(
         bytes: document.bytes().clone(),
         tags,
         subject: document.subject().map(|it| it.digest.clone()),
+        children: children::of(&document),
+        is_sparse: rule == Validation::AcceptAll,
         condition,
     };
-    let (done, new, missing) = {
+    let (done, new) = {
         let name = name.clone();
-        store::blocking(move || {
-            let missing = match rule {
-                Validation::AcceptAll => Vec::new(),
-                _ => validate::missing(&*store, &name, &document)?,
-            };
-            let done = match missing.as_slice() {
-                [] => store.put_manifest(&name, &new)?,
-                _ => Put::Stored,
-            };
-            Ok((done, new, missing))
-        })
-        .await?
+        store::blocking(move || Ok((store.put_manifest(&name, &new)?, new))).await?
     };
-    if !missing.is_empty() {
-        return Err(match x.faults.missing.take() {
-            Some(style) => validate::refuse_as(&style, &missing),
-            None => rule.refuse(&missing),
-        });
-    }
-    if done == Put::ConditionFailed {
-        return Err(condition::failed());
+    match done {
+        Put::Stored => {}
+        Put::ConditionFailed => return Err(condition::failed()),
+        Put::Missing(missing) => {
+            return Err(match x.faults.missing.take() {
+                Some(style) => missing::refuse_as(&style, &missing),
+                None => rule.refuse(&missing),
+            });
+        }
     }
     let mut response = created(&name, &which, &new);
     if x.faults.no_referrers || !x.app.options.referrers {
@@ -169,7 +161,10 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
             TagOrDigest::Tag(tag) => store.tag(&name, &tag)?,
         };
         match digest {
-            Some(digest) => Ok(store.manifest(&name, &digest)?.map(|it| (digest, it))),
+            Some(digest) => {
+                store.rely_on_manifest(&name, &digest);
+                Ok(store.manifest(&name, &digest)?.map(|it| (digest, it)))
+            }
             None => Ok(None),
         }
     });

@@ -94,6 +94,34 @@ impl Default for UploadOptions {
     }
 }
 
+/// What becomes of content that nothing refers to any more.
+///
+/// A blob that no manifest of its repository refers to goes when its grace is over.
+/// Pushing, mounting, reading or asking for it (`HEAD`) begins its grace anew, and so does
+/// a manifest that refers to it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Collection {
+    /// How long content is kept that nothing refers to. Shorter than
+    /// [`Limits::session_idle`], a push that takes long may find its first blobs gone. 24 hours.
+    pub grace: Duration,
+    /// How long a server waits between two runs; none if it is never to begin one. One hour.
+    pub interval: Option<Duration>,
+    /// Whether manifests go too that no tag leads to, not even by way of an index or of
+    /// what it is a referrer of. Off: they are pulled by digest.
+    pub untagged: bool,
+}
+
+impl Default for Collection {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_hours(24),
+            interval: Some(Duration::from_hours(1)),
+            untagged: false,
+        }
+    }
+}
+
 /// The bounds of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -36,7 +36,8 @@ use crate::{
     service,
     sessions::Sessions,
     socket::{Connection, Socket},
-    store::{self, Leftover, Memory, Store},
+    store::{self, Clock, Grace, Leftover, Memory, Store},
+    upkeep,
     watch::Watch,
 };
 
@@ -127,6 +128,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         stopping: stopping.clone(),
     };
     app.tasks.spawn(accepting.run());
+    upkeep::begin(&app, builder.collection, &stopping.gently);
     app.tasks.close();
     Ok(RunningServer {
         app,
@@ -157,12 +159,15 @@ async fn leftovers(
         })
 }
 
-async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, ServerError> {
+/// Opens the store.
+pub(crate) async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, ServerError> {
+    let grace = Grace::new(builder.collection.grace, Clock::system());
     match &builder.storage {
-        Storage::Memory => Ok(Arc::new(Memory::new(builder.limits.memory_bytes))),
+        Storage::Memory => Ok(Arc::new(Memory::new(builder.limits.memory_bytes, grace))),
         Storage::Directory(path) => {
             let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || store::Directory::open(&path)).await;
+            let opened =
+                tokio::task::spawn_blocking(move || store::Directory::open(&path, grace)).await;
             match opened {
                 Ok(opened) => Ok(Arc::new(opened?)),
                 Err(error) => Err(ServerError::Store {
@@ -174,7 +179,7 @@ async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, ServerError> {
     }
 }
 
-fn path_of(builder: &ServerBuilder) -> std::path::PathBuf {
+pub(crate) fn path_of(builder: &ServerBuilder) -> std::path::PathBuf {
     match &builder.storage {
         Storage::Directory(path) => path.clone(),
         Storage::Memory => std::path::PathBuf::new(),
@@ -260,6 +265,9 @@ impl RunningServer {
             let closing = tokio::task::spawn_blocking(move || log.close(LAST_LINES));
             // Lines that are not written by then are lost, and nothing else.
             let _ = closing.await;
+        }
+        if let Err(error) = upkeep::renew_once(&self.app.store).await {
+            tracing::warn!(%error, "could not renew a repository's layout; the next start does");
         }
     }
 }

@@ -146,7 +146,7 @@ impl Sessions {
     }
 
     /// Ends the sessions nobody asked for in a long time.
-    async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         {
             let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
             if swept.elapsed() < SWEEP_INTERVAL.min(self.idle) {

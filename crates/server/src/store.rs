@@ -4,15 +4,23 @@
 //! returns as done is durable, as far as the store promises durability.
 //! One suite of tests runs over every implementation (`store/tests.rs`).
 
+pub(crate) mod children;
+mod collection;
 mod directory;
+mod grace;
 mod memory;
+mod watch;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, MediaType, Tag};
 
+pub(crate) use children::Child;
+pub(crate) use collection::{Collect, Rules, collect};
+pub use collection::{Collected, Tally};
 pub(crate) use directory::Directory;
+pub(crate) use grace::{Clock, Grace};
 pub(crate) use memory::Memory;
 
 use crate::route::Name;
@@ -41,7 +49,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// What an earlier process staged and did not finish; what is older than `idle` is discarded.
     fn leftovers(&self, idle: Duration) -> io::Result<Vec<Leftover>>;
 
-    /// Keeps a manifest and moves its tags, unless the condition says no.
+    /// Keeps a manifest and moves its tags, unless the condition says no or a child is missing.
+    /// No child goes away between being looked for and the manifest being there.
     fn put_manifest(&self, name: &Name, manifest: &NewManifest) -> io::Result<Put>;
 
     /// A manifest, by digest.
@@ -49,6 +58,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the repository holds a manifest.
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool>;
+
+    /// Notes that somebody relies on a manifest. What goes wrong is not worth an error.
+    fn rely_on_manifest(&self, _name: &Name, _digest: &Digest) {}
 
     /// What a tag points to.
     fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>>;
@@ -70,6 +82,21 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// All repositories, in order.
     fn repositories(&self) -> io::Result<Vec<Name>>;
+
+    /// The same store to who looks for garbage; none if nothing is ever removed from it.
+    fn garbage(&self) -> Option<&dyn Collect> {
+        None
+    }
+
+    /// Tells of changes after which [`Store::renew_views`] has something to do; none if it never has.
+    fn view_changes(&self) -> Option<Arc<tokio::sync::Notify>> {
+        None
+    }
+
+    /// Brings up to date what is kept for other programs to read.
+    fn renew_views(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Content that can be read, from front to back.
@@ -140,7 +167,18 @@ pub(crate) struct NewManifest {
     pub(crate) bytes: Bytes,
     pub(crate) tags: Vec<Tag>,
     pub(crate) subject: Option<Digest>,
+    pub(crate) children: Vec<Child>,
+    /// It is kept also if children are missing.
+    pub(crate) is_sparse: bool,
     pub(crate) condition: Condition,
+}
+
+impl NewManifest {
+    /// Everything it refers to, and itself.
+    fn mentions(&self) -> impl Iterator<Item = &Digest> {
+        let children = self.children.iter().map(|it| &it.digest);
+        children.chain(&self.subject).chain([&self.digest])
+    }
 }
 
 /// When a manifest may be put ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13)):
@@ -162,10 +200,12 @@ pub(crate) enum Condition {
 }
 
 /// What came of putting a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Stored,
     ConditionFailed,
+    /// These children are not in the repository; nothing was kept.
+    Missing(Vec<Digest>),
 }
 
 /// A manifest as it was put.

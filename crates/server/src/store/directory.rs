@@ -10,54 +10,83 @@
 //!   repositories/<name>/_tags/<tag>             the digest it points to
 //!   repositories/<name>/_referrers/sha256/<subject's hex>/sha256:<hex>
 //!                                               empty: this manifest is about that one
+//!   repositories/<name>/_layout/                the repository as an OCI image layout: a view
 //!   uploads/<id>/data                           what an upload session has received
 //!   uploads/<id>/session.json                   whose it is
+//!   scratch/<n>                                 files that are not at their place yet
 //! ```
 //!
 //! `blobs/` is laid out as in an OCI image layout. A part of a repository's name
 //! never begins with `_`, so names and holdings do not meet. sha512 has directories
-//! of its own beside sha256.
+//! of its own beside sha256. The modification time of what a repository holds is when
+//! somebody last relied on it ([`Grace`]).
 //!
 //! **Durability.** A file appears under its final name only whole: it is written
-//! elsewhere, synced, renamed, and the directory is synced. A blob's content is durable before its 201; that the
-//! *repository* holds it is durable before the 201 of the manifest that needs it
-//! (a push that is cut off by a power loss may have to send a link again, never a
-//! wrong image). Tags are replaced by rename, after the manifest they point to.
+//! elsewhere, synced, renamed, and the directory is synced. Each step is durable before
+//! the next one can be seen: content before the link to it, links before the manifest
+//! that needs them, a manifest before its tags; and all of it before the answer.
+//! What may be lost with the power, and is not with the process: upload sessions, and
+//! when something was relied on.
+//!
+//! **Locks.** Who links holds `links` to read, who removes holds it to write: what was
+//! found to be there stays there until it is linked to. Nothing that takes long is done
+//! under either: bytes are synced before, large files are freed after.
 
 mod content;
 mod files;
+mod garbage;
 mod manifests;
 mod staged;
+mod view;
 
 use std::{
-    fs::{self, File, TryLockError},
+    collections::{HashSet, hash_map::RandomState},
+    fs::{File, TryLockError},
+    hash::BuildHasher as _,
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
 use oci::{Digest, Tag};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
-use super::{Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket};
+use super::{
+    Collect, Content, Grace, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket,
+    watch::Watches,
+};
 use crate::{ServerError, route::Name};
 
 const MARKER: &str = "longshore-store.json";
 const VERSION: u32 = 1;
 /// A file that is written to see whether that works.
 const TRIAL: &str = "trial~";
+/// Tags are moved under one of so many locks, by repository.
+const TAG_LOCKS: usize = 64;
 
 /// A store in a directory, held by this process alone.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub(crate) struct Directory(Arc<Shared>);
+
+/// What a store and the uploads into it have in common.
+#[derive(Debug)]
+struct Shared {
     root: PathBuf,
+    files: files::Files,
+    grace: Grace,
     /// Held as long as the file is open.
     _lock: File,
     /// Taken to write by who removes content, so that nobody links to it meanwhile.
-    links: std::sync::Arc<RwLock<()>>,
+    links: RwLock<()>,
     /// Taken by who moves tags, so that conditions hold.
-    tags: Mutex<()>,
+    tags: [Mutex<()>; TAG_LOCKS],
+    tags_key: RandomState,
+    watches: Watches,
+    /// The uploads that somebody has in hand.
+    staging: Mutex<HashSet<String>>,
+    views: view::Views,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -67,53 +96,126 @@ struct Marker {
 
 impl Directory {
     /// Opens a store, or makes one in a directory that is empty or not there.
-    pub(crate) fn open(root: &Path) -> Result<Self, ServerError> {
+    pub(crate) fn open(root: &Path, grace: Grace) -> Result<Self, ServerError> {
+        let files = files::Files::new(root.join("scratch"));
+        Self::open_with(root, grace, files)
+    }
+
+    fn open_with(root: &Path, grace: Grace, files: files::Files) -> Result<Self, ServerError> {
         let failed = |error| ServerError::Store {
             path: root.to_owned(),
             error,
         };
-        let strange = |reason: &str| ServerError::NotAStore {
-            path: root.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if root.is_file() {
-            return Err(strange("it is a file"));
+        let lock = claim(root, &files)?;
+        // Nobody else has it open, so nobody is about to finish these.
+        files.remove_tree(&root.join("scratch")).map_err(failed)?;
+        for directory in [
+            "blobs/sha256",
+            "blobs/sha512",
+            "repositories",
+            "uploads",
+            "scratch",
+        ] {
+            files
+                .make_directory(&root.join(directory))
+                .map_err(failed)?;
         }
-        files::make_directory(root).map_err(failed)?;
-        let marker = root.join(MARKER);
-        let is_new = !marker.try_exists().map_err(failed)?;
-        if is_new && !files::is_empty_but_for(root, "lock").map_err(failed)? {
-            return Err(strange("it holds other files"));
-        }
-        let lock = File::create(root.join("lock")).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => ServerError::StoreInUse {
-                path: root.to_owned(),
-            },
-            TryLockError::Error(error) => failed(error),
-        })?;
-        if is_new {
-            let text = serde_json::json!(Marker { version: VERSION }).to_string();
-            files::write_whole(&marker, text.as_bytes()).map_err(failed)?;
-        } else {
-            let text = fs::read(&marker).map_err(failed)?;
-            match serde_json::from_slice(&text) {
-                Ok(Marker { version: VERSION }) => {}
-                Ok(Marker { version }) => return Err(strange(&format!("version {version}"))),
-                Err(_) => return Err(strange("its marker cannot be read")),
-            }
-        }
-        for directory in ["blobs/sha256", "blobs/sha512", "repositories", "uploads"] {
-            files::make_directory(&root.join(directory)).map_err(failed)?;
-        }
-        Ok(Self {
+        write_marker(root, &files).map_err(failed)?;
+        let store = Self(Arc::new(Shared {
             root: root.to_owned(),
+            files,
+            grace,
             _lock: lock,
-            links: std::sync::Arc::default(),
-            tags: Mutex::default(),
-        })
+            links: RwLock::default(),
+            tags: std::array::from_fn(|_| Mutex::default()),
+            tags_key: RandomState::new(),
+            watches: Watches::default(),
+            staging: Mutex::default(),
+            views: view::Views::default(),
+        }));
+        let names = store.repositories().map_err(failed)?;
+        view::look(&store.0, &names).map_err(failed)?;
+        Ok(store)
     }
+}
 
+/// Makes sure that a directory is a store or can become one, and that it is this process's.
+fn claim(root: &Path, files: &files::Files) -> Result<File, ServerError> {
+    let failed = |error| ServerError::Store {
+        path: root.to_owned(),
+        error,
+    };
+    let strange = |reason: &str| ServerError::NotAStore {
+        path: root.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if root.is_file() {
+        return Err(strange("it is a file"));
+    }
+    files.make_directory(root).map_err(failed)?;
+    let marker = root.join(MARKER);
+    let is_new = !marker.try_exists().map_err(failed)?;
+    if is_new && !is_unfinished(root).map_err(failed)? {
+        return Err(strange("it holds other files"));
+    }
+    let lock = File::create(root.join("lock")).map_err(failed)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ServerError::StoreInUse {
+            path: root.to_owned(),
+        },
+        TryLockError::Error(error) => failed(error),
+    })?;
+    if let Some(text) = files::read(&marker).map_err(failed)? {
+        match serde_json::from_slice(&text) {
+            Ok(Marker { version: VERSION }) => {}
+            Ok(Marker { version }) => {
+                return Err(strange(&format!(
+                    "version {version} was made by a newer longshore, this one knows {VERSION}"
+                )));
+            }
+            Err(_) => return Err(strange("its marker cannot be read")),
+        }
+    }
+    Ok(lock)
+}
+
+/// Whether a directory without a marker is empty, or holds no more than what a start makes
+/// that was cut off before it came to the marker.
+fn is_unfinished(root: &Path) -> io::Result<bool> {
+    for name in files::names(root)? {
+        let is_ours = match name.as_str() {
+            "lock" => true,
+            "blobs" => {
+                let algorithms = files::names(&root.join(&name))?;
+                let mut all = algorithms.iter().map(|it| root.join(&name).join(it));
+                all.try_fold(true, |so_far, it| {
+                    io::Result::Ok(so_far && it.is_dir() && files::names(&it)?.is_empty())
+                })?
+            }
+            "repositories" | "uploads" => files::names(&root.join(&name))?.is_empty(),
+            // What is prepared there is the marker.
+            "scratch" => files::names(&root.join(&name))?.len() <= 1,
+            _ => false,
+        };
+        if !is_ours {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn write_marker(root: &Path, files: &files::Files) -> io::Result<()> {
+    let marker = root.join(MARKER);
+    if marker.try_exists()? {
+        return Ok(());
+    }
+    let text = serde_json::json!(Marker { version: VERSION }).to_string();
+    files.write_whole(&marker, text.as_bytes())
+}
+
+// === impl Shared ===
+
+impl Shared {
     fn repository(&self, name: &Name) -> PathBuf {
         self.root.join("repositories").join(name.as_str())
     }
@@ -138,40 +240,111 @@ impl Directory {
         self.links.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes content that no repository holds any more. Takes the lock held to write as proof.
-    fn collect(&self, digest: &Digest, _removing: &RwLockWriteGuard<'_, ()>) -> io::Result<()> {
-        for name in self.repositories()? {
-            if self.blob_link(&name, digest).try_exists()?
-                || self.manifest_link(&name, digest).try_exists()?
-            {
-                return Ok(());
-            }
-        }
-        files::remove(&self.content(digest)).map(drop)
+    fn moving_tags(&self, name: &Name) -> MutexGuard<'_, ()> {
+        let hash = self.tags_key.hash_one(name);
+        let which = usize::try_from(hash % TAG_LOCKS as u64).unwrap_or_default();
+        self.tags[which]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Store for Directory {
-    fn blob(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>> {
+    fn staging(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_live(&self, id: &str) -> bool {
+        self.staging().contains(id)
+    }
+
+    fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
+        self.manifest_link(name, digest).try_exists()
+    }
+
+    /// The length of a blob, if the repository holds it.
+    fn blob_length(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>> {
         if !self.blob_link(name, digest).try_exists()? {
             return Ok(None);
         }
         files::length(&self.content(digest))
     }
 
+    /// Lets a repository hold a blob whose content is there. The caller has the lock to link,
+    /// and syncs the link's name.
+    fn link_blob(&self, name: &Name, digest: &Digest) -> io::Result<()> {
+        self.watches.note([digest]);
+        self.files.sync_parent(&self.content(digest))?;
+        let link = self.blob_link(name, digest);
+        self.files.touch(&link, self.grace.now())
+    }
+
+    /// Notes that somebody relies on what a link stands for. The caller has the lock to link.
+    fn renew(&self, link: &Path) -> io::Result<()> {
+        let Some(noted) = files::modified(link)? else {
+            return Ok(());
+        };
+        if let Some(now) = self.grace.renewed(noted)
+            && let Err(error) = self.files.set_modified(link, now)
+        {
+            // A disk that is full or broken is no reason not to be read.
+            tracing::warn!(%error, "could not note that something is still in use");
+        }
+        Ok(())
+    }
+
+    /// The same for who has no lock; it is seldom taken.
+    fn rely_on(&self, link: &Path) -> io::Result<()> {
+        match files::modified(link)? {
+            Some(noted) if self.grace.renewed(noted).is_some() => {
+                let _linking = self.linking();
+                self.renew(link)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes content, if no repository holds it any more.
+    fn drop_unheld(&self, store: &Directory, digest: &Digest) -> io::Result<()> {
+        let watch = self.watches.begin();
+        for name in store.repositories()? {
+            if self.blob_link(&name, digest).try_exists()? || self.has_manifest(&name, digest)? {
+                return Ok(());
+            }
+        }
+        let content = self.content(digest);
+        let aside = {
+            let _removing = self.removing();
+            if watch.saw(digest) || files::length(&content)?.is_none() {
+                return Ok(());
+            }
+            self.files.set_aside(&content)?
+        };
+        self.files.remove(&aside).map(drop)
+    }
+}
+
+impl Store for Directory {
+    fn blob(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>> {
+        self.0.rely_on(&self.0.blob_link(name, digest))?;
+        self.0.blob_length(name, digest)
+    }
+
     fn open(&self, name: &Name, digest: &Digest) -> io::Result<Option<Box<dyn Content>>> {
-        if !self.blob_link(name, digest).try_exists()? {
+        if self.blob(name, digest)?.is_none() {
             return Ok(None);
         }
-        content::open(&self.content(digest))
+        content::open(&self.0.content(digest))
     }
 
     fn mount(&self, from: &Name, to: &Name, digest: &Digest) -> io::Result<bool> {
-        let _linking = self.linking();
-        if self.blob(from, digest)?.is_none() {
-            return Ok(false);
+        {
+            let _linking = self.0.linking();
+            if self.0.blob_length(from, digest)?.is_none() {
+                return Ok(false);
+            }
+            self.0.renew(&self.0.blob_link(from, digest))?;
+            self.0.link_blob(to, digest)?;
         }
-        files::touch(&self.blob_link(to, digest))?;
+        self.0.files.sync_parent(&self.0.blob_link(to, digest))?;
         Ok(true)
     }
 
@@ -180,11 +353,11 @@ impl Store for Directory {
         digest: &Digest,
         may_read: &dyn Fn(&Name) -> bool,
     ) -> io::Result<Option<Name>> {
-        if !self.content(digest).try_exists()? {
+        if !self.0.content(digest).try_exists()? {
             return Ok(None);
         }
         for name in self.repositories()? {
-            if may_read(&name) && self.blob_link(&name, digest).try_exists()? {
+            if may_read(&name) && self.0.blob_link(&name, digest).try_exists()? {
                 return Ok(Some(name));
             }
         }
@@ -192,67 +365,96 @@ impl Store for Directory {
     }
 
     fn remove_blob(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
-        let removing = self.removing();
-        let removed = files::remove(&self.blob_link(name, digest))?;
+        let link = self.0.blob_link(name, digest);
+        let removed = {
+            let _removing = self.0.removing();
+            self.0.files.remove(&link)?
+        };
         if removed {
-            self.collect(digest, &removing)?;
+            self.0.files.sync_parent(&link)?;
+            self.0.drop_unheld(self, digest)?;
         }
         Ok(removed)
     }
 
     fn stage(&self, id: &str, ticket: &Ticket) -> io::Result<Box<dyn Staged>> {
-        staged::create(self, id, ticket)
+        staged::create(&self.0, id, ticket)
     }
 
     fn leftovers(&self, idle: Duration) -> io::Result<Vec<Leftover>> {
-        staged::leftovers(self, idle)
+        staged::leftovers(&self.0, idle)
     }
 
     fn put_manifest(&self, name: &Name, manifest: &NewManifest) -> io::Result<Put> {
-        manifests::put(self, name, manifest)
+        manifests::put(&self.0, name, manifest)
     }
 
     fn manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<StoredManifest>> {
-        manifests::get(self, name, digest)
+        manifests::get(&self.0, name, digest)
     }
 
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
-        self.manifest_link(name, digest).try_exists()
+        self.0.has_manifest(name, digest)
+    }
+
+    fn rely_on_manifest(&self, name: &Name, digest: &Digest) {
+        let relied = self.0.rely_on(&self.0.manifest_link(name, digest));
+        if let Err(error) = relied {
+            tracing::warn!(%error, "could not note that a manifest is still in use");
+        }
     }
 
     fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
-        manifests::tag(self, name, tag)
+        manifests::tag(&self.0, name, tag)
     }
 
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>> {
-        manifests::tags(self, name)
+        manifests::tags(&self.0, name)
     }
 
     fn remove_tag(&self, name: &Name, tag: &Tag) -> io::Result<bool> {
-        let _tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-        files::remove(&manifests::tag_path(self, name, tag))
+        manifests::remove_tag(&self.0, name, tag)
     }
 
     fn remove_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
-        manifests::remove(self, name, digest)
+        let removed = {
+            let _removing = self.0.removing();
+            manifests::unlink(&self.0, name, digest)?
+        };
+        if removed {
+            self.0.drop_unheld(self, digest)?;
+        }
+        Ok(removed)
     }
 
     fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>> {
-        manifests::referrers(self, name, subject)
+        manifests::referrers(&self.0, name, subject)
     }
 
     fn try_write(&self) -> io::Result<()> {
         // In the uploads' place, where content is written first.
-        let path = self.root.join("uploads").join(TRIAL);
-        files::write_whole(&path, b"longshore")?;
-        files::remove(&path).map(drop)
+        let path = self.0.root.join("uploads").join(TRIAL);
+        self.0.files.prepare(b"longshore")?.place(&path)?;
+        self.0.files.remove(&path).map(drop)
     }
 
     fn repositories(&self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
-        find_repositories(&self.root.join("repositories"), "", &mut names)?;
+        find_repositories(&self.0.root.join("repositories"), "", &mut names)?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    fn garbage(&self) -> Option<&dyn Collect> {
+        Some(self)
+    }
+
+    fn view_changes(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.0.views.notify))
+    }
+
+    fn renew_views(&self) -> io::Result<()> {
+        view::renew(&self.0)
     }
 }
 
@@ -277,3 +479,6 @@ fn find_repositories(at: &Path, prefix: &str, names: &mut Vec<Name>) -> io::Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

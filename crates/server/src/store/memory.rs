@@ -7,14 +7,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use oci::{Digest, Tag};
 
 use super::{
-    Committed, Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket,
+    Collect, Committed, Content, Grace, Leftover, NewManifest, Put, Rules, Staged, Store,
+    StoredManifest, Tally, Ticket, children,
+    collection::{Held, Pass},
+    watch::{Watch, Watches},
 };
 use crate::route::Name;
 
@@ -27,6 +30,8 @@ struct Shared {
     kept: Mutex<Kept>,
     used: Arc<AtomicU64>,
     limit: u64,
+    grace: Grace,
+    watches: Watches,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +42,9 @@ struct Kept {
 
 #[derive(Debug, Default)]
 struct Repository {
-    blobs: BTreeSet<Digest>,
-    manifests: HashMap<Digest, StoredManifest>,
+    /// Each with when somebody relied on it last.
+    blobs: BTreeMap<Digest, SystemTime>,
+    manifests: BTreeMap<Digest, (StoredManifest, SystemTime)>,
     tags: BTreeMap<Tag, Digest>,
     referrers: HashMap<Digest, BTreeSet<Digest>>,
 }
@@ -68,11 +74,13 @@ struct Reading {
 
 impl Memory {
     /// An empty store that keeps at most `limit` bytes of blobs.
-    pub(crate) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64, grace: Grace) -> Self {
         Self(Arc::new(Shared {
             kept: Mutex::default(),
             used: Arc::default(),
             limit,
+            grace,
+            watches: Watches::default(),
         }))
     }
 
@@ -87,26 +95,79 @@ impl Kept {
         repository.blobs.get(digest)?;
         self.contents.get(digest)
     }
+
+    fn hold(&mut self, name: &Name, digest: &Digest, now: SystemTime) {
+        let repository = self.repositories.entry(name.clone()).or_default();
+        repository.blobs.insert(digest.clone(), now);
+    }
+
+    fn is_held(&self, digest: &Digest) -> bool {
+        let mut all = self.repositories.values();
+        all.any(|it| it.blobs.contains_key(digest))
+    }
+}
+
+impl Repository {
+    fn renew(&mut self, digest: &Digest, now: SystemTime) {
+        if let Some(relied_on) = self.blobs.get_mut(digest) {
+            *relied_on = now;
+        }
+        if let Some((_, relied_on)) = self.manifests.get_mut(digest) {
+            *relied_on = now;
+        }
+    }
+
+    /// The children that are missing.
+    fn missing(&self, manifest: &NewManifest) -> io::Result<Vec<Digest>> {
+        if manifest.is_sparse {
+            return Ok(Vec::new());
+        }
+        children::missing(
+            &manifest.children,
+            |it| Ok(self.manifests.contains_key(it)),
+            |it| Ok(self.blobs.contains_key(it)),
+        )
+    }
+
+    fn remove_manifest(&mut self, digest: &Digest) -> bool {
+        self.tags.retain(|_, it| it != digest);
+        for referrers in self.referrers.values_mut() {
+            referrers.remove(digest);
+        }
+        self.manifests.remove(digest).is_some()
+    }
+}
+
+impl Memory {
+    fn rely_on(&self, name: &Name, digest: &Digest) {
+        let now = self.0.grace.now();
+        if let Some(repository) = self.kept().repositories.get_mut(name) {
+            repository.renew(digest, now);
+        }
+    }
 }
 
 impl Store for Memory {
     fn blob(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>> {
+        self.rely_on(name, digest);
         Ok(self.kept().held(name, digest).map(|it| it.length))
     }
 
     fn open(&self, name: &Name, digest: &Digest) -> io::Result<Option<Box<dyn Content>>> {
+        self.rely_on(name, digest);
         let kept = self.kept();
         let pieces = kept.held(name, digest).cloned();
         Ok(pieces.map(Reading::boxed))
     }
 
     fn mount(&self, from: &Name, to: &Name, digest: &Digest) -> io::Result<bool> {
+        self.rely_on(from, digest);
         let mut kept = self.kept();
         if kept.held(from, digest).is_none() {
             return Ok(false);
         }
-        let to = kept.repositories.entry(to.clone()).or_default();
-        to.blobs.insert(digest.clone());
+        self.0.watches.note([digest]);
+        kept.hold(to, digest, self.0.grace.now());
         Ok(true)
     }
 
@@ -116,7 +177,8 @@ impl Store for Memory {
         may_read: &dyn Fn(&Name) -> bool,
     ) -> io::Result<Option<Name>> {
         let kept = self.kept();
-        let holds = |(name, it): &(&Name, &Repository)| it.blobs.contains(digest) && may_read(name);
+        let holds =
+            |(name, it): &(&Name, &Repository)| it.blobs.contains_key(digest) && may_read(name);
         Ok(kept.repositories.iter().find(holds).map(|it| it.0.clone()))
     }
 
@@ -125,12 +187,8 @@ impl Store for Memory {
         let held = kept
             .repositories
             .get_mut(name)
-            .is_some_and(|it| it.blobs.remove(digest));
-        if !kept
-            .repositories
-            .values()
-            .any(|it| it.blobs.contains(digest))
-        {
+            .is_some_and(|it| it.blobs.remove(digest).is_some());
+        if !kept.is_held(digest) {
             kept.contents.remove(digest);
         }
         Ok(held)
@@ -152,27 +210,38 @@ impl Store for Memory {
     }
 
     fn put_manifest(&self, name: &Name, manifest: &NewManifest) -> io::Result<Put> {
+        let now = self.0.grace.now();
         let mut kept = self.kept();
+        let nothing = Repository::default();
+        let current = kept.repositories.get(name).unwrap_or(&nothing);
+        let missing = current.missing(manifest)?;
+        if !missing.is_empty() {
+            return Ok(Put::Missing(missing));
+        }
         // A condition that fails leaves nothing behind, not even a repository.
-        let repository = kept.repositories.get(name);
-        let tag = |it| repository.and_then(|all| all.tags.get(it));
-        let there = repository.is_some_and(|it| it.manifests.contains_key(&manifest.digest));
+        let there = current.manifests.contains_key(&manifest.digest);
         let itself = there.then_some(&manifest.digest);
         let holds = match manifest.tags.as_slice() {
             [] => manifest.condition.holds(itself),
-            tags => tags.iter().all(|it| manifest.condition.holds(tag(it))),
+            tags => tags
+                .iter()
+                .all(|it| manifest.condition.holds(current.tags.get(it))),
         };
         if !holds {
             return Ok(Put::ConditionFailed);
         }
+        self.0.watches.note(manifest.mentions());
         let repository = kept.repositories.entry(name.clone()).or_default();
-        repository.manifests.insert(
-            manifest.digest.clone(),
-            StoredManifest {
-                media_type: manifest.media_type.clone(),
-                bytes: manifest.bytes.clone(),
-            },
-        );
+        for child in &manifest.children {
+            repository.renew(&child.digest, now);
+        }
+        let stored = StoredManifest {
+            media_type: manifest.media_type.clone(),
+            bytes: manifest.bytes.clone(),
+        };
+        repository
+            .manifests
+            .insert(manifest.digest.clone(), (stored, now));
         for tag in &manifest.tags {
             repository.tags.insert(tag.clone(), manifest.digest.clone());
         }
@@ -186,7 +255,12 @@ impl Store for Memory {
     fn manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<StoredManifest>> {
         let kept = self.kept();
         let repository = kept.repositories.get(name);
-        Ok(repository.and_then(|it| it.manifests.get(digest)).cloned())
+        let found = repository.and_then(|it| it.manifests.get(digest));
+        Ok(found.map(|it| it.0.clone()))
+    }
+
+    fn rely_on_manifest(&self, name: &Name, digest: &Digest) {
+        self.rely_on(name, digest);
     }
 
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
@@ -213,14 +287,8 @@ impl Store for Memory {
 
     fn remove_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
         let mut kept = self.kept();
-        let Some(repository) = kept.repositories.get_mut(name) else {
-            return Ok(false);
-        };
-        repository.tags.retain(|_, it| it != digest);
-        for referrers in repository.referrers.values_mut() {
-            referrers.remove(digest);
-        }
-        Ok(repository.manifests.remove(digest).is_some())
+        let repository = kept.repositories.get_mut(name);
+        Ok(repository.is_some_and(|it| it.remove_manifest(digest)))
     }
 
     fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>> {
@@ -236,6 +304,102 @@ impl Store for Memory {
 
     fn repositories(&self) -> io::Result<Vec<Name>> {
         Ok(self.kept().repositories.keys().cloned().collect())
+    }
+
+    fn garbage(&self) -> Option<&dyn Collect> {
+        Some(self)
+    }
+}
+
+impl Collect for Memory {
+    fn cutoff(&self) -> SystemTime {
+        self.0.grace.cutoff()
+    }
+
+    fn watch(&self) -> Watch {
+        self.0.watches.begin()
+    }
+
+    fn held(&self, name: &Name, kind: Held) -> io::Result<Vec<Digest>> {
+        let kept = self.kept();
+        let Some(repository) = kept.repositories.get(name) else {
+            return Ok(Vec::new());
+        };
+        Ok(match kind {
+            Held::Blob => repository.blobs.keys().cloned().collect(),
+            Held::Manifest => repository.manifests.keys().cloned().collect(),
+        })
+    }
+
+    fn relied_on(
+        &self,
+        name: &Name,
+        kind: Held,
+        digest: &Digest,
+    ) -> io::Result<Option<SystemTime>> {
+        let kept = self.kept();
+        let repository = kept.repositories.get(name);
+        Ok(repository.and_then(|it| match kind {
+            Held::Blob => it.blobs.get(digest).copied(),
+            Held::Manifest => it.manifests.get(digest).map(|it| it.1),
+        }))
+    }
+
+    fn release(
+        &self,
+        name: &Name,
+        kind: Held,
+        batch: &[Digest],
+        pass: &Pass,
+    ) -> io::Result<Vec<Digest>> {
+        let mut kept = self.kept();
+        let mut gone = Vec::new();
+        let Some(repository) = kept.repositories.get_mut(name) else {
+            return Ok(gone);
+        };
+        for digest in batch {
+            let relied_on = match kind {
+                Held::Blob => repository.blobs.get(digest).copied(),
+                Held::Manifest => repository.manifests.get(digest).map(|it| it.1),
+            };
+            if pass.watch.saw(digest) || relied_on.is_none_or(|it| it >= pass.cutoff) {
+                continue;
+            }
+            match kind {
+                _ if pass.dry_run => {}
+                Held::Blob => drop(repository.blobs.remove(digest)),
+                Held::Manifest => drop(repository.remove_manifest(digest)),
+            }
+            gone.push(digest.clone());
+        }
+        Ok(gone)
+    }
+
+    fn contents(&self) -> io::Result<Vec<Digest>> {
+        Ok(self.kept().contents.keys().cloned().collect())
+    }
+
+    fn drop_contents(&self, batch: &[Digest], pass: &Pass) -> io::Result<Tally> {
+        let mut kept = self.kept();
+        let mut dropped = Tally::default();
+        for digest in batch {
+            let Some(pieces) = kept.contents.get(digest) else {
+                continue;
+            };
+            if pass.watch.saw(digest) {
+                continue;
+            }
+            dropped.add(Tally::one(pieces.length));
+            if !pass.dry_run {
+                kept.contents.remove(digest);
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// There are none: what arrives lives as long as its session.
+    fn drop_leftovers(&self, _rules: &Rules) -> io::Result<Tally> {
+        Ok(Tally::default())
     }
 }
 
@@ -292,8 +456,8 @@ impl Staged for Arriving {
             kept.contents.insert(digest.clone(), pieces);
             Committed::New
         };
-        let repository = kept.repositories.entry(name.clone()).or_default();
-        repository.blobs.insert(digest.clone());
+        self.store.0.watches.note([digest]);
+        kept.hold(name, digest, self.store.0.grace.now());
         Ok(committed)
     }
 

@@ -1,5 +1,7 @@
 //! One suite over every store: what the port promises, on each of them.
 
+mod garbage;
+
 use std::sync::Arc;
 
 use oci::{Algorithm, Digest, MediaType};
@@ -10,13 +12,17 @@ use super::*;
 /// A store, and what has to live as long.
 type Fixture = (Arc<dyn Store>, Option<TempDir>);
 
+fn grace() -> Grace {
+    Grace::new(Duration::from_hours(24), Clock::system())
+}
+
 fn memory() -> Fixture {
-    (Arc::new(Memory::new(1 << 20)), None)
+    (Arc::new(Memory::new(1 << 20, grace())), None)
 }
 
 fn directory() -> Fixture {
     let dir = TempDir::new().unwrap();
-    let store = Directory::open(dir.path()).unwrap();
+    let store = Directory::open(dir.path(), grace()).unwrap();
     (Arc::new(store), Some(dir))
 }
 
@@ -93,6 +99,8 @@ fn new_manifest(bytes: &'static str, tags: &[&str]) -> NewManifest {
         bytes: Bytes::from_static(bytes.as_bytes()),
         tags: tags.iter().map(|it| it.parse().unwrap()).collect(),
         subject: None,
+        children: Vec::new(),
+        is_sparse: false,
         condition: Condition::None,
     }
 }

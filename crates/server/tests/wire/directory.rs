@@ -19,7 +19,9 @@ fn files(directory: &Path) -> BTreeSet<String> {
     while let Some(at) = open.pop() {
         for entry in fs::read_dir(at).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.is_symlink() {
+                // Into what is listed elsewhere.
+            } else if path.is_dir() {
                 open.push(path);
             } else {
                 let path = path.strip_prefix(directory).unwrap();
@@ -52,6 +54,7 @@ async fn the_layout_is_the_documented_one() {
     let reg = at(dir.path()).await;
     let image = reg.push_image("team/app", "v1").await;
     let layer = reg.push("team/other", b"v1").await;
+    reg.server.shutdown().await;
     let (config, digest) = (Digest::of(b"{}"), Digest::of(&image));
     let (config, layer, digest) = (config.encoded(), layer.encoded(), digest.encoded());
     let repository = "repositories/team/app";
@@ -68,6 +71,8 @@ async fn the_layout_is_the_documented_one() {
             format!("{repository}/_blobs/sha256/{layer}"),
             format!("{repository}/_manifests/sha256/{digest}"),
             format!("{repository}/_tags/v1"),
+            format!("{repository}/_layout/oci-layout"),
+            format!("{repository}/_layout/index.json"),
             format!("repositories/team/other/_blobs/sha256/{layer}"),
         ])
     );

@@ -4,16 +4,15 @@ use std::{
     io,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::PoisonError,
 };
 
 use bytes::Bytes;
 use oci::{Digest, MediaType, Tag};
 
-use super::{Directory, files};
+use super::{Shared, files};
 use crate::{
     route::Name,
-    store::{Condition, NewManifest, Put, Store as _, StoredManifest},
+    store::{Condition, NewManifest, Put, StoredManifest, children},
 };
 
 /// What a repository's directory holds, of which any makes it one.
@@ -28,44 +27,70 @@ pub(super) fn is_repository(directory: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-pub(super) fn tag_path(store: &Directory, name: &Name, tag: &Tag) -> PathBuf {
+pub(super) fn tag_path(store: &Shared, name: &Name, tag: &Tag) -> PathBuf {
     store.repository(name).join("_tags").join(tag.as_str())
 }
 
-fn referrers_of(store: &Directory, name: &Name, subject: &Digest) -> PathBuf {
+fn referrers_of(store: &Shared, name: &Name, subject: &Digest) -> PathBuf {
     files::by_digest(&store.repository(name).join("_referrers"), subject)
 }
 
-pub(super) fn put(store: &Directory, name: &Name, new: &NewManifest) -> io::Result<Put> {
-    // First what it refers to, then what refers to it.
-    for algorithm in ["sha256", "sha512"] {
-        files::sync_directory(&store.repository(name).join("_blobs").join(algorithm))?;
-    }
+/// Validates, keeps and tags a manifest: what it refers to is looked for under the same lock
+/// that it is linked under, and that removals exclude.
+pub(super) fn put(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<Put> {
+    // What takes long comes before the lock.
+    let content = if files::length(&store.content(&new.digest))?.is_some() {
+        None
+    } else {
+        Some(store.files.prepare(&new.bytes)?)
+    };
+    let media_type = store.files.prepare(new.media_type.as_str().as_bytes())?;
+    let pointer = new.digest.to_string();
+    let tags: Vec<_> = new
+        .tags
+        .iter()
+        .map(|_| store.files.prepare(pointer.as_bytes()))
+        .collect::<io::Result<_>>()?;
+
     let _linking = store.linking();
-    let content = store.content(&new.digest);
-    if !content.try_exists()? {
-        files::write_whole(&content, &new.bytes)?;
+    let missing = if new.is_sparse {
+        Vec::new()
+    } else {
+        children::missing(
+            &new.children,
+            |it| store.has_manifest(name, it),
+            |it| Ok(store.blob_length(name, it)?.is_some()),
+        )?
+    };
+    if !missing.is_empty() {
+        return Ok(Put::Missing(missing));
     }
-    let _tags = store.tags.lock().unwrap_or_else(PoisonError::into_inner);
+    store.watches.note(new.mentions());
+    let is_conditional = new.condition != Condition::None;
+    let tags_lock = (is_conditional || !new.tags.is_empty()).then(|| store.moving_tags(name));
     if !condition_holds(store, name, new)? {
         return Ok(Put::ConditionFailed);
     }
-    let link = store.manifest_link(name, &new.digest);
-    files::write_whole(&link, new.media_type.as_str().as_bytes())?;
-    if let Some(subject) = &new.subject {
-        let referrer = referrers_of(store, name, subject).join(new.digest.to_string());
-        files::touch(&referrer)?;
-        files::sync_parent(&referrer)?;
+    // First what it refers to, then itself, then what refers to it.
+    renew_children(store, name, new)?;
+    for algorithm in ["sha256", "sha512"] {
+        let links = store.repository(name).join("_blobs").join(algorithm);
+        store.files.sync_directory(&links)?;
     }
-    for tag in &new.tags {
-        let text = new.digest.to_string();
-        files::write_whole(&tag_path(store, name, tag), text.as_bytes())?;
+    place(store, content, media_type, name, new)?;
+    for (tag, prepared) in new.tags.iter().zip(tags) {
+        prepared.place(&tag_path(store, name, tag))?;
     }
+    drop(tags_lock);
+    if let Some(tag) = new.tags.first() {
+        store.files.sync_parent(&tag_path(store, name, tag))?;
+    }
+    store.views.changed(name);
     Ok(Put::Stored)
 }
 
 /// Whether each tag, or without tags the manifest itself, is what the condition wants.
-fn condition_holds(store: &Directory, name: &Name, new: &NewManifest) -> io::Result<bool> {
+fn condition_holds(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<bool> {
     for tag in &new.tags {
         let current = self::tag(store, name, tag)?;
         if !new.condition.holds(current.as_ref()) {
@@ -73,14 +98,52 @@ fn condition_holds(store: &Directory, name: &Name, new: &NewManifest) -> io::Res
         }
     }
     if new.tags.is_empty() && new.condition != Condition::None {
-        let there = store.manifest_link(name, &new.digest).try_exists()?;
+        let there = store.has_manifest(name, &new.digest)?;
         return Ok(new.condition.holds(there.then_some(&new.digest)));
     }
     Ok(true)
 }
 
+/// Puts a manifest's content, its link, and what it is about where they belong, durably.
+fn place(
+    store: &Shared,
+    content: Option<files::Prepared<'_>>,
+    media_type: files::Prepared<'_>,
+    name: &Name,
+    new: &NewManifest,
+) -> io::Result<()> {
+    let at = store.content(&new.digest);
+    // What is there and was damaged since is healed by who puts it again.
+    if files::read(&at)?.as_deref() != Some(&new.bytes) {
+        match content {
+            Some(content) => content.place(&at)?,
+            None => store.files.prepare(&new.bytes)?.place(&at)?,
+        }
+    }
+    // Also if it was there: who put it there may not have come to this yet.
+    store.files.sync_parent(&at)?;
+    if let Some(subject) = &new.subject {
+        let referrer = referrers_of(store, name, subject).join(new.digest.to_string());
+        store.files.touch(&referrer, store.grace.now())?;
+        store.files.sync_parent(&referrer)?;
+    }
+    let link = store.manifest_link(name, &new.digest);
+    media_type.place(&link)?;
+    store.files.set_modified(&link, store.grace.now())?;
+    store.files.sync_parent(&link)
+}
+
+/// What a manifest refers to was relied on just now.
+fn renew_children(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<()> {
+    for child in &new.children {
+        store.renew(&store.blob_link(name, &child.digest))?;
+        store.renew(&store.manifest_link(name, &child.digest))?;
+    }
+    Ok(())
+}
+
 pub(super) fn get(
-    store: &Directory,
+    store: &Shared,
     name: &Name,
     digest: &Digest,
 ) -> io::Result<Option<StoredManifest>> {
@@ -90,13 +153,17 @@ pub(super) fn get(
     let Some(bytes) = files::read(&store.content(digest))? else {
         return Ok(None);
     };
+    if !digest.matches(&bytes) {
+        let message = format!("the stored bytes of manifest {digest} are not what was put");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     Ok(Some(StoredManifest {
         media_type: MediaType::new(String::from_utf8_lossy(&media_type)),
         bytes: Bytes::from(bytes),
     }))
 }
 
-pub(super) fn tag(store: &Directory, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
+pub(super) fn tag(store: &Shared, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
     let Some(text) = files::read(&tag_path(store, name, tag))? else {
         return Ok(None);
     };
@@ -104,7 +171,7 @@ pub(super) fn tag(store: &Directory, name: &Name, tag: &Tag) -> io::Result<Optio
     text.trim().parse().map(Some).map_err(io::Error::other)
 }
 
-pub(super) fn tags(store: &Directory, name: &Name) -> io::Result<Option<Vec<Tag>>> {
+pub(super) fn tags(store: &Shared, name: &Name) -> io::Result<Option<Vec<Tag>>> {
     let repository = store.repository(name);
     if !is_repository(&repository)? {
         return Ok(None);
@@ -118,41 +185,62 @@ fn parsed<T: FromStr>(directory: &Path) -> io::Result<Vec<T>> {
     Ok(names.iter().filter_map(|it| it.parse().ok()).collect())
 }
 
-pub(super) fn remove(store: &Directory, name: &Name, digest: &Digest) -> io::Result<bool> {
-    let removing = store.removing();
-    let _tags = store.tags.lock().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn remove_tag(store: &Shared, name: &Name, tag: &Tag) -> io::Result<bool> {
+    let _tags = store.moving_tags(name);
+    let path = tag_path(store, name, tag);
+    let removed = store.files.remove(&path)?;
+    if removed {
+        store.files.sync_parent(&path)?;
+        store.views.changed(name);
+    }
+    Ok(removed)
+}
+
+/// Takes a manifest out of a repository, with every tag that points to it. The caller
+/// holds the lock that excludes who links.
+pub(super) fn unlink(store: &Shared, name: &Name, digest: &Digest) -> io::Result<bool> {
     if !store.has_manifest(name, digest)? {
         return Ok(false);
     }
-    for tag in store.tags(name)?.unwrap_or_default() {
+    // First what refers to it.
+    let mut untagged = None;
+    for tag in tags(store, name)?.unwrap_or_default() {
+        let path = tag_path(store, name, &tag);
         if self::tag(store, name, &tag)?.as_ref() == Some(digest) {
-            files::remove(&tag_path(store, name, &tag))?;
+            store.files.remove(&path)?;
+            untagged = Some(path);
         }
     }
-    if let Some(subject) = subject(store, name, digest)? {
-        files::remove(&referrers_of(store, name, &subject).join(digest.to_string()))?;
+    if let Some(path) = untagged {
+        store.files.sync_parent(&path)?;
     }
-    files::remove(&store.manifest_link(name, digest))?;
-    files::sync_parent(&store.manifest_link(name, digest))?;
-    store.collect(digest, &removing)?;
+    let link = store.manifest_link(name, digest);
+    let subject = subject(store, name, digest)?;
+    store.files.remove(&link)?;
+    store.files.sync_parent(&link)?;
+    if let Some(subject) = subject {
+        let referrer = referrers_of(store, name, &subject).join(digest.to_string());
+        store.files.remove(&referrer)?;
+    }
+    store.views.changed(name);
     Ok(true)
 }
 
-fn subject(store: &Directory, name: &Name, digest: &Digest) -> io::Result<Option<Digest>> {
-    let Some(manifest) = get(store, name, digest)? else {
+/// What a manifest says it is about, if it can still be read.
+fn subject(store: &Shared, name: &Name, digest: &Digest) -> io::Result<Option<Digest>> {
+    let media_type = files::read(&store.manifest_link(name, digest))?;
+    let bytes = files::read(&store.content(digest))?;
+    let (Some(media_type), Some(bytes)) = (media_type, bytes) else {
         return Ok(None);
     };
-    let document = oci::Document::with_digest(manifest.bytes, Some(&manifest.media_type), digest);
+    let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
+    let document = oci::Document::with_digest(bytes.into(), Some(&media_type), digest);
     Ok(document
         .ok()
         .and_then(|it| it.subject().map(|it| it.digest.clone())))
 }
 
-pub(super) fn referrers(
-    store: &Directory,
-    name: &Name,
-    subject: &Digest,
-) -> io::Result<Vec<Digest>> {
+pub(super) fn referrers(store: &Shared, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>> {
     let mut found: Vec<Digest> = parsed(&referrers_of(store, name, subject))?;
     found.sort_unstable();
     Ok(found)

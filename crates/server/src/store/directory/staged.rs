@@ -2,17 +2,17 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Seek as _, SeekFrom, Write as _},
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use oci::{Algorithm, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::{Directory, content, files};
+use super::{Shared, content, files};
 use crate::{
     route::Name,
     store::{Committed, Content, Leftover, Staged, Ticket},
@@ -20,17 +20,20 @@ use crate::{
 
 /// So much is written before the system is told to bring it to the disk, so that
 /// little is left to do at the end.
-const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
+const WRITE_BACK_BYTES: u64 = if cfg!(test) { 4096 } else { 32 * 1024 * 1024 };
 
 /// One upload's directory.
 #[derive(Debug)]
 struct FileStaged {
-    root: PathBuf,
+    store: Arc<Shared>,
+    id: String,
     directory: PathBuf,
-    file: File,
+    /// None if what is there can neither be relied on nor be made anew.
+    file: Option<Arc<File>>,
     length: u64,
+    /// How many of them are durable.
+    synced: u64,
     write_back: WriteBack,
-    links: Arc<RwLock<()>>,
 }
 
 /// Brings a file to the disk while more of it arrives.
@@ -38,7 +41,14 @@ struct FileStaged {
 struct WriteBack {
     /// Bytes written since it was last begun.
     pending: u64,
-    running: Option<JoinHandle<io::Result<()>>>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// How long the file was when it began.
+    length: u64,
+    work: JoinHandle<io::Result<()>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -53,36 +63,50 @@ fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-pub(super) fn create(store: &Directory, id: &str, ticket: &Ticket) -> io::Result<Box<dyn Staged>> {
+pub(super) fn create(
+    store: &Arc<Shared>,
+    id: &str,
+    ticket: &Ticket,
+) -> io::Result<Box<dyn Staged>> {
     let directory = store.root.join("uploads").join(id);
-    fs::create_dir(&directory)?;
     let session = serde_json::to_vec(&Session {
         repository: ticket.name.to_string(),
         owner: ticket.owner.clone(),
         algorithm: ticket.algorithm.to_string(),
     })?;
-    // Not synced: a session that a power loss takes costs work, nothing else.
-    fs::write(directory.join("session.json"), session)?;
-    let file = File::create_new(data(&directory))?;
-    Ok(Box::new(FileStaged::new(store, directory, file, 0)))
+    let created = (|| {
+        store.files.make_directory(&directory)?;
+        // Not synced: a session that a power loss takes costs work, nothing else.
+        let prepared = store.files.prepare_unsynced(&session)?;
+        prepared.place(&directory.join("session.json"))?;
+        store.files.create_new(&data(&directory))
+    })();
+    match created {
+        Ok(file) => Ok(Box::new(FileStaged::new(store, id, file, 0))),
+        Err(error) => {
+            // What cannot be removed now goes with the garbage.
+            let _ = store.files.remove_tree(&directory);
+            Err(error)
+        }
+    }
 }
 
-pub(super) fn leftovers(store: &Directory, idle: Duration) -> io::Result<Vec<Leftover>> {
+pub(super) fn leftovers(store: &Arc<Shared>, idle: Duration) -> io::Result<Vec<Leftover>> {
     let uploads = store.root.join("uploads");
     let mut found = Vec::new();
     for id in files::names(&uploads)? {
         let directory = uploads.join(&id);
-        // What trying to write left behind when the process died over it.
+        // No upload is a file.
         if directory.is_file() {
-            files::remove(&directory)?;
+            store.files.remove(&directory)?;
             continue;
         }
-        match leftover(store, &directory, idle) {
+        match leftover(store, &id, idle) {
             Ok(Some((ticket, staged))) => found.push(Leftover { id, ticket, staged }),
-            Ok(None) => fs::remove_dir_all(&directory)?,
+            Ok(None) => store.files.remove_tree(&directory)?,
             Err(error) => {
                 tracing::warn!(%error, upload = %id, "an unfinished upload cannot be read and is dropped");
-                fs::remove_dir_all(&directory)?;
+                store.files.remove_tree(&directory)?;
             }
         }
     }
@@ -90,14 +114,15 @@ pub(super) fn leftovers(store: &Directory, idle: Duration) -> io::Result<Vec<Lef
 }
 
 fn leftover(
-    store: &Directory,
-    directory: &Path,
+    store: &Arc<Shared>,
+    id: &str,
     idle: Duration,
 ) -> io::Result<Option<(Ticket, Box<dyn Staged>)>> {
+    let directory = store.root.join("uploads").join(id);
     let session: Session = serde_json::from_slice(&fs::read(directory.join("session.json"))?)?;
-    let file = OpenOptions::new().append(true).open(data(directory))?;
+    let file = OpenOptions::new().append(true).open(data(&directory))?;
     let metadata = file.metadata()?;
-    let age = SystemTime::now().duration_since(metadata.modified()?);
+    let age = store.grace.now().duration_since(metadata.modified()?);
     let algorithm = session.algorithm.parse::<Algorithm>();
     let (Some(name), Ok(algorithm)) = (Name::parse(&session.repository), algorithm) else {
         return Ok(None);
@@ -110,44 +135,117 @@ fn leftover(
         owner: session.owner,
         algorithm,
     };
-    let staged = FileStaged::new(store, directory.to_owned(), file, metadata.len());
+    let staged = FileStaged::new(store, id, file, metadata.len());
     Ok(Some((ticket, Box::new(staged))))
 }
 
 impl FileStaged {
-    fn new(store: &Directory, directory: PathBuf, file: File, length: u64) -> Self {
+    fn new(store: &Arc<Shared>, id: &str, file: File, length: u64) -> Self {
+        store.staging().insert(id.to_owned());
         Self {
-            root: store.root.clone(),
-            directory,
-            file,
+            store: Arc::clone(store),
+            id: id.to_owned(),
+            directory: store.root.join("uploads").join(id),
+            file: Some(Arc::new(file)),
             length,
+            synced: 0,
             write_back: WriteBack::default(),
-            links: Arc::clone(&store.links),
         }
     }
 
+    fn file(&self) -> io::Result<Arc<File>> {
+        let broken = || io::Error::other("the upload broke off and cannot go on");
+        self.file.clone().ok_or_else(broken)
+    }
+
+    /// Begins to make durable what is there, if it is much.
     fn write_back(&mut self, written: u64) -> io::Result<()> {
-        self.guarded(|it| it.write_back.wrote(written, &it.file))
+        self.write_back.pending += written;
+        if self.write_back.pending < WRITE_BACK_BYTES {
+            return Ok(());
+        }
+        match &self.write_back.running {
+            Some(running) if !running.work.is_finished() => return Ok(()),
+            _ => self.guarded(Self::finish_write_back)?,
+        }
+        let (file, store, path) = (self.file()?, Arc::clone(&self.store), data(&self.directory));
+        self.write_back.pending = 0;
+        let work = thread::Builder::new()
+            .name("write-back".to_owned())
+            .spawn(move || store.files.sync(&file, &path))?;
+        self.write_back.running = Some(Running {
+            length: self.length,
+            work,
+        });
+        Ok(())
+    }
+
+    /// Waits for what was begun. Its failure is the file's: the system reports one once only,
+    /// so that a later sync may succeed over bytes that were lost.
+    fn finish_write_back(&mut self) -> io::Result<()> {
+        let Some(running) = self.write_back.running.take() else {
+            return Ok(());
+        };
+        match running.work.join() {
+            Ok(synced) => synced?,
+            Err(_) => return Err(io::Error::other("write-back died")),
+        }
+        self.synced = running.length;
+        Ok(())
     }
 
     /// Makes durable what is there.
     fn sync(&mut self) -> io::Result<()> {
         self.guarded(|it| {
-            it.write_back.finish()?;
-            it.file.sync_all()
+            it.finish_write_back()?;
+            it.store.files.sync(&*it.file()?, &data(&it.directory))?;
+            it.synced = it.length;
+            Ok(())
         })
     }
 
-    /// After a failure to bring bytes to the disk nobody knows which are there, and a second
-    /// try may wrongly succeed: the upload begins anew, with nothing.
+    /// After a failure to bring bytes to the disk nobody knows which of them are there, and a
+    /// second try may wrongly succeed: the upload goes back to what was durable before.
     fn guarded(&mut self, sync: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         let synced = sync(self);
         if synced.is_err() {
-            self.file = File::create(data(&self.directory))?;
-            self.length = 0;
-            self.write_back = WriteBack::default();
+            // One that runs still must not be taken for a sync of what comes next.
+            self.end_write_back();
+            self.cut(self.synced);
         }
         synced
+    }
+
+    /// Waits for what was begun, and forgets what came of it.
+    fn end_write_back(&mut self) {
+        let running = self.write_back.running.take();
+        drop(running.map(|it| it.work.join()));
+        self.write_back.pending = 0;
+    }
+
+    /// Goes back to a length; if even that fails, nothing can be done with it any more.
+    fn cut(&mut self, length: u64) {
+        let cut = self.file().and_then(|file| {
+            let path = data(&self.directory);
+            self.store.files.shorten(&file, &path, length)
+        });
+        match cut {
+            Ok(()) => self.length = length,
+            Err(error) => {
+                tracing::warn!(%error, upload = %self.id, "an upload cannot be taken back to where it was");
+                self.file = None;
+                self.length = 0;
+            }
+        }
+        self.synced = self.synced.min(self.length);
+    }
+
+    /// Begins anew, with nothing: the file is a blob now, and not to be written to again.
+    fn renew(&mut self) {
+        let made = self.store.files.create_new(&data(&self.directory));
+        self.file = made.ok().map(Arc::new);
+        self.length = 0;
+        self.synced = 0;
     }
 }
 
@@ -157,10 +255,11 @@ impl Staged for FileStaged {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
+        let file = self.file()?;
+        let path = data(&self.directory);
+        if let Err(error) = self.store.files.append(&file, &path, bytes) {
             // All or nothing: what was written of it is taken back.
-            self.file.set_len(self.length)?;
-            self.file.seek(SeekFrom::End(0))?;
+            self.cut(self.length);
             return Err(error);
         }
         self.length += bytes.len() as u64;
@@ -168,65 +267,54 @@ impl Staged for FileStaged {
     }
 
     fn read(&self) -> io::Result<Box<dyn Content>> {
+        self.file()?;
         content::open(&data(&self.directory))?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<Committed> {
-        let blob = files::by_digest(&self.root.join("blobs"), digest);
-        let repository = self.root.join("repositories").join(name.as_str());
-        let link = files::by_digest(&repository.join("_blobs"), digest);
-        let links = Arc::clone(&self.links);
-        let _linking = links.read().unwrap_or_else(PoisonError::into_inner);
+        self.file()?;
+        let store = Arc::clone(&self.store);
+        let blob = store.content(digest);
         // The same content under the same name: who comes second changes nothing.
-        let committed = if blob.try_exists()? {
-            Committed::Known
-        } else {
+        if files::length(&blob)? != Some(self.length) {
             self.sync()?;
-            fs::rename(data(&self.directory), &blob)?;
-            Committed::New
-        };
-        files::sync_parent(&blob)?;
-        files::touch(&link)?;
+        }
+        let linking = store.linking();
+        let moves = files::length(&blob)? != Some(self.length);
+        if moves {
+            if self.synced != self.length {
+                // It was there a moment ago.
+                self.sync()?;
+            }
+            store.files.rename(&data(&self.directory), &blob)?;
+        }
+        let linked = store.link_blob(name, digest);
+        drop(linking);
+        let linked = linked.and_then(|()| store.files.sync_parent(&store.blob_link(name, digest)));
+        if linked.is_err() && moves {
+            self.renew();
+        }
+        linked?;
         if let Err(error) = self.discard() {
-            // The blob is there; what is left over goes with the next start.
+            // The blob is there; what is left over goes with the garbage.
             tracing::warn!(%error, "could not remove what an upload left behind");
         }
-        Ok(committed)
+        Ok(if moves {
+            Committed::New
+        } else {
+            Committed::Known
+        })
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        fs::remove_dir_all(&self.directory)
+        self.store.files.remove_tree(&self.directory)
     }
 }
 
-impl WriteBack {
-    /// Notes bytes that were written; begins to bring them to the disk when they are many.
-    fn wrote(&mut self, bytes: u64, file: &File) -> io::Result<()> {
-        self.pending += bytes;
-        if self.pending < WRITE_BACK_BYTES {
-            return Ok(());
-        }
-        match &self.running {
-            Some(running) if !running.is_finished() => return Ok(()),
-            _ => self.finish()?,
-        }
-        let file = file.try_clone()?;
-        self.pending = 0;
-        self.running = Some(
-            thread::Builder::new()
-                .name("write-back".to_owned())
-                .spawn(move || file.sync_data())?,
-        );
-        Ok(())
-    }
-
-    /// Waits for what was begun. Its failure is the file's: the system reports one once only,
-    /// so that a later sync may succeed over bytes that were lost.
-    fn finish(&mut self) -> io::Result<()> {
-        match self.running.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(synced)) => synced,
-            Some(Err(_)) => Err(io::Error::other("write-back died")),
-        }
+impl Drop for FileStaged {
+    fn drop(&mut self) {
+        // It has the store in hand, and the store's lock with it.
+        self.end_write_back();
+        self.store.staging().remove(&self.id);
     }
 }

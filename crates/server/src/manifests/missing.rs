@@ -1,14 +1,12 @@
-//! Whether all that a manifest refers to is there.
-
-use std::{collections::HashSet, io};
+//! What to say of a manifest that refers to what is not there.
 
 use axum::http::StatusCode;
 use oci::{
-    Descriptor, Digest, Document,
+    Digest,
     wire::{ErrorCode, ErrorEntry},
 };
 
-use crate::{MissingStyle, Validation, answer::Refusal, route::Name, store::Store};
+use crate::{MissingStyle, Validation, answer::Refusal};
 
 impl Validation {
     /// Which of the missing children are named.
@@ -56,41 +54,4 @@ pub(super) fn refuse_as(style: &MissingStyle, missing: &[Digest]) -> Refusal {
             .collect()
     };
     Refusal::all(StatusCode::BAD_REQUEST, errors)
-}
-
-/// The children that are not in the repository, each once, in order.
-pub(super) fn missing(
-    store: &dyn Store,
-    name: &Name,
-    document: &Document,
-) -> io::Result<Vec<Digest>> {
-    let mut missing: Vec<Digest> = Vec::new();
-    let mut seen = HashSet::new();
-    let is_index = document.as_index().is_some();
-    for child in document.children() {
-        if !child.is_foreign()
-            && seen.insert(&child.digest)
-            && !is_there(store, name, child, is_index)?
-        {
-            missing.push(child.digest.clone());
-        }
-    }
-    Ok(missing)
-}
-
-/// A manifest's children are blobs; an index's are manifests, or, if their type says
-/// nothing, blobs.
-fn is_there(
-    store: &dyn Store,
-    name: &Name,
-    child: &Descriptor,
-    in_index: bool,
-) -> io::Result<bool> {
-    if in_index && store.has_manifest(name, &child.digest)? {
-        return Ok(true);
-    }
-    if in_index && child.is_document() {
-        return Ok(false);
-    }
-    Ok(store.blob(name, &child.digest)?.is_some())
 }

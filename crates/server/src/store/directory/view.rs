@@ -1,0 +1,193 @@
+//! Each repository as an OCI image layout, for other programs to read in place.
+//!
+//! ```text
+//! repositories/<name>/_layout/
+//!   oci-layout
+//!   index.json                  every tag, and every manifest that nothing else leads to
+//!   blobs -> ../../…/blobs      the shared content
+//! ```
+//!
+//! `index.json` is a view: the truth is a file for each tag and each manifest, so that
+//! moving one of 10,000 tags writes one small file and not an index of 10,000 entries.
+//! A view is renewed a moment after a change, when the server stops, and when it starts
+//! and finds one older than what it shows. How old it is stands in its modification time:
+//! that of the newest change it shows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use oci::{Descriptor, Digest, Document, MediaType, layout};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::{Shared, files, manifests};
+use crate::route::Name;
+
+/// A change this young may share its time stamp with one that comes after it.
+const STAMP_RESOLUTION: Duration = Duration::from_millis(100);
+
+/// Which views are not up to date.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    stale: Mutex<BTreeSet<Name>>,
+    pub(super) notify: Arc<Notify>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    schema_version: u32,
+    media_type: MediaType,
+    manifests: Vec<Descriptor>,
+}
+
+// === impl Views ===
+
+impl Views {
+    /// Notes that a repository's view is to be renewed.
+    pub(super) fn changed(&self, name: &Name) {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        stale.insert(name.clone());
+        drop(stale);
+        self.notify.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<Name> {
+        std::mem::take(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Renews the views that are noted as stale. What fails is noted again.
+pub(super) fn renew(store: &Shared) -> io::Result<()> {
+    let mut failed = None;
+    for name in store.views.take() {
+        if let Err(error) = write(store, &name) {
+            let mut stale = store
+                .views
+                .stale
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            stale.insert(name);
+            failed = Some(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Notes which views an earlier process left behind the truth.
+pub(super) fn look(store: &Shared, names: &[Name]) -> io::Result<()> {
+    for name in names {
+        let shown = files::modified(&store.repository(name).join("_layout").join(layout::INDEX))?;
+        let newest = newest_change(store, name)?;
+        if newest.is_some() && shown != newest {
+            store.views.changed(name);
+        }
+    }
+    Ok(())
+}
+
+/// When a tag or manifest of a repository came, moved or went last; none if it never had one.
+fn newest_change(store: &Shared, name: &Name) -> io::Result<Option<SystemTime>> {
+    let repository = store.repository(name);
+    let mut newest = None;
+    for holding in ["_tags", "_manifests/sha256", "_manifests/sha512"] {
+        newest = newest.max(files::modified(&repository.join(holding))?);
+    }
+    Ok(newest)
+}
+
+fn write(store: &Shared, name: &Name) -> io::Result<()> {
+    let Some(newest) = newest_change(store, name)? else {
+        return Ok(());
+    };
+    let young = SystemTime::now().duration_since(newest);
+    let shown = if young.is_ok_and(|it| it > STAMP_RESOLUTION) {
+        newest
+    } else {
+        // It may miss what comes in the same tick, and says so to the next start.
+        newest - Duration::from_secs(1)
+    };
+    let index = Index {
+        schema_version: 2,
+        media_type: MediaType::OCI_INDEX,
+        manifests: entries(store, name)?,
+    };
+    let text = serde_json::to_vec(&index)?;
+    let repository = store.repository(name);
+    let at = repository.join("_layout");
+    store.files.make_directory(&at)?;
+    let depth = name.as_str().split('/').count();
+    let blobs = Path::new(&"../".repeat(depth + 2)).join(layout::BLOBS);
+    if let Err(error) = store.files.link_directory(&blobs, &at.join(layout::BLOBS)) {
+        tracing::warn!(%error, repository = %name, "could not link the content into the layout");
+    }
+    let marker = at.join(layout::MARKER);
+    if files::length(&marker)?.is_none() {
+        let text = serde_json::to_vec(&layout::Marker {
+            image_layout_version: layout::VERSION.to_owned(),
+        })?;
+        store.files.prepare(&text)?.place(&marker)?;
+    }
+    let path = at.join(layout::INDEX);
+    let prepared = store.files.prepare(&text)?;
+    prepared.set_modified(shown)?;
+    prepared.place(&path)
+}
+
+/// One descriptor for each tag, and one for each manifest that no tag and no index names.
+fn entries(store: &Shared, name: &Name) -> io::Result<Vec<Descriptor>> {
+    let mut unnamed: BTreeMap<Digest, Descriptor> = BTreeMap::new();
+    let mut in_an_index = HashSet::new();
+    let repository = store.repository(name);
+    for algorithm in ["sha256", "sha512"] {
+        let directory = repository.join("_manifests").join(algorithm);
+        for hex in files::names(&directory)? {
+            let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
+                continue;
+            };
+            let media_type = files::read(&directory.join(&hex))?;
+            let size = files::length(&store.content(&digest))?;
+            let (Some(media_type), Some(size)) = (media_type, size) else {
+                continue;
+            };
+            let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
+            if media_type.is_index() {
+                in_an_index.extend(children(store, &digest, &media_type)?);
+            }
+            let descriptor = Descriptor::new(media_type, digest.clone(), size);
+            unnamed.insert(digest, descriptor);
+        }
+    }
+    let mut entries = Vec::new();
+    let mut named = HashSet::new();
+    for tag in manifests::tags(store, name)?.unwrap_or_default() {
+        let Some(digest) = manifests::tag(store, name, &tag)? else {
+            continue;
+        };
+        let Some(descriptor) = unnamed.get(&digest) else {
+            continue;
+        };
+        let mut descriptor = descriptor.clone();
+        let annotations = &mut descriptor.annotations;
+        annotations.insert(oci::descriptor::REF_NAME.to_owned(), tag.to_string());
+        entries.push(descriptor);
+        named.insert(digest);
+    }
+    unnamed.retain(|it, _| !named.contains(it) && !in_an_index.contains(it));
+    entries.extend(unnamed.into_values());
+    Ok(entries)
+}
+
+fn children(store: &Shared, digest: &Digest, media_type: &MediaType) -> io::Result<Vec<Digest>> {
+    let Some(bytes) = files::read(&store.content(digest))? else {
+        return Ok(Vec::new());
+    };
+    let document = Document::with_digest(bytes.into(), Some(media_type), digest);
+    let children = |it: Document| it.children().map(|it| it.digest.clone()).collect();
+    Ok(document.map(children).unwrap_or_default())
+}
