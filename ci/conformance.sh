@@ -131,29 +131,20 @@ must_pass() {
   [ "$disabled" = "$expected" ] || wrong "$name" "$sparse" "did not pass, and should have: ${disabled:-(nothing was switched off)}"
 }
 
-# ours NAME [ARGUMENT…]: `longshore serve` with each setting of the suite.
+# ours NAME [ARGUMENT…]: `longshore serve` with each setting of the suite; STORE is
+# an empty directory.
 ours() {
-  local name=$1 sparse rule
+  local name=$1 sparse rule dir
   shift
   for sparse in false true; do
     rule=all
     [ "$sparse" = false ] || rule=accept-all
-    start_registry "$work/${name// /-}-$sparse" "$@" --validation "$rule"
+    dir=$work/${name// /-}-$sparse
+    start_serve "$LONGSHORE" "$dir" "${@/#STORE/$dir/store}" --access-log off --validation "$rule"
     run_suite "$name" "$sparse"
     must_pass "$name" "$sparse"
     end_process "$PID"
   done
-}
-
-# start_registry DIR [ARGUMENT…]: `longshore serve`; STORE among the arguments is DIR/store.
-start_registry() {
-  local dir=$1
-  shift
-  mkdir -p "$dir/store"
-  "$LONGSHORE" serve "${@/#STORE/$dir/store}" --listen 127.0.0.1:0 --print-address >"$dir/out" 2>"$dir/err" </dev/null &
-  PID=$!
-  BACKGROUND+=("$PID")
-  ADDRESS=$(wait_for_line "$dir/out" '^127\.0\.0\.1:[0-9]+$' "$PID") || { tail -n 5 "$dir/err" >&2; die "longshore serve did not start"; }
 }
 
 # ---- peers ------------------------------------------------------------------

@@ -82,14 +82,31 @@ YAML
 # start_longshore BINARY DIR: the embedded registry over DIR/store.
 # Sets ADDRESS, PID and LOG.
 start_longshore() {
+  start_serve "$1" "$2" --store "$2/store"
+}
+
+# start_serve BINARY DIR [ARGUMENT…]: the embedded registry with these arguments, its
+# output in DIR, which has a directory `store` to use. Sets ADDRESS, PID and LOG.
+start_serve() {
   local binary=$1 dir=$2
+  shift 2
   mkdir -p "$dir/store"
   LOG=$dir/serve.log
-  "$binary" serve --store "$dir/store" --listen 127.0.0.1:0 --print-address >"$LOG" 2>"$dir/serve.err" </dev/null &
+  "$binary" serve "$@" --listen 127.0.0.1:0 --print-address >"$LOG" 2>"$dir/serve.err" </dev/null &
   PID=$!
   BACKGROUND+=("$PID")
   ADDRESS=$(wait_for_line "$LOG" '^127\.0\.0\.1:[0-9]+$' "$PID") || {
     tail -n 20 "$dir/serve.err" >&2
     die "longshore serve did not print its address"
   }
+}
+
+# tree_listing DIR: a line for every file of a tree: type, mode, owner, size, links,
+# time, name, target; then a checksum for every regular file.
+tree_listing() {
+  (
+    cd "$1"
+    find . -mindepth 1 -type d -printf '%y %m %U:%G %P\n' -o -printf '%y %m %U:%G %s %n %T@ %P -> %l\n' | LC_ALL=C sort
+    find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  )
 }

@@ -73,16 +73,6 @@ manifest=$(blob "$layout" "$(root_of "$layout")")
 blob_bytes=$(jq '[.config, .layers[]] | unique_by(.digest) | map(.size) | add' "$manifest")
 docker_config=$(tar -xOf "$image/docker.tar" manifest.json | jq -r '.[0].Config | sub("\\.json$"; "") | sub("^blobs/sha256/"; "")')
 
-# A line for every file of a tree: type, mode, owner, size, links, time, name,
-# target; then a checksum for every regular file.
-tree_listing() {
-  (
-    cd "$1"
-    find . -mindepth 1 -type d -printf '%y %m %U:%G %P\n' -o -printf '%y %m %U:%G %s %n %T@ %P -> %l\n' | LC_ALL=C sort
-    find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
-  )
-}
-
 # unpack LAYOUT TAG LISTING: unpacks an image and lists what came out.
 unpack() {
   rm -rf "$work/bundle"
