@@ -7,7 +7,9 @@ use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
 use serde_json::{Value, json};
 
-use crate::{auth_files::keep::KeepError, exit::Cause, settings::SettingsError};
+use crate::{
+    auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, settings::SettingsError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,8 @@ pub(crate) enum AppError {
     OverLimit(PushError),
     #[error("the registry client could not be set up")]
     Client(#[source] registry::BuildError),
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
     #[error("the embedded registry failed")]
     Serve(#[source] server::ServerError),
     #[error("some tags were refused: {}", .tags.join(", "))]
@@ -69,9 +73,11 @@ impl AppError {
     /// Which exit code it ends with.
     pub(crate) fn cause(&self) -> Cause {
         match self {
-            Self::Reference { .. } | Self::Usage(_) | Self::Settings(_) | Self::Client(_) => {
-                Cause::Usage
-            }
+            Self::Reference { .. }
+            | Self::Usage(_)
+            | Self::Settings(_)
+            | Self::Faults(_)
+            | Self::Client(_) => Cause::Usage,
             Self::Login { error, .. } => target_cause(error),
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
             Self::Open(error) => open_cause(error),

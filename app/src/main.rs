@@ -6,6 +6,7 @@ mod command;
 mod env;
 mod error;
 mod exit;
+mod faults_file;
 mod files;
 mod interrupt;
 mod open;

@@ -8,9 +8,12 @@ use oci::wire::{Challenge, ErrorBody, Scope, ScopeSet};
 pub(crate) fn check(data: &[u8]) {
     let errors = ErrorBody::parse(data);
     let printed = serde_json::to_vec(&errors).unwrap_or_default();
-    let again = ErrorBody::parse(&printed);
-    assert_eq!(again.errors.len(), errors.errors.len());
-    assert_eq!(again.mentioned_digests(), errors.mentioned_digests());
+    // What is escaped grows, and of what is too long only the beginning is read.
+    if printed.len() <= oci::wire::error::MAX_BODY_BYTES {
+        let again = ErrorBody::parse(&printed);
+        assert_eq!(again.errors.len(), errors.errors.len());
+        assert_eq!(again.mentioned_digests(), errors.mentioned_digests());
+    }
     registry::fuzzing::token_answer(data);
 
     let Ok(text) = std::str::from_utf8(data) else {
@@ -39,8 +42,17 @@ fn challenge_reads_back(challenge: &Challenge) {
     let printed = challenge.to_string();
     let Ok(again) = Challenge::parse(&printed) else {
         // A header has a longest form, and quoting makes texts longer.
-        assert!(printed.len() > oci::wire::challenge::MAX_HEADER_BYTES, "{printed:?}");
+        assert!(
+            printed.len() > oci::wire::challenge::MAX_HEADER_BYTES,
+            "{printed:?}"
+        );
         return;
     };
-    assert_eq!(again.as_slice(), std::slice::from_ref(challenge), "{printed:?}");
+    // Tabs may stand inside quotes, and are left out of what is printed.
+    if !format!("{challenge:?}").contains("\\t") {
+        let expected = std::slice::from_ref(challenge);
+        assert_eq!(again, expected, "{printed:?}");
+    }
+    let reprinted: Vec<String> = again.iter().map(ToString::to_string).collect();
+    assert_eq!(reprinted, [printed]);
 }

@@ -22,10 +22,17 @@ fn faults(text: &str) {
             assert_eq!(again.ok().as_ref(), Some(&file), "{printed}");
             assert!(file.faults().count() >= file.rules().len());
         }
-        Err(FaultsFileError::Malformed { line, column, message }) => {
+        Err(FaultsFileError::Malformed {
+            line,
+            column,
+            message,
+        }) => {
             // Lines end with a newline, columns count characters: both lie in the file.
             let at = text.split('\n').nth(line - 1).expect("the line");
-            assert!((1..=at.chars().count() + 1).contains(&column), "{line}:{column} {message}");
+            assert!(
+                (1..=at.chars().count() + 1).contains(&column),
+                "{line}:{column} {message}"
+            );
             assert!(!message.is_empty());
         }
         Err(error) => assert!(!error.to_string().is_empty()),
@@ -36,7 +43,7 @@ fn docker_config(data: &[u8]) {
     let config = match DockerConfig::from_slice(data) {
         Ok(config) => config,
         Err(DockerConfigError::Malformed { line, .. }) => {
-            let lines = data.iter().filter(|&&b| b == b'\n').count() + 1;
+            let lines = data.split(|&b| b == b'\n').count();
             return assert!(line <= lines, "line {line} of {lines}");
         }
         Err(_) => return,

@@ -3,7 +3,9 @@
 //! What is accepted prints as text that is accepted again and means the same; what it is
 //! made of keeps the grammar's bounds.
 
-use oci::{Algorithm, Digest, MediaType, Platform, Reference, Registry, Repository, Tag, TagOrDigest};
+use oci::{
+    Algorithm, Digest, MediaType, Platform, Reference, Registry, Repository, Tag, TagOrDigest,
+};
 
 /// The longest tag, in characters.
 const MAX_TAG: usize = 128;

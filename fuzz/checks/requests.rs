@@ -163,8 +163,20 @@ impl<'a> Request<'a> {
             Some(rest) => format!("{location}{rest}"),
             None => target.to_owned(),
         };
-        let framing = ["content-length", "transfer-encoding", "connection", "expect", "upgrade", "te"];
-        let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let framing = [
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "expect",
+            "upgrade",
+            "te",
+        ];
+        let name = |line: &str| {
+            line.split(':')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        };
         let (ours, headers): (Vec<&str>, Vec<&str>) =
             lines.partition(|line| framing.contains(&name(line).trim()));
         Some(Self {

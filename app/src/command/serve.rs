@@ -7,6 +7,7 @@ use server::Server;
 
 use crate::{error::AppError, interrupt};
 
+mod faults;
 mod operation;
 mod service_manager;
 mod validation;
@@ -36,16 +37,27 @@ pub(crate) struct ServeArgs {
     validation: validation::ValidationArgs,
 
     #[command(flatten)]
+    faults: faults::FaultsArgs,
+
+    #[command(flatten)]
     operation: operation::OperationArgs,
 }
 
 pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
+    let faults = args.faults.read()?;
+    if let (true, Some(file)) = (args.faults.only_checks(), &faults) {
+        return faults::show(file);
+    }
     let builder = match &args.store {
         Some(directory) => Server::builder().directory(directory),
         None => Server::builder().memory(),
     };
     let builder = args.validation.apply(builder).listen(args.listen);
     let (builder, operation) = args.operation.apply(builder, args.print_address)?;
+    let builder = match &faults {
+        Some(file) => faults::apply(file, builder),
+        None => builder,
+    };
     let running = builder
         .log_entries(LOG_ENTRIES)
         .keep_headers(false)

@@ -1,5 +1,6 @@
 //! `serve`, `demo` and `completions`.
 
+mod faults;
 mod validation;
 
 use std::{

@@ -145,7 +145,7 @@ struct Quoted<'a>(&'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
-        for c in self.0.chars().filter(|c| *c == '\t' || !c.is_control()) {
+        for c in self.0.chars().filter(|c| !c.is_control()) {
             if matches!(c, '"' | '\\') {
                 f.write_str("\\")?;
             }

@@ -76,6 +76,17 @@ impl FaultsFile {
         self.imitate
     }
 
+    /// A file that says the same without imitating: those rules are its own.
+    #[must_use]
+    pub fn spelled_out(&self) -> Self {
+        let imitated = self.imitate.map_or_else(Vec::new, Profile::rules);
+        Self {
+            version: self.version,
+            imitate: None,
+            rules: self.rules.iter().cloned().chain(imitated).collect(),
+        }
+    }
+
     /// The faults: its own rules first, then those of the registry it imitates, so that a
     /// rule of the file stands where the two contradict each other.
     pub fn faults(&self) -> Faults {

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, ErrorEntry};
+use super::{ErrorCode, ErrorEntry, printable};
 
 /// The most errors kept of one body.
 const MAX_ENTRIES: usize = 1024;
@@ -128,6 +128,7 @@ fn entry(value: Value) -> Option<ErrorEntry> {
     let mut code = text(fields.remove("code"));
     let mut message = text(fields.remove("message")).or(text(fields.remove("error_description")));
     match fields.remove("error") {
+        Some(Value::String(error)) if is_blank(&error) => {}
         // OAuth: a code. Others: the message, or the error itself one level down.
         Some(Value::String(error)) if code.is_none() && !error.contains(' ') => code = Some(error),
         Some(Value::String(error)) => message = message.or(Some(error)),
@@ -150,10 +151,15 @@ fn entry(value: Value) -> Option<ErrorEntry> {
     })
 }
 
-/// A text or number as a text; nothing for an empty one.
+/// Whether nothing of a text can be seen.
+fn is_blank(text: &str) -> bool {
+    printable(text, text.len()).trim().is_empty()
+}
+
+/// A text or number as a text; nothing for a blank one.
 fn text(value: Option<Value>) -> Option<String> {
     match value? {
-        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        Value::String(text) => Some(text).filter(|text| !is_blank(text)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

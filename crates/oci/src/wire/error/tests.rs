@@ -337,3 +337,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_code_or_message_that_cannot_be_seen_is_none() {
+    for body in [
+        r#"{"errors":[{"code":"\u007f"}]}"#,
+        r#"{"code":"\u0001","message":" \u202e "}"#,
+        r#"{"error":"\u007f"}"#,
+    ] {
+        assert_eq!(ErrorBody::parse(body.as_bytes()).errors, [], "{body}");
+    }
+    let kept = ErrorBody::parse(br#"{"code":"\u007f","message":"m"}"#);
+    assert_eq!(
+        kept.errors,
+        [ErrorEntry::new(ErrorCode::Unknown).message("m")]
+    );
+}

@@ -120,6 +120,11 @@ fn a_file_means_the_rules_that_rust_would_say() {
     assert_eq!(file.profile(), Some(Profile::Distribution2));
     let rules = file.rules().len() + Profile::Distribution2.rules().len();
     assert_eq!(file.faults().count(), rules);
+    let spelled_out = file.spelled_out();
+    assert_eq!(
+        (spelled_out.rules().len(), spelled_out.profile()),
+        (rules, None)
+    );
     assert_eq!(file.to_string().parse::<FaultsFile>().unwrap(), file);
 }
 

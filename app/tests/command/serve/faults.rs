@@ -1,0 +1,123 @@
+//! `serve --faults`: a file, what it does, and what is said of it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::Stdio,
+};
+
+use crate::longshore::{longshore, run};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.toml");
+
+fn write(home: &Path, text: &str) -> String {
+    let path = home.join("faults.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_example_of_the_documentation_can_be_used_and_prints_as_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    let check = |path: &str| run(home.path(), ["serve", "--faults", path, "--check-faults"]);
+    let shown = check(EXAMPLE).succeeded().stdout;
+    assert!(shown.contains("reset-at-byte = 1000"), "{shown}");
+    assert!(
+        shown.contains("one-more"),
+        "what quay does is spelled out: {shown}"
+    );
+    assert!(!shown.contains("imitate"), "{shown}");
+    let again = check(&write(home.path(), &shown)).succeeded().stdout;
+    assert_eq!(again, shown);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_with_file_line_column_and_what_is_known() {
+    let home = tempfile::tempdir().unwrap();
+    let file = write(home.path(), "version = 1\n\n[[rule]]\nacton = \"stall\"\n");
+    let refused = run(home.path(), ["serve", "--faults", &file]);
+    assert_eq!(refused.code, Some(2));
+    let text = &refused.stderr;
+    let place =
+        format!("error: the faults file {file} cannot be used\n  because line 4, column 1: ");
+    assert!(text.starts_with(&place), "{text}");
+    assert!(
+        text.contains("unknown field `acton`") && text.contains("`action`"),
+        "{text}"
+    );
+    let absent = run(home.path(), ["serve", "--faults", "/absent/faults.toml"]);
+    assert_eq!(absent.code, Some(2));
+    assert!(
+        absent
+            .stderr
+            .contains("could not read the faults file /absent/faults.toml")
+    );
+    let alone = run(home.path(), ["serve", "--check-faults"]);
+    assert_eq!(alone.code, Some(2));
+}
+
+/// A refusal names all there is; the documentation has a row for each.
+#[test]
+fn the_documentation_has_every_action_endpoint_and_imitation() {
+    let home = tempfile::tempdir().unwrap();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/serve.md");
+    let page = fs::read_to_string(page).unwrap();
+    for (lines, least) in [
+        ("[[rule]]\naction = \"?\"", 40),
+        ("[[rule]]\non = [\"?\"]\naction = \"stall\"", 20),
+        ("imitate = \"?\"", 8),
+    ] {
+        let file = write(home.path(), &format!("version = 1\n{lines}\n"));
+        let refused = run(home.path(), ["serve", "--faults", &file]);
+        let (_, known) = refused.stderr.split_once("expected one of ").unwrap();
+        let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert!(names.len() >= least, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_server_with_faults_says_so_and_logs_what_it_did() {
+    let home = tempfile::tempdir().unwrap();
+    let rule = "[[rule]]\non = [\"ping\"]\nnth = 1\naction = { answer = { status = 503, retry-after = { seconds = 9 } } }\n";
+    let file = write(home.path(), &format!("version = 1\n{rule}"));
+    let mut child = longshore(home.path())
+        .args(["serve", "--listen", "127.0.0.1:0", "--print-address"])
+        .args(["--faults", &file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut address = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut address).unwrap();
+    let ask = || {
+        let mut stream = TcpStream::connect(address.trim()).unwrap();
+        let request = "GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let (first, second) = (ask(), ask());
+    assert!(
+        first.starts_with("HTTP/1.1 503") && first.contains("retry-after: 9"),
+        "{first}"
+    );
+    assert!(second.starts_with("HTTP/1.1 200"), "{second}");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    assert_eq!(
+        line(),
+        "FAULTS ARE ON, rules: 1; answers are wrong on purpose"
+    );
+    assert!(line().starts_with("serving memory at "));
+    assert!(line().ends_with(" faults=answer"));
+    assert!(!line().contains("faults="));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
