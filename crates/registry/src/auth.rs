@@ -45,6 +45,7 @@ use service::{Refreshed, Service};
 
 use crate::transport::{
     Transport,
+    address::Reach,
     location::{self, LocationError, Origin},
     redact::OriginOnly,
     retry::RetryPolicy,
@@ -266,6 +267,7 @@ impl Auth {
                     let service = Service {
                         realm: &realm,
                         name: service.as_deref(),
+                        reach: self.reach(transport, door, &realm).await?,
                     };
                     let token = self.token(transport, door, repository, asked, service);
                     match token.await {
@@ -378,6 +380,20 @@ impl Auth {
             }),
             _alone: None,
         })
+    }
+
+    /// A token service that is trusted by configuration may be anywhere, as the registry may.
+    async fn reach(
+        &self,
+        transport: &Transport,
+        door: &Door,
+        realm: &Url,
+    ) -> Result<Reach, AuthError> {
+        let named = realm.host_str();
+        if named.is_some_and(|host| self.trusted.contains(host)) {
+            return Ok(Reach::Anywhere);
+        }
+        Ok(transport.reach(&door.origin, &Origin::of(realm)?).await)
     }
 
     fn may_have_credentials(&self, realm: &Url, registry: &Origin) -> bool {

@@ -18,6 +18,7 @@ use crate::{
     auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
     transport::{
         Transport, TransportError,
+        address::{Resolver, SystemResolver},
         location::{LocationError, Origin},
         retry::RetryPolicy,
         timeouts::Timeouts,
@@ -64,6 +65,7 @@ pub struct ClientBuilder {
     unchecked: HashSet<Registry>,
     trusted: HashSet<String>,
     known: HashMap<Registry, KnownChallenge>,
+    resolver: Arc<dyn Resolver>,
     max_in_flight: NonZeroUsize,
     timeouts: Timeouts,
     retry: RetryPolicy,
@@ -106,6 +108,7 @@ impl Client {
             unchecked: HashSet::new(),
             trusted: HashSet::new(),
             known: HashMap::new(),
+            resolver: Arc::new(SystemResolver),
             max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
@@ -213,8 +216,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Gives credentials to the token service on this host, whatever domain it is of. Without
-    /// this, only a service on the registry's own host or domain gets any.
+    /// Gives credentials to the token service on this host, whatever domain it is of and wherever
+    /// its address is. Without this, only a service on the registry's own host or domain gets any,
+    /// and one with a private address is not asked by a public registry's word.
     pub fn trust_token_service(mut self, host: impl Into<String>) -> Self {
         self.trusted.insert(host.into().to_ascii_lowercase());
         self
@@ -224,6 +228,12 @@ impl ClientBuilder {
     /// From an earlier process's [`Client::known_challenges`].
     pub fn known_challenge(mut self, registry: Registry, known: KnownChallenge) -> Self {
         self.known.insert(registry, known);
+        self
+    }
+
+    /// Finds the addresses of hosts, in the place of the system.
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.resolver = Arc::new(resolver);
         self
     }
 
@@ -279,7 +289,7 @@ impl ClientBuilder {
         let tls = Tls::new(self.extra, unchecked);
         Ok(Client {
             inner: Arc::new(Inner {
-                transport: Transport::new(tls, self.max_in_flight, self.timeouts),
+                transport: Transport::new(tls, self.max_in_flight, self.timeouts, self.resolver),
                 auth: Auth::new(self.credentials, self.trusted, self.known, self.retry),
                 retry: self.retry,
                 user_agent,

@@ -5,7 +5,7 @@ use oci::{SourceError, TargetError, TargetErrorKind};
 
 use crate::{
     auth::AuthError,
-    transport::{TransportError, answer::Answer},
+    transport::{TransportError, answer::Answer, connect::ConnectError},
 };
 
 /// Why a call has no answer.
@@ -56,10 +56,12 @@ impl CallError {
 
 fn kind_of(error: &TransportError) -> TargetErrorKind {
     match error {
+        TransportError::Connect(ConnectError::Private(_)) | TransportError::Location(_) => {
+            TargetErrorKind::Unsafe
+        }
         TransportError::Connect(_) | TransportError::Broken(_) => TargetErrorKind::Network,
         TransportError::TimedOut(_) => TargetErrorKind::Timeout,
         TransportError::NotHttp(_) | TransportError::TooLong(_) => TargetErrorKind::Protocol,
-        TransportError::Location(_) => TargetErrorKind::Unsafe,
     }
 }
 

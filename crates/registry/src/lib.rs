@@ -19,7 +19,8 @@
 //! - **What is limited is standing still, not taking long.** An upload may take a
 //!   day; a connection on which no byte moves may not take a minute.
 //! - **Credentials belong to an origin.** A `Location`, a redirect or a page link that
-//!   leads elsewhere is followed without them, or not at all.
+//!   leads elsewhere is followed without them, or not at all; and never to a private address by a
+//!   public registry's word.
 //!
 //! The crate reads neither environment nor home directory, and prints nothing.
 
@@ -49,6 +50,7 @@ pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Log
 pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{
+    address::Resolver,
     retry::RetryPolicy,
     timeouts::Timeouts,
     traffic::{HostTraffic, Traffic},

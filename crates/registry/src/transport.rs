@@ -25,6 +25,7 @@ use hyper_util::{
 use oci::UploadObserver;
 use url::Url;
 
+pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod backoff;
 pub(crate) mod body;
@@ -39,6 +40,7 @@ pub(crate) mod tls;
 pub(crate) mod traffic;
 mod watch;
 
+use address::{Lookup, Names, Reach, Resolver};
 use answer::Answer;
 use body::{Flow, RequestBody};
 use connect::{ConnectError, Connector};
@@ -63,10 +65,19 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// Sends requests.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    bodies: HyperClient,
-    questions: HyperClient,
+    anywhere: Lanes,
+    /// Where only public addresses are connected to; a connection of the others never serves.
+    public: Lanes,
+    names: Arc<Names>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) timeouts: Timeouts,
+}
+
+/// A client for each lane.
+#[derive(Debug)]
+struct Lanes {
+    bodies: HyperClient,
+    questions: HyperClient,
 }
 
 /// A request.
@@ -78,6 +89,7 @@ pub(crate) struct Outgoing<'a> {
     /// Known while a blob is sent; also says that it goes by the lane for bodies.
     pub(crate) flow: Option<(Arc<Flow>, &'a dyn UploadObserver)>,
     pub(crate) kind: Kind,
+    pub(crate) reach: Reach,
 }
 
 /// What a request is for, as far as limits are concerned.
@@ -158,6 +170,7 @@ fn connect_error(error: &legacy::Error) -> ConnectError {
         Some(ConnectError::TimedOut) => ConnectError::TimedOut,
         Some(ConnectError::Unwanted) => ConnectError::Unwanted,
         Some(ConnectError::Name) => ConnectError::Name,
+        Some(ConnectError::Private(host)) => ConnectError::Private(host.clone()),
         Some(ConnectError::Tls(error)) => {
             ConnectError::Tls(io::Error::new(error.kind(), innermost(error)))
         }
@@ -179,11 +192,20 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 // === impl Transport ===
 
 impl Transport {
-    pub(crate) fn new(tls: Tls, in_flight: NonZeroUsize, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(
+        tls: Tls,
+        in_flight: NonZeroUsize,
+        timeouts: Timeouts,
+        resolver: Arc<dyn Resolver>,
+    ) -> Self {
         let tls = Arc::new(tls);
         let hosts = Arc::new(Hosts::new(in_flight.get()));
-        let client = |lane| {
-            let connector = Connector::new(tls.clone(), hosts.clone(), lane, timeouts.connect);
+        let names = Arc::new(Names::new(resolver));
+        let client = |lane, reach| {
+            let names = names.clone();
+            let lookup = Lookup { names, reach };
+            let (tls, hosts) = (tls.clone(), hosts.clone());
+            let connector = Connector::new(tls, hosts, lane, timeouts.connect, lookup);
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
@@ -195,9 +217,14 @@ impl Transport {
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .build(connector)
         };
+        let lanes = |reach| Lanes {
+            bodies: client(Lane::Bodies, reach),
+            questions: client(Lane::Questions, reach),
+        };
         Self {
-            bodies: client(Lane::Bodies),
-            questions: client(Lane::Questions),
+            anywhere: lanes(Reach::Anywhere),
+            public: lanes(Reach::Public),
+            names,
             hosts,
             timeouts,
         }
@@ -300,13 +327,26 @@ impl Transport {
         Some(wait)
     }
 
+    /// Which addresses a request to `to` may go to, that an answer of `registry` has led to.
+    pub(crate) async fn reach(&self, registry: &Origin, to: &Origin) -> Reach {
+        if to == registry || self.names.is_private(registry).await {
+            Reach::Anywhere
+        } else {
+            Reach::Public
+        }
+    }
+
     /// Without TLS there is no HTTP/2 to keep bodies away from, so all share the same connections.
     fn lane(&self, outgoing: &Outgoing<'_>) -> &HyperClient {
         let body = outgoing.flow.is_some() || outgoing.kind == Kind::Download;
+        let lanes = match outgoing.reach {
+            Reach::Anywhere => &self.anywhere,
+            Reach::Public => &self.public,
+        };
         if body || outgoing.url.scheme() == "http" {
-            &self.bodies
+            &lanes.bodies
         } else {
-            &self.questions
+            &lanes.questions
         }
     }
 }

@@ -19,7 +19,9 @@ use super::{
     error::AuthError,
     token::{self, Issued, MAX_ANSWER_BYTES, Token, TokenRequest},
 };
-use crate::transport::{Kind, Outgoing, Transport, body::RequestBody, redact::OriginOnly};
+use crate::transport::{
+    Kind, Outgoing, Transport, address::Reach, body::RequestBody, redact::OriginOnly,
+};
 
 /// Refresh tokens of one registry that are followed, and token services that are remembered.
 const MAX_KEPT: usize = 64;
@@ -36,6 +38,8 @@ pub(super) struct Refreshed {
 pub(super) struct Service<'a> {
     pub(super) realm: &'a Url,
     pub(super) name: Option<&'a str>,
+    /// Which addresses it may have.
+    pub(super) reach: Reach,
 }
 
 impl Auth {
@@ -72,7 +76,7 @@ impl Auth {
     ) -> Result<Token, AuthError> {
         let Some(Credentials::Identity(configured)) = credentials else {
             let request = token::request(service.realm, service.name, scopes, credentials);
-            return Ok(self.ask(transport, request, scopes).await?.token);
+            return Ok(self.ask(transport, service, request, scopes).await?.token);
         };
         let current = door.current(configured);
         let mut refresh = current.lock().await;
@@ -94,14 +98,14 @@ impl Auth {
         let mut refused = None;
         if !self.asks_by_get(service.realm) {
             let request = token::exchange(service.realm, service.name, scopes, refresh);
-            match self.ask(transport, request, scopes).await {
+            match self.ask(transport, service, request, scopes).await {
                 Err(error) if is_no_exchange(&error) => refused = Some(error),
                 answer => return answer,
             }
         }
         let identity = Credentials::Identity(refresh.clone());
         let request = token::request(service.realm, service.name, scopes, Some(&identity));
-        match (self.ask(transport, request, scopes).await, refused) {
+        match (self.ask(transport, service, request, scopes).await, refused) {
             // The first refusal was about the refresh token, not about the way of asking.
             (Err(AuthError::Refused { .. }), Some(refused)) => Err(refused),
             (Ok(issued), Some(_)) => {
@@ -128,6 +132,7 @@ impl Auth {
     async fn ask(
         &self,
         transport: &Transport,
+        service: Service<'_>,
         request: TokenRequest,
         scopes: &ScopeSet,
     ) -> Result<Issued, AuthError> {
@@ -141,6 +146,7 @@ impl Auth {
                 body: RequestBody::Bytes(request.body.clone()),
                 flow: None,
                 kind: Kind::Token,
+                reach: service.reach,
             };
             let outcome = transport.exchange(outgoing).await;
             if let Some(wait) = transport.patience(&mut retry, &request.url, &outcome) {
@@ -151,10 +157,10 @@ impl Auth {
                 continue;
             }
             let answer = outcome.map_err(AuthError::Unreachable)?;
-            let service = OriginOnly(&request.url).to_string();
+            let place = OriginOnly(&request.url).to_string();
             if answer.status != StatusCode::OK {
                 return Err(AuthError::Refused {
-                    service,
+                    service: place,
                     status: answer.status,
                     answer: answer.errors().await,
                 });
@@ -162,8 +168,12 @@ impl Auth {
             let body = answer.bytes(MAX_ANSWER_BYTES).await;
             let body = body.map_err(AuthError::Unreachable)?;
             let number = self.numbers.fetch_add(1, Relaxed);
-            return Token::parse(&body, scopes.clone(), asked, number)
-                .map_err(|reason| AuthError::Answer { service, reason });
+            return Token::parse(&body, scopes.clone(), asked, number).map_err(|reason| {
+                AuthError::Answer {
+                    service: place,
+                    reason,
+                }
+            });
         }
     }
 }

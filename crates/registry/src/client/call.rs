@@ -27,6 +27,7 @@ use crate::{
     error::CallError,
     transport::{
         Kind, Outgoing, TransportError,
+        address::Reach,
         answer::Answer,
         body::{BlobBody, Flow, RequestBody, expect_empty},
         location::{self, LocationError, Origin},
@@ -200,7 +201,12 @@ impl Inner {
             let origin = Origin::of(&url).map_err(TransportError::from)?;
             let own = credentials.filter(|_| origin == door.origin);
             let headers = self.headers(call, origin == door.origin, own);
-            let answer = self.exchange(call, url.clone(), headers).await?;
+            let to = Hop {
+                url: url.clone(),
+                headers,
+                reach: self.transport.reach(&door.origin, &origin).await,
+            };
+            let answer = self.exchange(call, to).await?;
             let Some(location) = redirect(&call.method, &answer) else {
                 return Ok(answer);
             };
@@ -227,8 +233,11 @@ impl Inner {
     async fn exchange(
         &self,
         call: &Call<'_>,
-        url: Url,
-        headers: HeaderMap,
+        Hop {
+            url,
+            headers,
+            reach,
+        }: Hop,
     ) -> Result<Answer, CallError> {
         let outgoing = Outgoing {
             method: call.method.clone(),
@@ -237,6 +246,7 @@ impl Inner {
             body: RequestBody::empty(),
             flow: None,
             kind: call.kind,
+            reach,
         };
         match &call.payload {
             Payload::Nothing => Ok(self.transport.exchange(outgoing).await?),
@@ -279,6 +289,13 @@ impl Inner {
             (outcome, _) => Ok(outcome?),
         }
     }
+}
+
+/// One request of a call: where to, and with what.
+struct Hop {
+    url: Url,
+    headers: HeaderMap,
+    reach: Reach,
 }
 
 /// A body that is given up when this is dropped before there was an answer.

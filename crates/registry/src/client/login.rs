@@ -11,7 +11,7 @@ use super::{Client, Inner};
 use crate::{
     auth::Asked,
     error::{CallError, Unexpected, protocol, refusal},
-    transport::{Kind, Outgoing, answer::Answer, body::RequestBody},
+    transport::{Kind, Outgoing, address::Reach, answer::Answer, body::RequestBody},
 };
 
 /// What a registry made of the client's credentials for it.
@@ -97,6 +97,7 @@ impl Inner {
                 body: RequestBody::empty(),
                 flow: None,
                 kind: Kind::Question,
+                reach: Reach::Anywhere,
             };
             let outcome = self.transport.exchange(outgoing).await;
             let Some(wait) = self.transport.patience(&mut retry, &url, &outcome) else {

@@ -17,6 +17,7 @@ use tower::Service;
 use url::Url;
 
 use super::{
+    address::{Lookup, PrivateAddress, Reach},
     limit::{Hosts, Lane},
     location::Origin,
     socket::{Counted, Socket},
@@ -28,7 +29,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Opens connections of one lane.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    http: HttpConnector,
+    http: HttpConnector<Lookup>,
+    reach: Reach,
     tls: Arc<Tls>,
     hosts: Arc<Hosts>,
     lane: Lane,
@@ -50,19 +52,30 @@ pub(crate) enum ConnectError {
     Name,
     #[error("the connection is no longer wanted")]
     Unwanted,
+    #[error("a public registry leads to {0}, whose address is private or this machine's own")]
+    Private(String),
 }
 
 // === impl Connector ===
 
 impl Connector {
-    pub(crate) fn new(tls: Arc<Tls>, hosts: Arc<Hosts>, lane: Lane, limit: Duration) -> Self {
-        let mut http = HttpConnector::new();
+    /// Connections of a lane, made within `limit`, to where `lookup` lets them.
+    pub(super) fn new(
+        tls: Arc<Tls>,
+        hosts: Arc<Hosts>,
+        lane: Lane,
+        limit: Duration,
+        lookup: Lookup,
+    ) -> Self {
+        let reach = lookup.reach;
+        let mut http = HttpConnector::new_with_resolver(lookup);
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(limit));
         http.set_keepalive(Some(Duration::from_mins(1)));
         Self {
             http,
+            reach,
             tls,
             hosts,
             lane,
@@ -73,6 +86,9 @@ impl Connector {
     async fn connect(mut self, uri: Uri) -> Result<TokioIo<Socket>, ConnectError> {
         let url = Url::parse(&uri.to_string()).map_err(|_| ConnectError::Name)?;
         let origin = Origin::of(&url).map_err(|_| ConnectError::Name)?;
+        if self.reach == Reach::Public && origin.is_private() {
+            return Err(ConnectError::Private(origin.to_string()));
+        }
         let host = self.hosts.of(&origin);
         let slot = host
             .slot(self.lane, self.limit)
@@ -81,7 +97,13 @@ impl Connector {
         let limit = self.limit;
         let opening = async {
             let tcp = self.http.call(uri).await;
-            let tcp = tcp.map_err(|error| ConnectError::Tcp(error.into()))?;
+            let tcp = tcp.map_err(|error| {
+                if is_private_address(&error) {
+                    ConnectError::Private(origin.to_string())
+                } else {
+                    ConnectError::Tcp(error.into())
+                }
+            })?;
             let counted = Counted::new(tcp.into_inner(), slot);
             host.counters.connection();
             if origin.tls() {
@@ -108,6 +130,15 @@ impl Connector {
         let stream = TlsConnector::from(config).connect(name, counted).await;
         Ok(Socket::Tls(Box::new(stream.map_err(ConnectError::Tls)?)))
     }
+}
+
+/// Whether the lookup's verdict is somewhere in the chain.
+fn is_private_address(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |it| it.source()).any(|it| {
+        let io = it.downcast_ref::<io::Error>();
+        let inner = io.and_then(io::Error::get_ref);
+        matches!(inner, Some(inner) if inner.is::<PrivateAddress>())
+    })
 }
 
 impl Service<Uri> for Connector {

@@ -6,11 +6,14 @@
 //!
 //! - credentials belong to the registry's own origin, and to its token service;
 //! - nothing leads from TLS to plain HTTP;
-//! - a public registry names no private address.
+//! - a public registry leads to no private [address](super::address): that is decided when it is
+//!   connected to.
 
 use std::{fmt, net::IpAddr};
 
 use url::{Host, Url};
+
+use super::address::is_private;
 
 /// Scheme, host and port: what credentials belong to.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +39,6 @@ pub(crate) enum LocationError {
     Downgrade(String),
     #[error("the answer leads to a URL with a user name in it, at {0}")]
     UserInfo(String),
-    #[error("a public registry leads to the private address {0}")]
-    Private(String),
     #[error(
         "the registry names a token service on a foreign domain, {0}: it gets no credentials unless it is trusted by configuration"
     )]
@@ -68,9 +69,6 @@ pub(crate) fn check(url: &Url, registry: &Origin) -> Result<(), LocationError> {
     }
     if registry.tls && !next.tls {
         return Err(LocationError::Downgrade(next.to_string()));
-    }
-    if next.is_private() && !registry.is_private() {
-        return Err(LocationError::Private(next.to_string()));
     }
     Ok(())
 }
@@ -143,38 +141,27 @@ impl Origin {
         self.tls
     }
 
+    /// The host; an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the host is an address and not a name.
+    pub(crate) fn is_address(&self) -> bool {
+        !matches!(Host::parse(&self.host), Ok(Host::Domain(_)) | Err(_))
+    }
+
     /// Whether the host is this machine or a private network, as far as its name says: a
     /// literal address, or `localhost`.
     pub(crate) fn is_private(&self) -> bool {
         match Host::parse(&self.host) {
             Ok(Host::Ipv4(ip)) => is_private(IpAddr::V4(ip)),
             Ok(Host::Ipv6(ip)) => is_private(IpAddr::V6(ip)),
-            _ => &*self.host == "localhost" || self.host.ends_with(".localhost"),
-        }
-    }
-}
-
-/// Loopback, private, link-local, shared (RFC 6598) and unspecified addresses.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_loopback()
-                || ip.is_private()
-                || ip.is_link_local()
-                || ip.is_broadcast()
-                || a == 0
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(mapped) => is_private(IpAddr::V4(mapped)),
-            None => {
-                ip.is_loopback()
-                    || ip.is_unspecified()
-                    || ip.is_unique_local()
-                    || ip.is_unicast_link_local()
+            _ => {
+                let name = self.host.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
             }
-        },
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod exchange;
 mod fixture;
 mod helpers;
 mod hostile;
+mod leaks;
 mod manifests;
 mod mounts;
 mod origins;
