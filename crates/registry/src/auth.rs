@@ -310,6 +310,10 @@ impl Auth {
             return Ok(again);
         }
         let first = !std::mem::replace(&mut asked.challenged, true);
+        let refused = first && !changed && permission.header.is_some();
+        if refused && self.renewed(door, repository).await?.is_some() {
+            return Ok(true);
+        }
         let answerable = match wants {
             Wants::Bearer { .. } => true,
             _ => self.credentials(door, repository).await?.is_some(),
@@ -335,6 +339,23 @@ impl Auth {
         door.keyring(repository).credentials(ask).await
     }
 
+    /// Other credentials than those that were just refused, if whoever gave them out has others.
+    async fn renewed(
+        &self,
+        door: &Door,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Arc<Credentials>>, CredentialError> {
+        let Some(refused) = self.credentials(door, repository).await? else {
+            return Ok(None);
+        };
+        if !self.provider.refused(&door.registry, repository).await {
+            return Ok(None);
+        }
+        door.keyring(repository).forget_credentials().await;
+        let now = self.credentials(door, repository).await?;
+        Ok(now.filter(|it| !it.is(&refused)))
+    }
+
     async fn token(
         &self,
         transport: &Transport,
@@ -358,15 +379,18 @@ impl Auth {
                 let host = OriginOnly(service.realm).to_string();
                 return Err(LocationError::ForeignRealm(host).into());
             }
-            let token = self
-                .fetch(
-                    transport,
-                    door,
-                    service,
-                    &asked.scopes,
-                    credentials.as_deref(),
-                )
-                .await?;
+            let fetch = async |credentials: Option<&Credentials>| {
+                self.fetch(transport, door, service, &asked.scopes, credentials)
+                    .await
+            };
+            let token = match fetch(credentials.as_deref()).await {
+                Err(refused @ AuthError::Refused { .. }) => {
+                    let renewed = self.renewed(door, repository).await?;
+                    let credentials = renewed.ok_or(refused)?;
+                    fetch(Some(&credentials)).await?
+                }
+                token => token?,
+            };
             tokens.keep(token.clone());
             token
         };

@@ -47,6 +47,11 @@ impl Keyring {
         Ok(known)
     }
 
+    /// Forgets the credentials.
+    pub(crate) async fn forget_credentials(&self) {
+        *self.credentials.lock().await = None;
+    }
+
     /// The tokens, for as long as the guard lives.
     pub(crate) async fn tokens(&self) -> Tokens<'_> {
         Tokens(self.tokens.lock().await)

@@ -41,6 +41,12 @@ pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Told when the first request to a registry is about to be made: what takes long can begin.
     /// Does nothing unless a provider has it do something.
     async fn prepare(&self, _registry: &Registry, _repository: Option<&Repository>) {}
+
+    /// Told when a registry has refused what was given out for it: whether it is worth asking again,
+    /// because that was given out from memory and may have had an end. Not, unless a provider says so.
+    async fn refused(&self, _registry: &Registry, _repository: Option<&Repository>) -> bool {
+        false
+    }
 }
 
 /// Why credentials that should be there are not.
@@ -103,6 +109,18 @@ impl Credentials {
     /// A refresh token.
     pub fn identity(token: impl Into<String>) -> Self {
         Self::Identity(SecretString::from(token.into()))
+    }
+
+    /// Whether both are the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let parts = |it: &Self| match it {
+            Self::Password { username, password } => {
+                (0, username.clone(), password.expose_secret().to_owned())
+            }
+            Self::Bearer(token) => (1, String::new(), token.expose_secret().to_owned()),
+            Self::Identity(token) => (2, String::new(), token.expose_secret().to_owned()),
+        };
+        parts(self) == parts(other)
     }
 
     /// The `Authorization` that a Basic challenge asks for; only a password makes one.

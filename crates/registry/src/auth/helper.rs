@@ -34,6 +34,8 @@ mod process;
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long a failure is taken for the answer: all who wait for it share it.
 const FAILURE_KEPT: Duration = Duration::from_secs(30);
+/// From this age on an answer that a registry refuses is asked for again.
+const NOT_NEWS: Duration = Duration::from_mins(1);
 /// How long before its end an answer is asked for again.
 const MARGIN: Duration = Duration::from_secs(10);
 /// A name longer than this is none.
@@ -67,6 +69,7 @@ type Slot = Arc<AsyncMutex<Option<Known>>>;
 /// An answer, and until when it is good.
 #[derive(Clone)]
 struct Known {
+    asked: Instant,
     answer: Result<Option<Credentials>, HelperError>,
     until: Option<Instant>,
 }
@@ -225,6 +228,22 @@ impl CredentialHelpers {
         run.succeeded(program, "erase").map(|_| true)
     }
 
+    /// Forgets what is known of a server since a minute or longer; whether there was any.
+    pub(super) fn forget_old(&self, server: &str) -> bool {
+        let mut answers = self
+            .0
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = answers.len();
+        answers.retain(|(_, of), slot| {
+            let known = slot.try_lock();
+            let old = |known: &Known| known.asked.elapsed() >= NOT_NEWS;
+            of != server || !known.is_ok_and(|known| known.as_ref().is_some_and(old))
+        });
+        answers.len() < before
+    }
+
     fn forget(&self, name: &str, server: &str) {
         let mut answers = self
             .0
@@ -302,6 +321,7 @@ impl Known {
             Err(_) => Some(FAILURE_KEPT),
         };
         Self {
+            asked: Instant::now(),
             answer,
             until: life.and_then(|life| Instant::now().checked_add(life)),
         }

@@ -103,6 +103,12 @@ impl CredentialProvider for CredentialStore {
         Ok(None)
     }
 
+    /// A helper's answer of long ago is asked for again.
+    async fn refused(&self, registry: &Registry, _: Option<&Repository>) -> bool {
+        let helpers = self.helpers.as_ref();
+        helpers.is_some_and(|helpers| helpers.forget_old(server_name(registry)))
+    }
+
     /// Runs the helper of a registry that has one of its own: it takes long, and it will be needed.
     async fn prepare(&self, registry: &Registry, repository: Option<&Repository>) {
         let own = |file: &DockerConfig| file.own_helper(registry).is_some();

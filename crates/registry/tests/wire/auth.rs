@@ -104,6 +104,36 @@ async fn z12_every_expiry_costs_one_token_more() {
     assert_eq!(after, refused);
 }
 
+/// What was sent is not lost to a token that ends before it is committed.
+#[tokio::test]
+async fn z12_a_token_with_little_time_left_is_renewed_before_a_body_and_before_a_commit() {
+    let bearer = Bearer::new().valid_for(Duration::from_hours(1));
+    let server = token_registry(bearer.announcing(Some(Duration::from_mins(5)))).await;
+    let target = alice(&server).push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let tokens = || server.log().calls(Endpoint::Token);
+    let pass = async |seconds| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    };
+    target.has_blob(&layer).await.unwrap();
+    assert_eq!(tokens(), 1);
+    // 300 s, of which the last 30 are not used: 50 are left.
+    pass(220).await;
+    target.has_blob(&layer).await.unwrap();
+    assert_eq!(tokens(), 1);
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    assert_eq!(tokens(), 2);
+    // 10 are left.
+    pass(260).await;
+    target.has_blob(&layer).await.unwrap();
+    assert_eq!(tokens(), 2);
+    target.put_manifest(&manifest(&[]), None).await.unwrap_err();
+    assert_eq!(tokens(), 3);
+}
+
 #[tokio::test]
 async fn z12_two_repositories_have_a_token_each() {
     let server = token_registry(Bearer::new()).await;
@@ -289,7 +319,7 @@ async fn what_a_fresh_token_does_not_allow_is_unauthorized() {
 }
 
 #[tokio::test]
-async fn one_token_is_asked_for_all_expected_mounts_the_destination_first() {
+async fn m10_one_token_is_asked_for_all_expected_mounts_the_destination_first() {
     let server = token_registry(Bearer::new()).await;
     let client = alice(&server);
     push(&client, &server, "team/base").await;
@@ -312,7 +342,7 @@ async fn one_token_is_asked_for_all_expected_mounts_the_destination_first() {
 
 /// Some services refuse the whole request for a source they do not know.
 #[tokio::test]
-async fn a_source_that_spoils_the_token_is_left_out_of_it() {
+async fn m10_a_source_that_spoils_the_token_is_left_out_of_it() {
     let server = token_registry(Bearer::new()).await;
     let client = alice(&server);
     let target = client.push_target(&repository(&server, "app"));

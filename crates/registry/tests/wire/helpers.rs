@@ -2,7 +2,15 @@
 
 #![cfg(unix)]
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt};
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 use futures_util::future::join_all;
 use longshore_registry::{Client, CredentialHelpers, CredentialStore, DockerConfig};
@@ -163,6 +171,57 @@ async fn a_helper_that_fails_is_a_typed_error_that_names_it_and_nothing_is_sent_
     assert!(!chain.contains("canary"), "{chain}");
     // The challenge, and nothing after it.
     assert_eq!(server.log().requests(), 1);
+}
+
+/// Cloud registries give out passwords for some hours; a process may live for longer.
+#[tokio::test]
+async fn a_helpers_password_that_has_ended_is_asked_for_again_and_a_wrong_one_is_not() {
+    for challenge in ["Basic realm=\"r\"", "Bearer realm=\"http://HOST/token\""] {
+        let password = Arc::new(Mutex::new("one".to_owned()));
+        let server = {
+            let password = password.clone();
+            Scripted::start(move |head| {
+                let pair = format!("alice:{}", password.lock().unwrap());
+                let good = head.contains(&format!("Basic {}", BASE64_STANDARD.encode(&pair)));
+                let token = format!("token-{}", password.lock().unwrap());
+                if head.starts_with("GET /token") && good {
+                    return reply("200 OK", &format!(r#"{{"token": "{token}"}}"#));
+                }
+                if good || head.contains(&token) {
+                    return reply("404 Not Found", "");
+                }
+                let host = head.split("host: ").nth(1).unwrap().lines().next().unwrap();
+                let challenge = challenge.replace("HOST", host);
+                reply(
+                    &format!("401 Unauthorized\r\nWWW-Authenticate: {challenge}"),
+                    "",
+                )
+            })
+            .await
+        };
+        let directory = helper(r#"echo "{\"Username\":\"alice\",\"Secret\":\"$(cat secret)\"}""#);
+        let keep = |secret: &str| fs::write(directory.path().join("secret"), secret).unwrap();
+        keep("one");
+        let client = client(&directory, r#"{"credsStore": "test"}"#);
+        let target = client.push_target(&server.repository("app"));
+        let ask = || async { target.has_blob(&blob(1, 10).0).await };
+        assert_eq!(ask().await.unwrap(), Presence::Absent);
+        assert_eq!(asked(&directory).len(), 1);
+
+        "two".clone_into(&mut password.lock().unwrap());
+        keep("two");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(90)).await;
+        tokio::time::resume();
+        assert_eq!(ask().await.unwrap(), Presence::Absent, "{challenge}");
+        assert_eq!(asked(&directory).len(), 2);
+
+        // What was asked for a moment ago is wrong and has no end.
+        "three".clone_into(&mut password.lock().unwrap());
+        let error = ask().await.unwrap_err();
+        assert_eq!(*error.kind(), TargetErrorKind::Unauthorized);
+        assert_eq!(asked(&directory).len(), 2);
+    }
 }
 
 #[tokio::test]
