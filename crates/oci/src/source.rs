@@ -38,6 +38,14 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// A mark for the state that `blob`'s bytes are in: the same for as long as they stand
+    /// still, as far as can be told without reading them (a file's identity, length and time
+    /// of modification), so that who has verified them once need not do so again.
+    /// None, the default: it cannot be told.
+    async fn version(&self, _blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
+
     /// Where `blob` is, for a person who reads an error: a path, an archive's entry.
     fn place(&self, _blob: &Descriptor) -> String {
         "the source".to_owned()

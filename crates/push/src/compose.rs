@@ -283,6 +283,10 @@ impl Source for MemorySource {
         })
     }
 
+    async fn version(&self, _blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
+
     fn place(&self, _blob: &Descriptor) -> String {
         "memory".to_owned()
     }

@@ -95,6 +95,10 @@ impl Source for Verified<'_> {
         self.source.check_blob(blob).await
     }
 
+    async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        self.source.version(blob).await
+    }
+
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
     }

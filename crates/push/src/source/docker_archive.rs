@@ -25,7 +25,7 @@ use oci::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    OpenError, Selection, Spool,
+    Contents, ListedImage, OpenError, Selection, Spool,
     archive::Archive,
     blocking::{blocking, blocking_until_dropped},
     choice::{Candidate, choose},
@@ -51,6 +51,8 @@ const MAX_IMAGES: usize = 1000;
 #[derive(Debug)]
 pub struct DockerArchive {
     root: Document,
+    /// The manifests that the root lists, where it is the whole archive that is meant.
+    listed: Vec<Document>,
     blobs: HashMap<Digest, FileRange>,
     place: String,
 }
@@ -110,6 +112,13 @@ impl DockerArchive {
         blocking_until_dropped(move |abandoned| read(&archive, &selection, abandoned)).await?
     }
 
+    /// All of `archive`: the root is an index, made here, of all its images' manifests.
+    pub(super) async fn whole(archive: Archive) -> Result<Contents, OpenError> {
+        let read = blocking_until_dropped(move |abandoned| read_all(&archive, abandoned));
+        let (it, images) = read.await??;
+        Ok(Contents::new(it, images))
+    }
+
     /// Whether `archive` has what makes it Docker's.
     pub(super) fn is_in(archive: &Archive) -> bool {
         archive.has(MANIFEST)
@@ -141,7 +150,66 @@ fn read(
     if let Some(platform) = &selection.platform {
         check_platform(archive, &config.view.platform(), platform)?;
     }
-    let (layers, mut blobs) = layers::described(archive, &image, &config.view, abandoned)?;
+    let mut hashed = layers::Hashed::default();
+    let (root, blobs) = composed(archive, &image, config, &mut hashed, abandoned)?;
+    Ok(DockerArchive {
+        root,
+        listed: Vec::new(),
+        blobs,
+        place: archive.path().display().to_string(),
+    })
+}
+
+/// Every image; a layer that several share is hashed once.
+fn read_all(
+    archive: &Archive,
+    abandoned: &AtomicBool,
+) -> Result<(DockerArchive, Vec<ListedImage>), OpenError> {
+    let place = archive.path().display().to_string();
+    let mut hashed = layers::Hashed::default();
+    let (mut blobs, mut documents, mut images) = (HashMap::new(), Vec::new(), Vec::new());
+    for image in listed(archive)? {
+        let config = config(archive, &image.config)?;
+        let platform = config.view.platform();
+        let (document, found) = composed(archive, &image, config, &mut hashed, abandoned)?;
+        blobs.extend(found);
+        let mut root = document.descriptor().clone();
+        root.platform = Some(platform);
+        documents.push(document);
+        images.push(ListedImage {
+            names: image.repo_tags.unwrap_or_default(),
+            root,
+            subject: None,
+        });
+    }
+    let roots: Vec<&Descriptor> = images.iter().map(|it| &it.root).collect();
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_INDEX,
+        "manifests": roots,
+    });
+    let root = Document::new(index.to_string().into(), None).map_err(|error| {
+        let place = place.clone();
+        SourceError::Document { place, error }
+    })?;
+    let it = DockerArchive {
+        root,
+        listed: documents,
+        blobs,
+        place,
+    };
+    Ok((it, images))
+}
+
+/// The manifest of `image`, and where everything it names is.
+fn composed(
+    archive: &Archive,
+    image: &Listed,
+    config: Config,
+    hashed: &mut layers::Hashed,
+    abandoned: &AtomicBool,
+) -> Result<(Document, HashMap<Digest, FileRange>), SourceError> {
+    let (layers, mut blobs) = layers::described(archive, image, &config.view, hashed, abandoned)?;
     let manifest = Manifest {
         schema_version: 2,
         media_type: MediaType::DOCKER_MANIFEST,
@@ -155,27 +223,31 @@ fn read(
     let place = archive.path().display().to_string();
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|error| SourceError::invalid(&place, error.to_string()))?;
-    let root = Document::new(bytes.into(), None).map_err(|error| SourceError::Document {
-        place: place.clone(),
-        error,
-    })?;
+    let root = Document::new(bytes.into(), None)
+        .map_err(|error| SourceError::Document { place, error })?;
     blobs.insert(config.digest, config.range);
-    Ok(DockerArchive { root, blobs, place })
+    Ok((root, blobs))
 }
 
-/// The image that `selection` means. Configs are read only if there are several.
-fn chosen(archive: &Archive, selection: &Selection) -> Result<Listed, OpenError> {
+/// The images that `manifest.json` lists; at least one.
+fn listed(archive: &Archive) -> Result<Vec<Listed>, SourceError> {
     let place = archive.entry_place(MANIFEST);
     let content = archive.read(MANIFEST, MAX_JSON_BYTES)?;
-    let mut images: Vec<Listed> = serde_json::from_slice(&content)
+    let images: Vec<Listed> = serde_json::from_slice(&content)
         .map_err(|error| SourceError::invalid(&place, format!("it is malformed: {error}")))?;
     if images.is_empty() || images.len() > MAX_IMAGES {
         let reason = format!(
             "it lists {} images, 1 to {MAX_IMAGES} are read",
             images.len()
         );
-        return Err(SourceError::invalid(place, reason).into());
+        return Err(SourceError::invalid(place, reason));
     }
+    Ok(images)
+}
+
+/// The image that `selection` means.
+fn chosen(archive: &Archive, selection: &Selection) -> Result<Listed, OpenError> {
+    let mut images = listed(archive)?;
     let mut candidates = Vec::new();
     for image in &images {
         let config = config(archive, &image.config)?;
@@ -260,13 +332,14 @@ impl Source for DockerArchive {
     }
 
     async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
-        if descriptor.digest != *self.root.digest() {
+        let mut known = std::iter::once(&self.root).chain(&self.listed);
+        let Some(found) = known.find(|it| *it.digest() == descriptor.digest) else {
             return Err(SourceError::Missing {
                 digest: descriptor.digest.clone(),
                 place: self.place.clone(),
             });
-        }
-        let bytes = self.root.bytes().clone();
+        };
+        let bytes = found.bytes().clone();
         Document::verified(bytes, descriptor).map_err(|error| SourceError::Document {
             place: self.place.clone(),
             error,
@@ -280,6 +353,11 @@ impl Source for DockerArchive {
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         let range = self.found(blob)?;
         blocking(move || range.check().map_err(|error| range.unreadable(error))).await?
+    }
+
+    async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        let range = self.found(blob)?;
+        blocking(move || range.version().map_err(|error| range.unreadable(error))).await?
     }
 
     fn place(&self, blob: &Descriptor) -> String {

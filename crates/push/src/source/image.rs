@@ -11,7 +11,7 @@ use oci::{
 use tokio::sync::OnceCell;
 
 use super::{
-    OpenError, Selection,
+    ListedImage, OpenError, Selection,
     blocking::blocking,
     choice::{Candidate, choose},
     range::{FileRange, ReadError},
@@ -48,23 +48,44 @@ impl<B: Blobs> Image<B> {
     /// The image in `blobs` that `selection` names; its platform counts only to
     /// tell several images apart. `path` is for errors. Blocks.
     pub(super) fn open(blobs: B, path: &Path, selection: &Selection) -> Result<Self, OpenError> {
-        let index = blobs.index()?;
-        let content = index
-            .read_all(MAX_MANIFEST_BYTES as u64)
-            .map_err(|error| unusable(&index, error))?;
-        let document =
-            Document::new(content.into(), None).map_err(|error| in_document(&index, error))?;
-        let Some(listed) = document.as_index().map(|it| Arc::from(&*it.manifests)) else {
-            let reason = "it is an image manifest, where an index of images should be";
-            return Err(SourceError::invalid(index.place(), reason).into());
-        };
-        let root = root(&blobs, &listed, path, selection, index.place())?;
+        let (_, listed, place) = index(&blobs)?;
+        let root = root(&blobs, &listed, path, selection, &place)?;
         Ok(Self {
             root: read_document(&blobs, &root)?,
             blobs: Arc::new(blobs),
             listed,
             referrers: OnceCell::new(),
         })
+    }
+
+    /// All of `blobs`, with the layout's index as what is meant, and what is in it. Blocks.
+    pub(super) fn open_all(blobs: B) -> Result<(Self, Vec<ListedImage>), OpenError> {
+        let (root, listed, place) = index(&blobs)?;
+        let documents: Vec<&Descriptor> = listed.iter().filter(|it| it.is_document()).collect();
+        let images: Vec<ListedImage> = candidates(&documents)
+            .into_iter()
+            .filter_map(|it| {
+                let root = documents.iter().find(|known| known.digest == it.digest)?;
+                // What cannot be read counts as an image: who reads it will say why it cannot be.
+                let document = read_document(&blobs, root).ok();
+                let subject = document.as_ref().and_then(Document::subject);
+                Some(ListedImage {
+                    names: it.names,
+                    root: (*root).clone(),
+                    subject: subject.map(|it| it.digest.clone()),
+                })
+            })
+            .collect();
+        if images.is_empty() {
+            return Err(SourceError::invalid(place, "it lists no image").into());
+        }
+        let it = Self {
+            root,
+            blobs: Arc::new(blobs),
+            listed,
+            referrers: OnceCell::new(),
+        };
+        Ok((it, images))
     }
 
     /// The same, with one of its parts as what is meant.
@@ -100,6 +121,11 @@ impl<B: Blobs> Image<B> {
         self.sized(blob).await.map(|_| ())
     }
 
+    pub(super) async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        let range = self.sized(blob).await?;
+        blocking(move || range.version().map_err(|error| range.unreadable(error))).await?
+    }
+
     pub(super) fn place(&self, digest: &Digest) -> String {
         self.blobs.place(digest)
     }
@@ -121,6 +147,21 @@ impl<B: Blobs> Image<B> {
         let about = all.iter().filter(|(about, _)| about == subject);
         Ok(about.map(|(_, referrer)| referrer.clone()).collect())
     }
+}
+
+/// The layout's index, what it lists, and where it is.
+fn index<B: Blobs>(blobs: &B) -> Result<(Document, Arc<[Descriptor]>, String), SourceError> {
+    let range = blobs.index()?;
+    let content = range
+        .read_all(MAX_MANIFEST_BYTES as u64)
+        .map_err(|error| unusable(&range, error))?;
+    let document =
+        Document::new(content.into(), None).map_err(|error| in_document(&range, error))?;
+    let Some(listed) = document.as_index().map(|it| Arc::from(&*it.manifests)) else {
+        let reason = "it is an image manifest, where an index of images should be";
+        return Err(SourceError::invalid(range.place(), reason));
+    };
+    Ok((document, listed, range.place().to_owned()))
 }
 
 /// `range`, if it is as long as `blob` says.

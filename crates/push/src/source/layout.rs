@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError, layout};
 
 use super::{
-    OpenError, Selection,
+    Contents, OpenError, Selection,
     blocking::blocking,
     image::{Blobs, Image},
     platform::child_for,
@@ -46,6 +46,14 @@ impl Layout {
             None => Ok(it),
         }
     }
+
+    /// Opens the layout as a whole: its root is the layout's index.
+    pub(super) async fn open_all(path: &Path) -> Result<Contents, OpenError> {
+        let path = path.to_owned();
+        let opened = blocking(move || Image::open_all(Directory::open(&path)?));
+        let (image, images) = opened.await??;
+        Ok(Contents::new(Self(image), images))
+    }
 }
 
 #[async_trait]
@@ -65,6 +73,10 @@ impl Source for Layout {
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.0.check_blob(blob).await
+    }
+
+    async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        self.0.version(blob).await
     }
 
     fn place(&self, blob: &Descriptor) -> String {

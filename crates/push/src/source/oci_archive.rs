@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError, layout};
 
 use super::{
-    OpenError, Selection, Spool,
+    Contents, OpenError, Selection, Spool,
     archive::Archive,
     blocking::blocking_until_dropped,
     image::{Blobs, Image},
@@ -56,6 +56,16 @@ impl OciArchive {
         }
     }
 
+    /// All of `archive`: the root is the layout's index.
+    pub(super) async fn whole(archive: Archive) -> Result<Contents, OpenError> {
+        let opened = blocking_until_dropped(move |_| {
+            check(&archive)?;
+            Image::open_all(archive)
+        });
+        let (image, images) = opened.await??;
+        Ok(Contents::new(Self(image), images))
+    }
+
     /// Whether `archive` has what makes it a layout's.
     pub(super) fn is_in(archive: &Archive) -> bool {
         archive.has(layout::MARKER) && archive.has(layout::INDEX)
@@ -92,6 +102,10 @@ impl Source for OciArchive {
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.0.check_blob(blob).await
+    }
+
+    async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        self.0.version(blob).await
     }
 
     fn place(&self, blob: &Descriptor) -> String {

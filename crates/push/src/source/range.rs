@@ -19,7 +19,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -38,6 +38,10 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 /// How many reads are under way at once for one stream.
 const READS_AHEAD: usize = 2;
 
+/// How long ago a file must have been modified for its time of modification to tell the next
+/// modification from that one: FAT counts in steps of two seconds.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// How many buffers of a stream wait to be used again.
 const SPARE_BUFFERS: usize = READS_AHEAD + 1;
 
@@ -46,6 +50,8 @@ const SPARE_BUFFERS: usize = READS_AHEAD + 1;
 pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
+    /// Which file it is, where the system says so: its device and its number there.
+    identity: (u64, u64),
 }
 
 /// A run of bytes within an open file.
@@ -80,8 +86,35 @@ impl From<&Metadata> for Stamp {
         Self {
             length: metadata.len(),
             modified: metadata.modified().ok(),
+            identity: identity(metadata),
         }
     }
+}
+
+impl Stamp {
+    /// The stamp as a text; none if a change at this moment might leave it as it is, because
+    /// the clock of files is coarse.
+    fn version(&self, now: SystemTime) -> Option<String> {
+        let modified = self.modified?;
+        if now.duration_since(modified).ok()? < SETTLED {
+            return None;
+        }
+        let age = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let (device, number) = self.identity;
+        let (length, nanos) = (self.length, age.as_nanos());
+        Some(format!("{device:x}.{number:x}.{length:x}.{nanos:x}"))
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 impl FileRange {
@@ -131,6 +164,13 @@ impl FileRange {
             return Err(ReadError::Changed);
         }
         Ok(())
+    }
+
+    /// A mark that changes when its file does; none if that cannot be told yet. Blocks.
+    pub(super) fn version(&self) -> Result<Option<String>, ReadError> {
+        self.check()?;
+        let within = |it| format!("{it}.{:x}", self.start);
+        Ok(self.stamp.version(SystemTime::now()).map(within))
     }
 
     /// Reads at `offset` until `buffer` is full or the range ends. Blocks.

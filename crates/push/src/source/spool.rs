@@ -8,7 +8,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Read, Write as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -37,8 +37,11 @@ pub struct Spool {
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+#[non_exhaustive]
+pub enum Compression {
+    /// [RFC 1952](https://www.rfc-editor.org/rfc/rfc1952).
     Gzip,
+    /// [RFC 8878](https://www.rfc-editor.org/rfc/rfc8878).
     Zstd,
 }
 
@@ -65,6 +68,17 @@ impl Compression {
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
+    }
+
+    /// The same, of a file; none for what is no regular file. Blocks.
+    pub(super) fn of_file(path: &Path) -> io::Result<Option<Self>> {
+        // Looked at before it is opened: opening a pipe would wait for its other end.
+        if !fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut head = Vec::new();
+        File::open(path)?.take(4).read_to_end(&mut head)?;
+        Ok(Self::of(&head))
     }
 }
 

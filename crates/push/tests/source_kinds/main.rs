@@ -5,6 +5,8 @@ mod choice;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod fixture;

@@ -24,11 +24,15 @@ const HASHED_AT_ONCE: usize = 4;
 /// A file of the archive that a layer is read from; several layers may share one.
 type Files = BTreeMap<u64, FileRange>;
 
+/// The digests of the files hashed so far, by where each begins.
+pub(super) type Hashed = BTreeMap<u64, Digest>;
+
 /// The descriptors of `image`'s layers, base first, and where their bytes are. Blocks.
 pub(super) fn described(
     archive: &Archive,
     image: &Listed,
     config: &ImageConfig,
+    digests: &mut Hashed,
     abandoned: &AtomicBool,
 ) -> Result<(Vec<Descriptor>, HashMap<Digest, FileRange>), SourceError> {
     let names = image.layers.as_deref().unwrap_or_default();
@@ -44,10 +48,12 @@ pub(super) fn described(
         .map(|(name, diff_id)| Layer::find(archive, image, name, diff_id))
         .collect::<Result<_, _>>()?;
     let ranges = layers.iter().filter_map(|it| match it {
-        Layer::Local { range, .. } => Some((range.start(), range.clone())),
-        Layer::Foreign(_) => None,
+        Layer::Local { range, .. } if !digests.contains_key(&range.start()) => {
+            Some((range.start(), range.clone()))
+        }
+        _ => None,
     });
-    let digests = hashed(ranges.collect(), abandoned)?;
+    digests.extend(hashed(ranges.collect(), abandoned)?);
     let mut blobs = HashMap::new();
     let mut descriptors = Vec::new();
     for layer in layers {
@@ -136,7 +142,7 @@ fn media_type(
 }
 
 /// The digests of `files`, by the same keys. Blocks.
-fn hashed(files: Files, abandoned: &AtomicBool) -> Result<BTreeMap<u64, Digest>, SourceError> {
+fn hashed(files: Files, abandoned: &AtomicBool) -> Result<Hashed, SourceError> {
     let waiting = Mutex::new(files.into_iter());
     let next = || {
         waiting
