@@ -108,7 +108,7 @@ fn pieces(
             return Ok(None);
         }
         if let Some(offset) = seek {
-            content.seek(offset)?;
+            content.select(offset, left)?;
         }
         let limit = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
         let piece = if let Some(piece) = content.read_at_hand(limit)? {

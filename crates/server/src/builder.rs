@@ -3,14 +3,14 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use crate::{
-    AccessLog, Auth, Collection, Faults, Limits, ServerError, UploadOptions, Validation, log,
+    AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation, log,
     options::{Options, Storage},
-    tls,
+    store, tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.
@@ -18,6 +18,11 @@ use crate::{
 pub struct Server(());
 
 impl Server {
+    /// Whether the directory is one that [`ServerBuilder::directory`] made. Blocks.
+    pub fn is_store(directory: &Path) -> bool {
+        store::is_store(directory)
+    }
+
     /// A server in memory, on a free port of 127.0.0.1, open to everybody, that
     /// refuses manifests with missing children: until it is told otherwise.
     pub fn builder() -> ServerBuilder {
@@ -66,6 +71,12 @@ impl ServerBuilder {
     /// Keeps everything in a directory, which is made if it is not there.
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.storage = Storage::Directory(path.into());
+        self
+    }
+
+    /// Serves these images and takes nothing: every request that writes is refused with 405.
+    pub fn read_only(mut self, images: ReadOnly) -> Self {
+        self.storage = Storage::ReadOnly(images);
         self
     }
 

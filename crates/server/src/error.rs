@@ -38,6 +38,9 @@ pub enum ServerError {
         /// What was found.
         reason: String,
     },
+    /// The threads that read images cannot be had.
+    #[error("could not start the threads that read images")]
+    Threads(#[source] io::Error),
     /// The certificate or its key cannot be used.
     #[error("could not use the TLS certificate and key: {0}")]
     Tls(String),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, Method, Version};
 
 use crate::{
-    answer::Refusal, app::App, auth::Principal, body::Intake, faults::Plan, log::Record,
-    route::Query,
+    answer::Refusal, app::App, auth::Principal, body::Intake, endpoint::Endpoint, faults::Plan,
+    log::Record, route::Query,
 };
 
 /// A request that is being handled.
@@ -34,6 +34,17 @@ impl Exchange {
         Err(Refusal::not_allowed(
             instead,
             "this registry deletes nothing",
+        ))
+    }
+
+    /// Refuses whatever writes where nothing can be written, before any of its body is read.
+    pub(crate) fn check_writes(&self, endpoint: Endpoint) -> Result<(), Refusal> {
+        if !(endpoint.writes() && self.app.store.is_read_only()) {
+            return Ok(());
+        }
+        Err(Refusal::not_allowed(
+            "GET, HEAD",
+            "this registry serves files and is read-only: nothing can be pushed, mounted or deleted",
         ))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   socket ─▶ connection ─▶ exchange ─▶ uploads · blobs · manifests · tags · referrers ─▶ Store
-//!   (resets)   (h1, h2, TLS)  (log, faults, auth)                          memory │ directory
+//!   (resets)   (h1, h2, TLS)  (log, faults, auth)                          memory │ directory │ read-only
 //! ```
 //!
 //! It speaks the [distribution
@@ -81,4 +81,4 @@ pub use log::{Authorization, Entry, LoggedHeaders, Outcome, RequestLog};
 pub use options::{Collection, Limits, UploadOptions, Validation};
 pub use running::RunningServer;
 pub use secret::Secret;
-pub use store::{Collected, Tally};
+pub use store::{Collected, Image, ImageError, ReadOnly, Tally};

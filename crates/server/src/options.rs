@@ -5,11 +5,14 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::ReadOnly;
+
 /// Where everything is kept.
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
     Memory,
     Directory(PathBuf),
+    ReadOnly(ReadOnly),
 }
 
 /// How requests are answered where it is a matter of choice.

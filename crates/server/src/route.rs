@@ -192,6 +192,22 @@ impl Endpoint {
         }
     }
 
+    /// Whether it changes what is stored, or opens or ends the way to do so.
+    pub(crate) fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::BlobDelete
+                | Self::UploadPost
+                | Self::UploadSingle
+                | Self::Mount
+                | Self::UploadPatch
+                | Self::UploadPut
+                | Self::UploadCancel
+                | Self::ManifestPut
+                | Self::ManifestDelete
+        )
+    }
+
     /// Whether it only reads.
     pub(crate) fn reads(self) -> bool {
         matches!(

@@ -164,6 +164,10 @@ pub(crate) async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, Serv
     let grace = Grace::new(builder.collection.grace, Clock::system());
     match &builder.storage {
         Storage::Memory => Ok(Arc::new(Memory::new(builder.limits.memory_bytes, grace))),
+        Storage::ReadOnly(images) => match store::Served::new(images.clone()) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => Err(ServerError::Threads(error)),
+        },
         Storage::Directory(path) => {
             let path = path.clone();
             let opened =
@@ -182,7 +186,7 @@ pub(crate) async fn open(builder: &ServerBuilder) -> Result<Arc<dyn Store>, Serv
 pub(crate) fn path_of(builder: &ServerBuilder) -> std::path::PathBuf {
     match &builder.storage {
         Storage::Directory(path) => path.clone(),
-        Storage::Memory => std::path::PathBuf::new(),
+        Storage::Memory | Storage::ReadOnly(_) => std::path::PathBuf::new(),
     }
 }
 

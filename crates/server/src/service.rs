@@ -157,6 +157,7 @@ impl Exchange {
             &self.origin(),
         )?;
         self.record.identified(self.principal.user.as_deref());
+        self.check_writes(endpoint)?;
         self.dispatch(endpoint, resource).await
     }
 

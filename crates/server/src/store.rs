@@ -9,6 +9,7 @@ mod collection;
 mod directory;
 mod grace;
 mod memory;
+mod read_only;
 mod watch;
 
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -19,14 +20,21 @@ use oci::{Algorithm, Digest, MediaType, Tag};
 pub(crate) use children::Child;
 pub(crate) use collection::{Collect, Rules, collect};
 pub use collection::{Collected, Tally};
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, is_store};
 pub(crate) use grace::{Clock, Grace};
 pub(crate) use memory::Memory;
+pub(crate) use read_only::Served;
+pub use read_only::{Image, ImageError, ReadOnly};
 
 use crate::route::Name;
 
 /// Where content and repositories are kept.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Whether nothing can be written; then nobody tries to.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// The length of a blob, if the repository holds it.
     fn blob(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>>;
 
@@ -106,6 +114,11 @@ pub(crate) trait Content: Send {
 
     /// Goes to an offset.
     fn seek(&mut self, offset: u64) -> io::Result<()>;
+
+    /// Goes to an offset, to read so many bytes and no more.
+    fn select(&mut self, offset: u64, _count: u64) -> io::Result<()> {
+        self.seek(offset)
+    }
 
     /// The next bytes, at most `limit`; empty only at the end.
     fn read(&mut self, limit: usize) -> io::Result<Bytes>;

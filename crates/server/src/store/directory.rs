@@ -66,6 +66,11 @@ const TRIAL: &str = "trial~";
 /// Tags are moved under one of so many locks, by repository.
 const TAG_LOCKS: usize = 64;
 
+/// Whether a store stands at `root`, of whatever version.
+pub(crate) fn is_store(root: &Path) -> bool {
+    root.join(MARKER).is_file()
+}
+
 /// A store in a directory, held by this process alone.
 #[derive(Debug)]
 pub(crate) struct Directory(Arc<Shared>);

@@ -28,6 +28,8 @@ mod manifests;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tags;
