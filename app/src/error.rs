@@ -6,6 +6,7 @@ use std::{error::Error as _, fmt::Write as _};
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
 use serde_json::{Value, json};
+use server::ImageError;
 
 use crate::{
     auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, settings::SettingsError,
@@ -53,6 +54,8 @@ pub(crate) enum AppError {
     Faults(#[from] FaultsError),
     #[error("the embedded registry failed")]
     Serve(#[source] server::ServerError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
     #[error("some tags were refused: {}", .tags.join(", "))]
     Partly { tags: Vec<String> },
     #[error("the command took longer than its --timeout")]
@@ -82,6 +85,7 @@ impl AppError {
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
+            Self::Image(error) => image_cause(error),
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
             Self::Partly { .. } => Cause::Partly,
@@ -155,6 +159,9 @@ impl AppError {
                 Some("leave --platform out to push all of them".into())
             }
             Self::Open(error) => error.hint().map(Into::into),
+            Self::Image(ImageError::TagTaken { .. }) => {
+                Some("serve them at names of their own: NAME=PATH for each".into())
+            }
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),
             ),
@@ -177,6 +184,14 @@ fn open_cause(error: &OpenError) -> Cause {
         | OpenError::NoSuchImage { .. }
         | OpenError::NoSuchPlatform { .. } => Cause::SourceNotFound,
         OpenError::Ambiguous { .. } => Cause::Usage,
+        _ => Cause::LocalData,
+    }
+}
+
+fn image_cause(error: &ImageError) -> Cause {
+    match error {
+        ImageError::Name { .. } | ImageError::TagTaken { .. } => Cause::Usage,
+        ImageError::Source { error, .. } => source_cause(error),
         _ => Cause::LocalData,
     }
 }

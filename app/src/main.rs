@@ -26,7 +26,9 @@ use error::AppError;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::read();
-    start_log(cli.verbose, &environment);
+    // A registry that runs has nobody else to tell that it cannot read or write.
+    let unasked = matches!(cli.command, Command::Serve(_)).then_some("longshore_server=error");
+    start_log(cli.verbose, &environment, unasked);
     let as_json = cli.command.prints_json();
     match run(cli.command, &environment) {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,9 +80,13 @@ impl Command {
     }
 }
 
-fn start_log(verbose: u8, environment: &Environment) {
+/// Logs to standard error what was asked for; else what `unasked` says, if anything.
+fn start_log(verbose: u8, environment: &Environment, unasked: Option<&str>) {
     let chosen = match (verbose, &environment.log) {
-        (0, None) => return,
+        (0, None) => match unasked {
+            Some(unasked) => unasked.to_owned(),
+            None => return,
+        },
         (0, Some(log)) => log.clone(),
         (1, _) => "longshore=info,longshore_registry=info,longshore_server=info".into(),
         (_, _) => "longshore=debug,longshore_registry=debug,longshore_server=debug".into(),

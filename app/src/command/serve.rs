@@ -10,6 +10,7 @@ use crate::{error::AppError, interrupt};
 mod faults;
 mod operation;
 mod service_manager;
+mod source;
 mod validation;
 
 /// How many requests a registry that people run remembers: its log is for tests.
@@ -21,6 +22,9 @@ const LOG_ENTRIES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 /// manifest whose blobs are not there, naming each.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    source: source::SourceArgs,
+
     /// Keep everything in this directory; without it, in memory until the end
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -48,9 +52,12 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     if let (true, Some(file)) = (args.faults.only_checks(), &faults) {
         return faults::show(file);
     }
-    let builder = match &args.store {
-        Some(directory) => Server::builder().directory(directory),
-        None => Server::builder().memory(),
+    let images = source::open(&args.source).await?;
+    let tags: Vec<String> = images.iter().flat_map(source::tags).collect();
+    let builder = match (images, &args.store) {
+        (Some(images), _) => Server::builder().read_only(images),
+        (None, Some(directory)) => Server::builder().directory(directory),
+        (None, None) => Server::builder().memory(),
     };
     let builder = args.validation.apply(builder).listen(args.listen);
     let (builder, operation) = args.operation.apply(builder, args.print_address)?;
@@ -71,13 +78,17 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
             .and_then(|()| stdout.flush())
             .map_err(AppError::Output)?;
     }
-    let place = match &args.store {
-        Some(directory) => directory.display().to_string(),
-        None => "memory".to_owned(),
+    let place = match (args.source.places(), &args.store) {
+        (Some(places), _) => format!("{places}, read-only,"),
+        (None, Some(directory)) => directory.display().to_string(),
+        (None, None) => "memory".to_owned(),
     };
     interrupt::say(&format!(
         "serving {place} at http://{address}; Ctrl-C ends it"
     ));
+    for tag in tags {
+        interrupt::say(&format!("  {address}/{tag}"));
+    }
     operation.run(running).await;
     Ok(())
 }

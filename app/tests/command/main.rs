@@ -29,6 +29,8 @@ mod push;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod serve_files;
+#[cfg(test)]
 mod sink;
 #[cfg(test)]
 mod stage;

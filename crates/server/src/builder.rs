@@ -8,9 +8,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation, log,
-    options::{Options, Storage},
-    store, tls,
+    AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation,
+    log, options::Options, store, tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.
@@ -41,6 +40,14 @@ impl Server {
             access_log: None,
         }
     }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    Memory,
+    Directory(PathBuf),
+    ReadOnly(ReadOnly),
 }
 
 /// Settings of a server that is not running yet.

@@ -1,19 +1,8 @@
-//! Settings: where a server keeps what it is given, how it answers where that is a matter
-//! of choice, and its bounds.
+//! Settings: how a server answers where that is a matter of choice, and its bounds.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use crate::store::ReadOnly;
-
-/// Where everything is kept.
-#[derive(Clone, Debug)]
-pub(crate) enum Storage {
-    Memory,
-    Directory(PathBuf),
-    ReadOnly(ReadOnly),
-}
 
 /// How requests are answered where it is a matter of choice.
 #[derive(Clone, Debug)]

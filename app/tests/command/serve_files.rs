@@ -1,0 +1,258 @@
+//! `serve PATH`: layouts and archives as a registry, through the binary.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use longshore::push::source::sample::{SampleOptions, write_layout};
+use oci::{Descriptor, Digest, Platform, layout};
+
+use crate::longshore::{longshore, run};
+
+/// A `serve` that runs, ended when it is dropped.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(home: &Path, args: &[&str]) -> Self {
+        let mut child = longshore(home)
+            .arg("serve")
+            .args(args)
+            .args(["--listen", "127.0.0.1:0", "--print-address"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        Self { child, address }
+    }
+
+    /// The status, the head and the body of the answer to a GET.
+    fn get(&self, target: &str) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let host = &self.address;
+        write!(
+            stream,
+            "GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut raw = Vec::new();
+        let _ = stream.read_to_end(&mut raw);
+        let end = raw.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+        let status = head[9..12].parse().unwrap();
+        (status, head, raw[end + 4..].to_vec())
+    }
+
+    /// What it said on standard error until its end.
+    fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sample(directory: &Path, name: Option<&str>) -> Descriptor {
+    let options = SampleOptions {
+        layers: 2,
+        layer_bytes: 2_000_000,
+        platforms: vec![
+            Platform::new("linux", "amd64"),
+            Platform::new("linux", "arm64"),
+        ],
+        name: name.map(str::to_owned),
+        ..SampleOptions::default()
+    };
+    write_layout(directory, &options).unwrap()
+}
+
+fn archive(directory: &Path, path: &Path) {
+    let mut tar = tar::Builder::new(fs::File::create(path).unwrap());
+    tar.append_dir_all(".", directory).unwrap();
+    tar.finish().unwrap();
+}
+
+/// The blobs of a layout, by digest.
+fn blobs(directory: &Path) -> Vec<(Digest, Vec<u8>)> {
+    let all = fs::read_dir(directory.join("blobs/sha256")).unwrap();
+    let all = all.map(|it| it.unwrap().path());
+    all.map(|path| {
+        let hex = path.file_name().unwrap().to_str().unwrap();
+        let digest = format!("sha256:{hex}").parse().unwrap();
+        (digest, fs::read(&path).unwrap())
+    })
+    .collect()
+}
+
+#[test]
+fn every_byte_of_layouts_and_archives_is_served_at_their_names() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("My Image");
+    let root = sample(&image, Some("docker.io/library/app:1.2"));
+    let tar = home.path().join("saved.tar");
+    archive(&image, &tar);
+    let given = format!("given={}", tar.display());
+    let serving = Serving::start(home.path(), &[image.to_str().unwrap(), &given]);
+    let (_, _, catalog) = serving.get("/v2/_catalog");
+    assert_eq!(
+        String::from_utf8(catalog).unwrap(),
+        r#"{"repositories":["app","given","library/app"]}"#
+    );
+    for name in ["app", "given", "library/app"] {
+        let (status, _, index) = serving.get(&format!("/v2/{name}/manifests/1.2"));
+        assert_eq!((status, Digest::of(&index)), (200, root.digest.clone()));
+        for (digest, bytes) in blobs(&image) {
+            let kinds = ["manifests", "blobs"].map(|kind| {
+                let (status, _, body) = serving.get(&format!("/v2/{name}/{kind}/{digest}"));
+                (status == 200).then_some(body)
+            });
+            let served: Vec<Vec<u8>> = kinds.into_iter().flatten().collect();
+            assert!(served == [bytes], "{digest} in {name}");
+        }
+    }
+    let said = serving.end();
+    assert!(said.contains("/given:1.2@sha256:"), "{said}");
+    assert!(said.contains("read-only"), "{said}");
+}
+
+#[test]
+fn a_nameless_image_is_the_latest_of_a_repository_called_after_its_file() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("My Image.oci");
+    let root = sample(&image, None);
+    let serving = Serving::start(home.path(), &[image.to_str().unwrap()]);
+    let (status, head, _) = serving.get("/v2/my-image/manifests/latest");
+    assert_eq!(status, 200);
+    assert!(head.contains(&root.digest.to_string()), "{head}");
+}
+
+#[test]
+fn damage_breaks_the_answer_off_and_is_told_with_its_place() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("image");
+    sample(&image, Some("1"));
+    let (digest, bytes) = blobs(&image)
+        .into_iter()
+        .max_by_key(|(_, bytes)| bytes.len())
+        .unwrap();
+    let tar = home.path().join("image.tar");
+    archive(&image, &tar);
+    // The same length: only the digest tells.
+    let path = image.join(layout::blob_path(&digest));
+    let mut damaged = bytes.clone();
+    damaged[1_000_000] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let in_tar = format!("tar={}", tar.display());
+    let serving = Serving::start(home.path(), &[image.to_str().unwrap(), &in_tar]);
+    let target = format!("/v2/image/blobs/{digest}");
+    let (status, _, got) = serving.get(&target);
+    assert_eq!(status, 200);
+    assert!(got.len() < bytes.len(), "{} bytes", got.len());
+    let intact = format!("/v2/tar/blobs/{digest}");
+    assert!(serving.get(&intact).2 == bytes);
+    // The archive changes while it is served.
+    let mut file = fs::File::options().write(true).open(&tar).unwrap();
+    file.seek(SeekFrom::End(0)).unwrap();
+    file.write_all(&[0; 512]).unwrap();
+    let (status, _, got) = serving.get(&intact);
+    assert!(status == 500 || got.len() < bytes.len(), "{status}");
+    // A blob that vanishes is absent.
+    fs::remove_file(&path).unwrap();
+    assert_eq!(serving.get(&target).0, 404);
+    let said = serving.end();
+    assert!(said.contains(&digest.to_string()), "{said}");
+    assert!(said.contains(path.to_str().unwrap()), "{said}");
+    assert!(said.contains("is altered"), "{said}");
+    assert!(said.contains("it changed while it was read"), "{said}");
+}
+
+#[test]
+fn what_is_missing_from_a_layout_is_noted_at_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("image");
+    sample(&image, Some("1"));
+    let (digest, _) = blobs(&image)
+        .into_iter()
+        .max_by_key(|(_, bytes)| bytes.len())
+        .unwrap();
+    fs::remove_file(image.join(layout::blob_path(&digest))).unwrap();
+    let serving = Serving::start(home.path(), &[image.to_str().unwrap()]);
+    assert_eq!(serving.get("/v2/image/manifests/1").0, 200);
+    assert_eq!(serving.get(&format!("/v2/image/blobs/{digest}")).0, 404);
+    let said = serving.end();
+    let notes: Vec<&str> = said.lines().filter(|it| it.starts_with("note: ")).collect();
+    assert_eq!(notes.len(), 1, "{said}");
+    assert!(notes[0].contains(&format!("{digest} is missing")), "{said}");
+}
+
+#[test]
+fn a_compressed_archive_is_served_and_said_to_be_decompressed() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("image");
+    let root = sample(&image, Some("1"));
+    let tar = home.path().join("image.tar");
+    archive(&image, &tar);
+    let zipped = Command::new("gzip").arg(&tar).status().unwrap();
+    assert!(zipped.success());
+    let path = format!("{}.gz", tar.display());
+    let serving = Serving::start(home.path(), &[&path]);
+    let (status, _, index) = serving.get("/v2/image/manifests/1");
+    assert_eq!((status, Digest::of(&index)), (200, root.digest));
+    let said = serving.end();
+    assert!(
+        said.starts_with(&format!("decompressing {path} (gzip)")),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_served_ends_with_the_code_that_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("text"), "no archive").unwrap();
+    fs::create_dir(path("empty")).unwrap();
+    fs::create_dir(path("store")).unwrap();
+    fs::write(path("store/longshore-store.json"), r#"{"version":1}"#).unwrap();
+    sample(Path::new(&path("one")), Some("1"));
+    let root = sample(Path::new(&path("broken")), Some("1"));
+    fs::remove_file(Path::new(&path("broken")).join(layout::blob_path(&root.digest))).unwrap();
+    let upper = format!("Upper={}", path("one"));
+    for (args, code, told) in [
+        (vec![path("missing")], 4, "there is nothing at"),
+        (vec![path("text")], 5, "is no image"),
+        (vec![path("empty")], 5, "without oci-layout"),
+        (vec![path("broken")], 5, "is missing"),
+        (vec![path("store")], 2, "longshore serve --store"),
+        (vec![upper], 2, "is not a repository's name"),
+        (
+            vec![path("one"), "--store".into(), path("x")],
+            2,
+            "cannot be used with",
+        ),
+    ] {
+        let args = ["serve", "--listen", "127.0.0.1:0"]
+            .into_iter()
+            .chain(args.iter().map(String::as_str));
+        let ended = run(home.path(), args);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.contains(told), "{ended:?}");
+    }
+}
