@@ -115,7 +115,7 @@ pub(crate) trait Content: Send {
     /// Goes to an offset.
     fn seek(&mut self, offset: u64) -> io::Result<()>;
 
-    /// Goes to an offset, to read so many bytes and no more.
+    /// Goes to an offset, to read so many bytes and no more. Does not block.
     fn select(&mut self, offset: u64, _count: u64) -> io::Result<()> {
         self.seek(offset)
     }

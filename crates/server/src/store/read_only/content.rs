@@ -20,7 +20,8 @@ use crate::store::Content;
 pub(super) struct Reading {
     held: Arc<Held>,
     bridge: Arc<Bridge>,
-    /// None until something is asked for.
+    /// Where the part asked for begins, until reading it has begun.
+    asked: Option<u64>,
     stream: Option<BlobStream>,
     /// What the whole has to be, unless that is known.
     verifying: Option<Verifying>,
@@ -44,6 +45,7 @@ impl Reading {
         let it = Self {
             held,
             bridge,
+            asked: Some(0),
             stream: None,
             verifying: None,
             before: 0,
@@ -60,15 +62,10 @@ impl Reading {
     }
 
     /// Goes to the part asked for: straight there, if the bytes are known to be right.
-    fn begin(&mut self, offset: u64, count: u64) -> Result<(), SourceError> {
-        let length = self.held.descriptor.size;
-        let beyond = || SourceError::invalid(self.place(), "a part beyond its end was asked for");
-        if offset.checked_add(count).is_none_or(|end| end > length) {
-            return Err(beyond());
-        }
-        (self.left, self.ready) = (count, Bytes::new());
+    fn begin(&mut self, offset: u64) -> Result<(), SourceError> {
+        let whole = self.left == self.held.descriptor.size;
         let known = self.known();
-        if known.is_some() && count < length {
+        if known.is_some() && !whole {
             let stream = self.open(offset)?;
             // Asked after it was opened: what takes its place from now on is not what is read.
             if self.version()? == known {
@@ -86,8 +83,8 @@ impl Reading {
 
     /// Makes more bytes ready.
     fn advance(&mut self) -> Result<(), SourceError> {
-        if self.stream.is_none() {
-            self.begin(0, self.left)?;
+        if let Some(offset) = self.asked.take() {
+            self.begin(offset)?;
         }
         let mut piece = self.next()?.ok_or_else(|| self.cut_off())?;
         let unwanted = usize::try_from(self.before).map_or(piece.len(), |it| it.min(piece.len()));
@@ -187,9 +184,16 @@ impl Content for Reading {
         self.select(offset, count)
     }
 
+    /// Only takes note: nothing may block here.
     fn select(&mut self, offset: u64, count: u64) -> io::Result<()> {
-        self.begin(offset, count)
-            .map_err(|error| self.failed(&error))
+        if offset
+            .checked_add(count)
+            .is_none_or(|end| end > self.length())
+        {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        (self.asked, self.left, self.ready) = (Some(offset), count, Bytes::new());
+        Ok(())
     }
 
     fn read(&mut self, limit: usize) -> io::Result<Bytes> {
@@ -200,5 +204,12 @@ impl Content for Reading {
             self.advance().map_err(|error| self.failed(&error))?;
         }
         Ok(self.ready.split_to(self.ready.len().min(limit)))
+    }
+
+    fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
+        if self.ready.is_empty() && self.left > 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.ready.split_to(self.ready.len().min(limit))))
     }
 }
