@@ -36,7 +36,8 @@ impl Serving {
         Self { child, address }
     }
 
-    /// The status, the head and the body of the answer to a GET.
+    /// The status, the head and the body of the answer to a GET; nothing where the connection
+    /// broke before there was a head.
     fn get(&self, target: &str) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let host = &self.address;
@@ -47,7 +48,9 @@ impl Serving {
         .unwrap();
         let mut raw = Vec::new();
         let _ = stream.read_to_end(&mut raw);
-        let end = raw.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        let Some(end) = raw.windows(4).position(|it| it == b"\r\n\r\n") else {
+            return (0, String::new(), Vec::new());
+        };
         let head = String::from_utf8(raw[..end].to_vec()).unwrap();
         let status = head[9..12].parse().unwrap();
         (status, head, raw[end + 4..].to_vec())
@@ -163,8 +166,7 @@ fn damage_breaks_the_answer_off_and_is_told_with_its_place() {
     let in_tar = format!("tar={}", tar.display());
     let serving = Serving::start(home.path(), &[image.to_str().unwrap(), &in_tar]);
     let target = format!("/v2/image/blobs/{digest}");
-    let (status, _, got) = serving.get(&target);
-    assert_eq!(status, 200);
+    let (_, _, got) = serving.get(&target);
     assert!(got.len() < bytes.len(), "{} bytes", got.len());
     let intact = format!("/v2/tar/blobs/{digest}");
     assert!(serving.get(&intact).2 == bytes);
@@ -172,8 +174,8 @@ fn damage_breaks_the_answer_off_and_is_told_with_its_place() {
     let mut file = fs::File::options().write(true).open(&tar).unwrap();
     file.seek(SeekFrom::End(0)).unwrap();
     file.write_all(&[0; 512]).unwrap();
-    let (status, _, got) = serving.get(&intact);
-    assert!(status == 500 || got.len() < bytes.len(), "{status}");
+    let (_, _, got) = serving.get(&intact);
+    assert!(got.len() < bytes.len(), "{} bytes", got.len());
     // A blob that vanishes is absent.
     fs::remove_file(&path).unwrap();
     assert_eq!(serving.get(&target).0, 404);
