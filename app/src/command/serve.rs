@@ -72,12 +72,6 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         .await
         .map_err(AppError::Serve)?;
     let address = running.addr();
-    if args.print_address {
-        let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{address}")
-            .and_then(|()| stdout.flush())
-            .map_err(AppError::Output)?;
-    }
     let place = match (args.source.places(), &args.store) {
         (Some(places), _) => format!("{places}, read-only,"),
         (None, Some(directory)) => directory.display().to_string(),
@@ -88,6 +82,13 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     ));
     for tag in tags {
         interrupt::say(&format!("  {address}/{tag}"));
+    }
+    // Last, so that who waits for it finds everything else said.
+    if args.print_address {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{address}")
+            .and_then(|()| stdout.flush())
+            .map_err(AppError::Output)?;
     }
     operation.run(running).await;
     Ok(())
