@@ -211,6 +211,35 @@ async fn p16_a_helper_that_hangs_or_is_not_there_ends_with_exit_code_3_and_its_n
     }
 }
 
+/// Everything that can be logged is, and of the secrets there is nothing in it: of those that were
+/// taken, those that were refused, and those that go along.
+#[tokio::test(flavor = "multi_thread")]
+async fn r10_no_log_report_or_error_shows_a_secret() {
+    for auth in ways() {
+        let (stage, image) = stage(auth).await;
+        let registry = stage.server.registry().to_string();
+        for (password, code) in [(PASSWORD, 0), ("canary-wrong", 3)] {
+            let config = serde_json::json!({
+                "auths": { &*registry: { "username": "someone", "password": password } },
+                "HttpHeaders": { "X-Meta": "canary-header" },
+            });
+            let run = push(&stage, &image, |it| {
+                it.env("DOCKER_AUTH_CONFIG", config.to_string());
+            });
+            let run = run.await;
+            assert_eq!(run.code, Some(code), "{run:#?}");
+            assert!(stage.server.log().saw_secret("canary-header"));
+            for entry in stage.server.log().entries() {
+                let agent = entry.headers.user_agent.unwrap_or_default();
+                assert!(agent.starts_with("longshore/"), "{agent}");
+            }
+            let told = run.stdout + &run.stderr;
+            assert!(told.contains("DEBUG"), "{told}");
+            assert!(!told.contains("canary"), "{told}");
+        }
+    }
+}
+
 /// An entry for another port of the same host is an entry for another registry.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_for_another_port_is_not_used() {

@@ -1,9 +1,9 @@
 //! TLS: lanes, trust, and no way back to plain HTTP.
 
-use longshore_registry::{Client, RetryPolicy};
+use longshore_registry::{Client, ClientBuilder, CredentialStore, Credentials, RetryPolicy};
 use oci::{Presence, PushTarget, TargetErrorKind};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use server::{Endpoint, RunningServer, Server};
+use server::{Auth, Bearer, Endpoint, RunningServer, Server};
 
 use crate::{
     fixture::{Blobs, blob, quick, repository, start, upload},
@@ -12,16 +12,60 @@ use crate::{
 
 /// A registry with TLS, and the certificate to trust it by.
 async fn secure() -> (RunningServer, String) {
+    secure_with(Auth::None).await
+}
+
+async fn secure_with(auth: Auth) -> (RunningServer, String) {
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
     let builder = Server::builder()
         .memory()
+        .auth(auth)
         .tls(
             cert.pem().as_bytes(),
             signing_key.serialize_pem().as_bytes(),
         )
         .unwrap();
     (start(builder).await, cert.pem())
+}
+
+/// A certificate nobody vouches for keeps credentials from a token service as from a registry, also
+/// where the registry's own is not checked.
+#[tokio::test]
+async fn r5_a_token_service_is_verified_as_a_registry_is() {
+    let (service, trusted) = secure().await;
+    let realm = format!("https://{}/token", service.addr());
+    let bearer = Bearer::new().realm(realm).user("alice", "canary");
+    let (registry, own) = secure_with(Auth::Bearer(bearer)).await;
+    let client = || {
+        let alice = Credentials::password("alice", "canary");
+        quick()
+            .https(registry.registry())
+            .retry(RetryPolicy::never())
+            .credentials(CredentialStore::new().with(registry.registry(), alice))
+    };
+    let ask = async |client: ClientBuilder| {
+        let target = client
+            .build()
+            .unwrap()
+            .push_target(&repository(&registry, "app"));
+        target.has_blob(&blob(1, 10).0).await.unwrap_err()
+    };
+    for client in [
+        client().extra_ca(own.as_bytes()),
+        client().insecure_skip_verify(registry.registry()),
+    ] {
+        let error = ask(client).await;
+        assert_eq!(*error.kind(), TargetErrorKind::Network, "{error}");
+        assert_eq!(service.log().requests(), 0);
+    }
+    // This one has no users: what it was asked is what counts.
+    ask(client()
+        .extra_ca(own.as_bytes())
+        .extra_ca(trusted.as_bytes()))
+    .await;
+    assert_eq!(service.log().calls(Endpoint::Token), 1);
+    assert!(service.log().saw_secret("canary"));
 }
 
 async fn push(client: &Client, server: &RunningServer) {
