@@ -28,6 +28,9 @@ mod plan;
 mod push;
 #[cfg(test)]
 mod serve;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod serve_memory;
 #[cfg(test)]
 mod serve_files;
 #[cfg(test)]

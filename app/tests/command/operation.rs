@@ -159,11 +159,11 @@ fn an_upload_that_does_not_end_in_time_is_cut_and_can_be_resumed() {
         store.to_str().unwrap(),
     ];
     args.extend(["--shutdown-timeout", "100ms"]);
-    let content = vec![7; 3_000_000];
+    let content = vec![7; 9_000_000];
     let served = Served::start(home.path(), &args);
     let location = served.open("app");
-    let mut upload = served.ask("PATCH", &location, "content-length: 3000000\r\n");
-    upload.write_all(&content[..2_500_000]).unwrap();
+    let mut upload = served.ask("PATCH", &location, "content-length: 9000000\r\n");
+    upload.write_all(&content[..8_000_000]).unwrap();
     // A batch is down, the rest is on its way.
     let mut down = 1;
     while down == 1 {
@@ -178,14 +178,14 @@ fn an_upload_that_does_not_end_in_time_is_cut_and_can_be_resumed() {
     let status = served.answer("GET", &location, "");
     let kept = length(&status);
     assert!(
-        (down..=2_500_000).contains(&kept),
+        (down..=8_000_000).contains(&kept),
         "{kept}, but {down} were down"
     );
     let digest = Digest::of(&content);
     let target = format!("{location}?digest={digest}");
     let headers = format!(
         "content-length: {}\r\nconnection: close\r\n",
-        3_000_000 - kept
+        9_000_000 - kept
     );
     let mut rest = served.ask("PUT", &target, &headers);
     rest.write_all(&content[kept..]).unwrap();

@@ -26,6 +26,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) options: Options,
     pub(crate) manifest_turns: Arc<Semaphore>,
+    pub(crate) page_turns: Arc<Semaphore>,
     pub(crate) address: SocketAddr,
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,

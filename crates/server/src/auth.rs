@@ -18,7 +18,7 @@ pub(crate) use bearer::Tokens;
 use crate::{
     answer::Refusal,
     endpoint::Endpoint,
-    route::{Name, Query, Resource},
+    route::{Name, Page, Query, Resource},
     secret::Secret,
 };
 
@@ -51,6 +51,8 @@ enum Grant {
     #[default]
     Everything,
     Scopes(ScopeSet),
+    /// What the token service would grant, to somebody it knows or not.
+    Visitor(Box<Bearer>, bool),
 }
 
 /// Auth at run time.
@@ -118,6 +120,7 @@ impl Principal {
         match &self.grant {
             Grant::Everything => true,
             Grant::Scopes(scopes) => scopes.iter().any(|it| it.covers(wanted)),
+            Grant::Visitor(settings, known) => settings.granted(wanted, *known).covers(wanted),
         }
     }
 }
@@ -151,6 +154,12 @@ impl Guard {
         }
         if endpoint == Endpoint::Metrics {
             return self.user(headers);
+        }
+        if let Resource::Page(page) = resource {
+            return match page {
+                Page::Style | Page::Icon => Ok(Principal::default()),
+                Page::Home | Page::Repository(_) => self.visitor(headers),
+            };
         }
         match self {
             Self::None => Ok(Principal::default()),
@@ -201,6 +210,27 @@ impl Guard {
         Ok(Principal {
             user: Some(user),
             grant: Grant::Scopes(ScopeSet::new()),
+        })
+    }
+
+    /// Who looks at what the registry holds: a user with a password, or anybody where anybody
+    /// may pull. Browsers have no tokens.
+    fn visitor(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let Self::Bearer(tokens) = self else {
+            return self.user(headers).map(|it| Principal {
+                grant: Grant::Everything,
+                ..it
+            });
+        };
+        let anonymous = !headers.contains_key(header::AUTHORIZATION) && tokens.is_open_to_read();
+        let user = if anonymous {
+            None
+        } else {
+            self.user(headers)?.user
+        };
+        Ok(Principal {
+            grant: Grant::Visitor(Box::new(tokens.settings().clone()), user.is_some()),
+            user,
         })
     }
 

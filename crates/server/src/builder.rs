@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation,
-    log, options::Options, store, tls,
+    Warning,     log, options::Options, store, tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.
@@ -142,6 +142,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether `/` shows what there is to people with a browser; if not, it is not there. On.
+    pub fn page(mut self, on: bool) -> Self {
+        self.options.page = on;
+        self
+    }
+
     /// Writes a line for every request here. None is written unless this is called.
     pub fn access_log(mut self, log: AccessLog) -> Self {
         self.access_log = Some(log);
@@ -158,6 +164,12 @@ impl ServerBuilder {
     /// What becomes of content that nothing refers to.
     pub fn collection(mut self, collection: Collection) -> Self {
         self.collection = collection;
+        self
+    }
+
+    /// Says this to clients, beside what else is said to them.
+    pub fn warning(mut self, warning: Warning) -> Self {
+        self.options.warnings.push(warning);
         self
     }
 

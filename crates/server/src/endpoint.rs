@@ -50,6 +50,8 @@ pub enum Endpoint {
     Health,
     /// `GET /metrics`.
     Metrics,
+    /// `GET /`, and the other pages for people with a browser.
+    Page,
     /// Anything else.
     Other,
 }
@@ -79,6 +81,7 @@ impl Endpoint {
             Self::Token => "token",
             Self::Health => "health",
             Self::Metrics => "metrics",
+            Self::Page => "page",
             Self::Other => "other",
         }
     }

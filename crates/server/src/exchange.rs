@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, Version};
 
 use crate::{
     answer::Refusal, app::App, auth::Principal, body::Intake, endpoint::Endpoint, faults::Plan,
-    log::Record, route::Query,
+    log::Record, route::{Name, Query},
 };
 
 /// A request that is being handled.
@@ -19,6 +19,10 @@ pub(crate) struct Exchange {
     pub(crate) query: Query,
     pub(crate) intake: Intake,
     pub(crate) record: Arc<Record>,
+    /// The repository it is about, if it is about one.
+    pub(crate) about: Option<Name>,
+    /// It is one of the specification's, under `/v2/`.
+    pub(crate) is_api: bool,
     /// The length of its target: path and query.
     pub(crate) uri_bytes: usize,
     pub(crate) principal: Principal,

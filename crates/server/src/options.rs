@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::warning::Warning;
+
 /// How requests are answered where it is a matter of choice.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -12,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) deletes: bool,
     pub(crate) metrics: bool,
     pub(crate) referrers: bool,
+    pub(crate) page: bool,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Default for Options {
@@ -22,6 +26,8 @@ impl Default for Options {
             deletes: true,
             metrics: true,
             referrers: true,
+            page: true,
+            warnings: Vec::new(),
         }
     }
 }

@@ -24,12 +24,22 @@ pub(crate) enum Resource {
     Token,
     Health,
     Metrics,
+    Page(Page),
     Blob(Name, Digest),
     Uploads(Name),
     Upload(Name, String),
     Manifest(Name, TagOrDigest),
     Tags(Name),
     Referrers(Name, Digest),
+}
+
+/// A page for people with a browser, or what such a page needs.
+#[derive(Clone, Debug)]
+pub(crate) enum Page {
+    Home,
+    Repository(Name),
+    Style,
+    Icon,
 }
 
 /// The parameters of a query, percent-decoded, in order. A `+` stays a `+`:
@@ -110,7 +120,14 @@ impl Resource {
             "/token" => return Ok(Self::Token),
             "/healthz" => return Ok(Self::Health),
             "/metrics" => return Ok(Self::Metrics),
+            "/" => return Ok(Self::Page(Page::Home)),
+            "/style.css" => return Ok(Self::Page(Page::Style)),
+            "/icon.svg" => return Ok(Self::Page(Page::Icon)),
             _ => {}
+        }
+        if let Some(name) = path.strip_prefix("/repositories/") {
+            let name = Name::parse(name).ok_or_else(not_found)?;
+            return Ok(Self::Page(Page::Repository(name)));
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(not_found)?;
         let parts: Vec<&str> = rest.split('/').collect();
@@ -149,7 +166,12 @@ impl Resource {
     /// The repository it is in, if it is in one.
     pub(crate) fn name(&self) -> Option<&Name> {
         match self {
-            Self::Ping | Self::Catalog | Self::Token | Self::Health | Self::Metrics => None,
+            Self::Ping
+            | Self::Catalog
+            | Self::Token
+            | Self::Health
+            | Self::Metrics
+            | Self::Page(_) => None,
             Self::Blob(name, _)
             | Self::Uploads(name)
             | Self::Upload(name, _)
@@ -170,6 +192,7 @@ impl Endpoint {
             (Resource::Token, _) => Self::Token,
             (Resource::Health, "GET" | "HEAD") => Self::Health,
             (Resource::Metrics, "GET" | "HEAD") => Self::Metrics,
+            (Resource::Page(_), "GET" | "HEAD") => Self::Page,
             (Resource::Ping, "GET" | "HEAD") => Self::Ping,
             (Resource::Catalog, "GET" | "HEAD") => Self::Catalog,
             (Resource::Blob(..), "HEAD") => Self::BlobHead,
@@ -222,6 +245,7 @@ impl Endpoint {
                 | Self::Catalog
                 | Self::Health
                 | Self::Metrics
+                | Self::Page
         )
     }
 }

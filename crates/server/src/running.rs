@@ -43,6 +43,8 @@ use crate::{
 
 /// How many manifests are received at a time: each may take its limit of memory.
 const MANIFESTS_AT_ONCE: usize = 64;
+/// How many pages for people are made at a time.
+const PAGES_AT_ONCE: usize = 4;
 /// How long requests that are under way may go on when the server shuts down, unless it is said.
 const GRACE: Duration = Duration::from_secs(10);
 /// How much HTTP/2 lets a client send ahead, per stream and per connection: with less,
@@ -111,6 +113,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         faults: builder.faults,
         guard: Guard::new(builder.auth),
         manifest_turns: Arc::new(Semaphore::new(MANIFESTS_AT_ONCE)),
+        page_turns: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
         limits: builder.limits,
         options: builder.options,
         address,

@@ -28,10 +28,10 @@ use crate::{
         plan::{After, Instead},
     },
     log::Outcome,
-    manifests, referrers,
+    manifests, page, referrers,
     route::{self, Query, Resource, decoded},
     socket::Connection,
-    tags, tamper, uploads,
+    tags, tamper, uploads, warning,
 };
 
 /// The longest that anything stalls; a server that stops ends it sooner.
@@ -91,6 +91,7 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         headers: request.headers(),
     });
     record.faults(&faults.names);
+    let is_api = request.uri().path().starts_with("/v2");
     let (parts, body) = request.into_parts();
     let uri_bytes = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let intake = Intake::new(
@@ -108,6 +109,8 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         query,
         intake,
         record,
+        about: resource.as_ref().ok().and_then(Resource::name).cloned(),
+        is_api,
         uri_bytes,
         principal: Principal::default(),
         faults,
@@ -176,6 +179,7 @@ impl Exchange {
                 self.app.metrics.answer(self.app.levels())
             }
             (Endpoint::Metrics, _) => Err(route::not_found()),
+            (Endpoint::Page, Resource::Page(page)) => page::answer(self, page).await,
             (Endpoint::Catalog, _) => tags::catalog(self).await,
             (Endpoint::BlobHead | Endpoint::BlobGet, Resource::Blob(name, digest)) => {
                 blobs::read(self, name, digest).await
@@ -277,6 +281,10 @@ impl Exchange {
                 return None;
             }
         };
+        if self.is_api {
+            let warnings = &self.app.options.warnings;
+            warning::warn(warnings, self.about.as_ref(), response.headers_mut());
+        }
         for change in &self.faults.changes {
             tamper::apply(change, &mut response, &self.origin());
         }

@@ -12,7 +12,11 @@ mod memory;
 mod read_only;
 mod watch;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, MediaType, Tag};
@@ -72,6 +76,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// What a tag points to.
     fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>>;
+
+    /// When a tag was last moved, if that is known.
+    fn tagged_at(&self, name: &Name, tag: &Tag) -> io::Result<Option<SystemTime>>;
 
     /// All tags, in order; none if there is no such repository.
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>>;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use server::{AccessLog, AccessLogFormat, Limits, RunningServer, ServerBuilder};
+use server::{AccessLog, AccessLogFormat, Limits, RunningServer, ServerBuilder, Warning};
 
 use super::service_manager;
 use crate::{
@@ -34,10 +34,22 @@ pub(crate) struct OperationArgs {
     #[arg(long)]
     no_metrics: bool,
 
+    /// Show no page to browsers at /
+    #[arg(long)]
+    no_page: bool,
+
     /// How long requests that are under way may go on after the signal to stop; a second signal
     /// ends them at once
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     shutdown_timeout: Duration,
+
+    /// Say this to every client, in a Warning header; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = Warning::new)]
+    warning: Vec<Warning>,
+
+    /// Say this to clients of one repository; may be given several times
+    #[arg(long, value_name = "REPOSITORY=TEXT", value_parser = warning_in)]
+    warning_in: Vec<Warning>,
 
     /// Connections served at once; more wait
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
@@ -100,7 +112,13 @@ impl OperationArgs {
                     .into(),
             ));
         }
-        builder = builder.metrics(!self.no_metrics).limits(self.limits());
+        builder = builder
+            .metrics(!self.no_metrics)
+            .page(!self.no_page)
+            .limits(self.limits());
+        for warning in self.warning.iter().chain(&self.warning_in) {
+            builder = builder.warning(warning.clone());
+        }
         if let Some(log) = self.access_log()? {
             builder = builder.access_log(log);
         }
@@ -151,6 +169,15 @@ impl OperationArgs {
             error,
         })
     }
+}
+
+fn warning_in(text: &str) -> Result<Warning, String> {
+    let (repository, text) = text.split_once('=').ok_or(
+        "expected REPOSITORY=TEXT, for instance team/app='moves to another registry in May'",
+    )?;
+    Warning::new(text)
+        .and_then(|it| it.in_repository(repository))
+        .map_err(|error| error.to_string())
 }
 
 impl Operation {

@@ -146,7 +146,7 @@ impl Bearer {
     }
 
     /// What of a scope is granted.
-    fn granted(&self, wanted: &Scope, known: bool) -> Scope {
+    pub(super) fn granted(&self, wanted: &Scope, known: bool) -> Scope {
         let allowed = |action: &&Action| {
             let denied = self.denied.iter().any(|it| {
                 it.action == **action
@@ -181,6 +181,15 @@ impl Tokens {
         let issued = self.issued();
         let grant = issued.get(&Secret::from(token))?;
         (Instant::now() < grant.ends).then(|| (grant.user.clone(), grant.scopes.clone()))
+    }
+
+    pub(super) fn settings(&self) -> &Bearer {
+        &self.settings
+    }
+
+    /// Whether clients without credentials may pull.
+    pub(super) fn is_open_to_read(&self) -> bool {
+        self.settings.anonymous.contains(&Action::Pull)
     }
 
     pub(super) fn users(&self) -> &Users {

@@ -9,6 +9,7 @@ fn shown(path: &str) -> String {
         Ok(Resource::Token) => "token".to_owned(),
         Ok(Resource::Health) => "health".to_owned(),
         Ok(Resource::Metrics) => "metrics".to_owned(),
+        Ok(Resource::Page(page)) => format!("{page:?}"),
         Ok(Resource::Blob(name, _)) => format!("blob of {name}"),
         Ok(Resource::Uploads(name)) => format!("uploads of {name}"),
         Ok(Resource::Upload(name, id)) => format!("upload {id} of {name}"),
@@ -54,7 +55,7 @@ fn a_path_is_read_from_its_end() {
 #[test]
 fn what_is_no_path_of_the_api_is_refused() {
     for (path, status) in [
-        ("/", "404"),
+        ("/v3/", "404"),
         ("/v1/", "404"),
         ("/v2/a", "404"),
         ("/v2/a/b/c", "404"),

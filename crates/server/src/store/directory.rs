@@ -46,7 +46,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use oci::{Digest, Tag};
@@ -434,6 +434,10 @@ impl Store for Directory {
 
     fn referrers(&self, name: &Name, subject: &Digest) -> io::Result<Vec<Digest>> {
         manifests::referrers(&self.0, name, subject)
+    }
+
+    fn tagged_at(&self, name: &Name, tag: &Tag) -> io::Result<Option<SystemTime>> {
+        files::modified(&manifests::tag_path(&self.0, name, tag))
     }
 
     fn try_write(&self) -> io::Result<()> {

@@ -298,6 +298,10 @@ impl Store for Memory {
         Ok(referrers.into_iter().flatten().cloned().collect())
     }
 
+    fn tagged_at(&self, _name: &Name, _tag: &Tag) -> io::Result<Option<SystemTime>> {
+        Ok(None)
+    }
+
     fn try_write(&self) -> io::Result<()> {
         Ok(())
     }

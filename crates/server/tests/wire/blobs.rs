@@ -105,7 +105,7 @@ async fn nonsense_is_answered_in_kind() {
     let reg = TestReg::new().await;
     let digest = Digest::of(b"x");
     for (method, target, status) in [
-        ("GET", "/".to_owned(), 404),
+        ("GET", "/v1/".to_owned(), 404),
         ("GET", "/v2/app".to_owned(), 404),
         ("GET", "/v2/app/blobs/sha256:x".to_owned(), 400),
         ("GET", format!("/v2/App/blobs/{digest}"), 400),

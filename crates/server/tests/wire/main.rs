@@ -28,6 +28,8 @@ mod manifests;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod read_only;
 #[cfg(test)]
 mod refusals;
@@ -37,3 +39,5 @@ mod tags;
 mod tls;
 #[cfg(test)]
 mod uploads;
+#[cfg(test)]
+mod warnings;

@@ -1,0 +1,140 @@
+//! The memory `serve` takes: bounded, however many clients there are.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Stdio},
+    thread,
+    time::Duration,
+};
+
+use oci::{Algorithm, Hasher};
+
+use crate::longshore::longshore;
+
+const PIECE: usize = 1 << 20;
+/// What a registry may have in memory, in KiB.
+const BOUND: u64 = 64 * 1024;
+
+struct Served {
+    child: Child,
+    address: SocketAddr,
+    _home: tempfile::TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join("store");
+        let mut child = longshore(home.path())
+            .args(["serve", "--listen", "127.0.0.1:0", "--print-address"])
+            .args(["--access-log", "off", "--store", store.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut address = [0; 64];
+        let stdout = child.stdout.as_mut().unwrap();
+        let length = stdout.read(&mut address).unwrap();
+        let address = std::str::from_utf8(&address[..length]).unwrap();
+        Self {
+            address: address.trim().parse().unwrap(),
+            child,
+            _home: home,
+        }
+    }
+
+    /// A line of the kernel's account of the process, in KiB or as a count.
+    fn account(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|it| it.starts_with(line)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn descriptors(&self) -> usize {
+        let directory = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        directory.unwrap().count()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Uploads so many MiB of zeros after a number of their own, in one request.
+fn upload(address: SocketAddr, number: u64, mib: usize) {
+    let mut piece = vec![0; PIECE];
+    piece[..8].copy_from_slice(&number.to_be_bytes());
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for at in 0..mib {
+        hasher.update(&piece);
+        if at == 0 {
+            piece[..8].fill(0);
+        }
+    }
+    let digest = hasher.finish();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /v2/app/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n",
+        mib * PIECE
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    piece[..8].copy_from_slice(&number.to_be_bytes());
+    for at in 0..mib {
+        stream.write_all(&piece).unwrap();
+        if at == 0 {
+            piece[..8].fill(0);
+        }
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+}
+
+#[test]
+fn k11_sixty_four_uploads_of_64_mib_at_once_stay_within_64_mib() {
+    let served = Served::start();
+    let address = served.address;
+    let uploads: Vec<_> = (0..64)
+        .map(|number| thread::spawn(move || upload(address, number, 64)))
+        .collect();
+    for it in uploads {
+        it.join().unwrap();
+    }
+    let peak = served.account("VmHWM:");
+    assert!(peak <= BOUND, "{peak} KiB");
+}
+
+#[test]
+fn k11_a_thousand_idle_connections_stay_within_64_mib() {
+    let served = Served::start();
+    let before = served.descriptors();
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        stream
+            .write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 "));
+        idle.push(stream);
+    }
+    assert_eq!(served.descriptors(), before + 1000);
+    let peak = served.account("VmHWM:");
+    assert!(peak <= BOUND, "{peak} KiB");
+    // And it still serves, the ones that wait and others.
+    upload(served.address, 0, 1);
+    idle[0]
+        .write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    idle[0]
+        .set_read_timeout(Some(Duration::from_mins(1)))
+        .unwrap();
+    assert!(idle[0].read(&mut [0; 1024]).unwrap() > 0);
+}

@@ -1,0 +1,133 @@
+//! The web page at `/`: what the registry holds, for people with a browser.
+//!
+//! It is made here, whole, and needs no script and nothing from elsewhere; a strict
+//! [policy](https://www.w3.org/TR/CSP3/) says so to the browser. Templates escape what they are given, and what they are
+//! given is bounded: pages of fifty, so many manifests looked into, a few pages made at a time.
+//! A repository that the asker may not pull from is one that is not there.
+
+mod home;
+mod image;
+mod repository;
+mod words;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use oci::Registry;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    answer::{self, Refusal},
+    exchange::Exchange,
+    route::{Page, not_found},
+};
+
+/// Rows of one page.
+const ROWS: usize = 50;
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+const STYLE: &str = include_str!("../templates/style.css");
+const ICON: &str = include_str!("../templates/icon.svg");
+/// What stays as it is in a link's query.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'/');
+
+/// What every page shows around what it is about.
+#[derive(Clone, Debug)]
+struct Frame {
+    /// The registry as the asker calls it.
+    registry: String,
+    user: Option<String>,
+    version: &'static str,
+    /// Whether it is reached without TLS.
+    plain: bool,
+}
+
+#[derive(Template)]
+#[template(path = "absent.html")]
+struct Absent {
+    frame: Frame,
+}
+
+/// Answers a request for a page or for what a page needs.
+pub(crate) async fn answer(x: &Exchange, page: Page) -> Result<Response, Refusal> {
+    if !x.app.options.page {
+        return Err(not_found());
+    }
+    match page {
+        Page::Style => return Ok(file("text/css; charset=utf-8", STYLE)),
+        Page::Icon => return Ok(file("image/svg+xml", ICON)),
+        Page::Home | Page::Repository(_) => {}
+    }
+    // A page may take reading many files: a few are made at a time, others wait.
+    let turn = Arc::clone(&x.app.page_turns);
+    let _turn = turn.acquire_owned().await;
+    let frame = frame(x);
+    match page {
+        Page::Repository(name) => match repository::page(x, name, frame.clone()).await? {
+            Some(page) => html(StatusCode::OK, &page),
+            None => html(StatusCode::NOT_FOUND, &Absent { frame }),
+        },
+        _ => html(StatusCode::OK, &home::page(x, frame).await?),
+    }
+}
+
+fn frame(x: &Exchange) -> Frame {
+    // The client's word for this host, if it can be one: it ends up in commands.
+    let named = x.record.host();
+    let named = named.filter(|it| it.parse::<Registry>().is_ok());
+    Frame {
+        registry: named.unwrap_or_else(|| x.app.address.to_string()),
+        user: x.principal.user.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        plain: !x.app.secure,
+    }
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Result<Response, Refusal> {
+    let text = page.render().map_err(std::io::Error::other)?;
+    let mut response = answer::with_body(status, text);
+    dress(&mut response, "text/html; charset=utf-8", "no-store");
+    Ok(response)
+}
+
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let mut response = answer::with_body(StatusCode::OK, text);
+    dress(&mut response, kind, "max-age=3600");
+    response
+}
+
+fn dress(response: &mut Response, kind: &'static str, cache: &'static str) {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, cache),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// A link to a repository's page.
+fn link(name: &str) -> String {
+    format!("/repositories/{name}")
+}
+
+/// A link to the page that goes on after a row.
+fn next(path: &str, search: &str, last: &str) -> String {
+    let last = utf8_percent_encode(last, KEPT);
+    if search.is_empty() {
+        return format!("{path}?last={last}");
+    }
+    let search = utf8_percent_encode(search, KEPT);
+    format!("{path}?q={search}&last={last}")
+}
