@@ -153,6 +153,7 @@ impl Resource {
             Self::Ping
             | Self::Health
             | Self::Metrics
+            | Self::Page(_)
             | Self::Catalog
             | Self::Tags(_)
             | Self::Referrers(..) => "GET, HEAD",

@@ -114,7 +114,8 @@ async fn nothing_that_was_pushed_or_asked_runs_in_a_browser() {
 }
 
 fn urlencoded(text: &str) -> String {
-    text.bytes().map(|it| format!("%{it:02X}")).collect()
+    let all = percent_encoding::NON_ALPHANUMERIC;
+    percent_encoding::utf8_percent_encode(text, all).to_string()
 }
 
 #[tokio::test]
