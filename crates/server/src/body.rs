@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -118,7 +118,7 @@ impl Intake {
         }
         loop {
             let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let asked = Instant::now();
+            let asked = tokio::time::Instant::now();
             let frame = tokio::time::timeout(self.idle, body.frame()).await;
             let Ok(frame) = frame else {
                 self.silent = true;

@@ -8,6 +8,10 @@ use crate::warning::Warning;
 
 /// How requests are answered where it is a matter of choice.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub(crate) struct Options {
     pub(crate) validation: Validation,
     pub(crate) uploads: UploadOptions,

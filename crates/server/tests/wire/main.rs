@@ -10,6 +10,8 @@ mod auth;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod conditions;
