@@ -28,11 +28,11 @@ mod plan;
 mod push;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod serve_files;
 #[cfg(target_os = "linux")]
 #[cfg(test)]
 mod serve_memory;
-#[cfg(test)]
-mod serve_files;
 #[cfg(test)]
 mod sink;
 #[cfg(test)]

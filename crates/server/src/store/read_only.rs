@@ -405,6 +405,10 @@ impl Store for Served {
         Ok(Vec::new())
     }
 
+    fn tagged_at(&self, _name: &Name, _tag: &Tag) -> io::Result<Option<SystemTime>> {
+        Ok(None)
+    }
+
     /// There is nothing to write: that it can be read was found out when it was opened.
     fn try_write(&self) -> io::Result<()> {
         Ok(())

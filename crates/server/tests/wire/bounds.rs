@@ -218,9 +218,10 @@ async fn lists_are_no_longer_than_their_limit_whatever_is_asked_for() {
     let reg = TestReg::new().await;
     let manifest = reg.push_image("app", "first").await;
     for page in 0..158 {
-        let tags: String = (0..64)
-            .map(|it| format!("&tag=t{page:03}-{it:02}"))
+        let tags: Vec<String> = (0..64)
+            .map(|it| format!("tag=t{page:03}-{it:02}"))
             .collect();
+        let tags = tags.join("&");
         let target = format!("/v2/app/manifests/{}?{tags}", Digest::of(&manifest));
         let reply = reg.put_manifest(target, MANIFEST, &manifest).await;
         assert_eq!(reply.status, 201, "{reply:?}");
