@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation,
-    Warning,     log, options::Options, store, tls,
+    Warning, log, options::Options, store, tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.

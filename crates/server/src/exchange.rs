@@ -5,8 +5,14 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, Method, Version};
 
 use crate::{
-    answer::Refusal, app::App, auth::Principal, body::Intake, endpoint::Endpoint, faults::Plan,
-    log::Record, route::{Name, Query},
+    answer::Refusal,
+    app::App,
+    auth::Principal,
+    body::Intake,
+    endpoint::Endpoint,
+    faults::Plan,
+    log::Record,
+    route::{Name, Query},
 };
 
 /// A request that is being handled.

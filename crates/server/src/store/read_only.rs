@@ -23,7 +23,7 @@ use std::{
     error::Error,
     fmt, io,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use oci::{Descriptor, Digest, Source, SourceError, Tag};
