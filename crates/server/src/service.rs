@@ -283,7 +283,8 @@ impl Exchange {
         };
         if self.is_api {
             let warnings = &self.app.options.warnings;
-            warning::warn(warnings, self.about.as_ref(), response.headers_mut());
+            let about = self.about.as_ref().map(route::Name::as_str);
+            warning::warn(warnings, about, response.headers_mut());
         }
         for change in &self.faults.changes {
             tamper::apply(change, &mut response, &self.origin());

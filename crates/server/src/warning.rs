@@ -5,8 +5,7 @@
 //! nothing else about them.
 
 use axum::http::{HeaderMap, HeaderValue, header::WARNING};
-
-use crate::route::Name;
+use oci::Registry;
 
 /// The most bytes of warnings in one answer, inclusive.
 const MAX_BYTES: usize = 4096;
@@ -16,7 +15,7 @@ const MAX_BYTES: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Warning {
     value: HeaderValue,
-    repository: Option<Name>,
+    repository: Option<Box<str>>,
 }
 
 /// Why a text is no warning.
@@ -67,19 +66,21 @@ impl Warning {
 
     /// The same for those only who ask for something in this repository.
     pub fn in_repository(mut self, name: &str) -> Result<Self, WarningError> {
-        let parsed = Name::parse(name);
-        let name = parsed.ok_or_else(|| WarningError::Repository(name.to_owned()))?;
-        self.repository = Some(name);
+        // Any registry will do: it is the name's grammar that is wanted.
+        if Registry::docker_hub().repository(name).is_err() {
+            return Err(WarningError::Repository(name.to_owned()));
+        }
+        self.repository = Some(name.into());
         Ok(self)
     }
 }
 
 /// Puts the warnings on an answer that is about this repository, or about none: as many of
 /// them, in their order, as there is room for.
-pub(crate) fn warn(warnings: &[Warning], about: Option<&Name>, headers: &mut HeaderMap) {
+pub(crate) fn warn(warnings: &[Warning], about: Option<&str>, headers: &mut HeaderMap) {
     let mut room = MAX_BYTES;
     for warning in warnings {
-        let meant = warning.repository.is_none() || warning.repository.as_ref() == about;
+        let meant = warning.repository.is_none() || warning.repository.as_deref() == about;
         if meant && warning.value.len() <= room {
             room -= warning.value.len();
             headers.append(WARNING, warning.value.clone());
