@@ -50,7 +50,8 @@ pub(crate) struct ConnectionArgs {
     #[arg(skip)]
     typed: Option<Login>,
 
-    /// Take credentials from this file, of Docker's or podman's form, and from no other
+    /// Take credentials from this file, of Docker's or podman's form, and from no other; `login`
+    /// keeps them there
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
 

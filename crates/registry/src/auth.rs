@@ -58,6 +58,8 @@ pub(crate) struct Auth {
     /// Hosts of token services that may have credentials whatever their domain.
     trusted: HashSet<String>,
     retry: RetryPolicy,
+    /// For token services; they are asked by nobody else.
+    user_agent: HeaderValue,
     /// What an earlier process has learned.
     known: HashMap<Registry, KnownChallenge>,
     doors: Mutex<HashMap<Registry, Arc<Door>>>,
@@ -192,11 +194,13 @@ impl Auth {
         trusted: HashSet<String>,
         known: HashMap<Registry, KnownChallenge>,
         retry: RetryPolicy,
+        user_agent: HeaderValue,
     ) -> Self {
         Self {
             provider,
             trusted,
             retry,
+            user_agent,
             known,
             doors: Mutex::default(),
             by_get: Mutex::default(),

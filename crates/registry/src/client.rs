@@ -290,7 +290,13 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 transport: Transport::new(tls, self.max_in_flight, self.timeouts, self.resolver),
-                auth: Auth::new(self.credentials, self.trusted, self.known, self.retry),
+                auth: Auth::new(
+                    self.credentials,
+                    self.trusted,
+                    self.known,
+                    self.retry,
+                    user_agent.clone(),
+                ),
                 retry: self.retry,
                 user_agent,
                 registry_headers: self.registry_headers,

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, PoisonError, atomic::Ordering::Relaxed};
 
-use http::StatusCode;
+use http::{StatusCode, header::USER_AGENT};
 use oci::wire::ScopeSet;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
@@ -139,10 +139,12 @@ impl Auth {
         let mut retry = self.retry.start();
         loop {
             let asked = Instant::now();
+            let mut headers = request.headers.clone();
+            headers.insert(USER_AGENT, self.user_agent.clone());
             let outgoing = Outgoing {
                 method: request.method.clone(),
                 url: request.url.clone(),
-                headers: request.headers.clone(),
+                headers,
                 body: RequestBody::Bytes(request.body.clone()),
                 flow: None,
                 kind: Kind::Token,
