@@ -37,6 +37,7 @@ mod files;
 mod garbage;
 mod manifests;
 mod staged;
+mod syncs;
 mod view;
 
 use std::{

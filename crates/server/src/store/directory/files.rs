@@ -20,6 +20,8 @@ use std::{
 
 use oci::Digest;
 
+use super::syncs::Syncs;
+
 /// Changes the disk.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -28,6 +30,7 @@ pub(super) struct Files {
     /// How many directories are being made and may not be durable yet.
     making: AtomicUsize,
     made: Mutex<()>,
+    syncs: Syncs,
     #[cfg(test)]
     witness: Option<std::sync::Arc<dyn Witness>>,
 }
@@ -131,6 +134,7 @@ impl Files {
             next: AtomicU64::default(),
             making: AtomicUsize::default(),
             made: Mutex::default(),
+            syncs: Syncs::default(),
             #[cfg(test)]
             witness: None,
         }
@@ -317,7 +321,8 @@ impl Files {
             Some(directory) => directory.sync_all(),
             None => Ok(()),
         };
-        self.step(Step::SyncDirectory(path), sync)
+        self.syncs
+            .share(path, || self.step(Step::SyncDirectory(path), sync))
     }
 
     /// Windows has no such call: its file system journals names by itself.

@@ -66,9 +66,11 @@ pub(super) fn put(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<
         return Ok(Put::Missing(missing));
     }
     store.watches.note(new.mentions());
+    // A condition holds until the tags have moved. Without one nothing that takes long is done
+    // under the lock, and who comes at the same time shares the syncs.
     let is_conditional = new.condition != Condition::None;
-    let tags_lock = (is_conditional || !new.tags.is_empty()).then(|| store.moving_tags(name));
-    if !condition_holds(store, name, new)? {
+    let mut tags_lock = is_conditional.then(|| store.moving_tags(name));
+    if is_conditional && !condition_holds(store, name, new)? {
         return Ok(Put::ConditionFailed);
     }
     // First what it refers to, then itself, then what refers to it.
@@ -78,6 +80,9 @@ pub(super) fn put(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<
         store.files.sync_directory(&links)?;
     }
     place(store, content, media_type, name, new)?;
+    if !new.tags.is_empty() && tags_lock.is_none() {
+        tags_lock = Some(store.moving_tags(name));
+    }
     for (tag, prepared) in new.tags.iter().zip(tags) {
         prepared.place(&tag_path(store, name, tag))?;
     }
