@@ -33,6 +33,11 @@ bench *arguments:
     cargo build --release --locked
     bench/run {{ arguments }}
 
+# The embedded registry beside other registries, one run; see docs/benchmarks.md
+bench-server *arguments:
+    cargo build --release --locked
+    bench/server {{ arguments }}
+
 # All checks, as the build machine runs them
 ci:
     .ci/run
