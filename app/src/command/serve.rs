@@ -11,6 +11,7 @@ mod faults;
 mod operation;
 mod service_manager;
 mod source;
+mod storage;
 mod validation;
 
 /// How many requests a registry that people run remembers: its log is for tests.
@@ -38,6 +39,9 @@ pub(crate) struct ServeArgs {
     print_address: bool,
 
     #[command(flatten)]
+    storage: storage::StorageArgs,
+
+    #[command(flatten)]
     validation: validation::ValidationArgs,
 
     #[command(flatten)]
@@ -59,6 +63,10 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         (None, Some(directory)) => Server::builder().directory(directory),
         (None, None) => Server::builder().memory(),
     };
+    let builder = args.storage.apply(builder);
+    if let (true, Some(store)) = (args.storage.only_collects(), &args.store) {
+        return args.storage.collect(builder, store).await;
+    }
     let builder = args.validation.apply(builder).listen(args.listen);
     let (builder, operation) = args.operation.apply(builder, args.print_address)?;
     let builder = match &faults {

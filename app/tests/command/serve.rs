@@ -51,6 +51,64 @@ async fn what_serve_took_is_there_after_a_restart() {
 }
 
 #[test]
+fn garbage_is_collected_on_demand_and_said() {
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("store");
+    let path = store.to_str().unwrap();
+    let serve = |more: &[&'static str]| {
+        let args = ["serve", "--store", path, "--gc"].into_iter();
+        run(home.path(), args.chain(more.iter().copied())).succeeded()
+    };
+    let nothing = serve(&[]);
+    let blobs = store.join("blobs/sha256");
+    std::fs::write(blobs.join("a".repeat(64)), "nobody holds this").unwrap();
+    let dry = serve(&["--gc-dry-run"]);
+    assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 1);
+    let collected = serve(&[]);
+    assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
+    let said = |verb: &str, contents: &str| {
+        format!(
+            "{verb} from {path}:\nblobs no manifest refers to: 0\nmanifests no tag leads to: 0\n\
+             contents no repository holds: {contents} bytes)\n\
+             abandoned uploads and leftovers: 0 (0 bytes)\n"
+        )
+    };
+    assert_eq!(nothing.stdout, said("removed", "0 (0"));
+    assert_eq!(dry.stdout, said("would go", "1 (17"));
+    assert_eq!(collected.stdout, said("removed", "1 (17"));
+    let without_a_store = run(home.path(), ["serve", "--gc"]);
+    assert_eq!(without_a_store.code, Some(2), "{without_a_store:?}");
+}
+
+#[test]
+fn a_store_that_is_in_use_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("store");
+    let path = store.to_str().unwrap();
+    let mut first = longshore(home.path())
+        .args(["serve", "--store", path])
+        .args(["--listen", "127.0.0.1:0", "--print-address"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut address = String::new();
+    BufReader::new(first.stdout.take().unwrap())
+        .read_line(&mut address)
+        .unwrap();
+    for more in [&["--listen", "127.0.0.1:0"][..], &["--gc"][..]] {
+        let second = ["serve", "--store", path].into_iter();
+        let second = run(home.path(), second.chain(more.iter().copied()));
+        assert_eq!(second.code, Some(1), "{second:?}");
+        let said = format!("the store at {path} is in use by another process");
+        assert!(second.stderr.contains(&said), "{second:?}");
+        assert_eq!(second.stdout, "");
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
 fn the_demonstration_shows_three_pushes_and_their_requests() {
     let home = tempfile::tempdir().unwrap();
     let shown = run(home.path(), ["demo"]).succeeded().stdout;

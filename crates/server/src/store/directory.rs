@@ -35,6 +35,7 @@
 mod content;
 mod files;
 mod garbage;
+mod integrity;
 mod manifests;
 mod staged;
 mod syncs;
@@ -56,7 +57,7 @@ use tokio::sync::Notify;
 
 use super::{
     Collect, Content, Grace, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket,
-    watch::Watches,
+    watch::{Watch, Watches},
 };
 use crate::{ServerError, route::Name};
 
@@ -93,6 +94,7 @@ struct Shared {
     /// The uploads that somebody has in hand.
     staging: Mutex<HashSet<String>>,
     views: view::Views,
+    integrity: integrity::Integrity,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -138,6 +140,7 @@ impl Directory {
             watches: Watches::default(),
             staging: Mutex::default(),
             views: view::Views::default(),
+            integrity: integrity::Integrity::default(),
         }));
         let names = store.repositories().map_err(failed)?;
         view::look(&store.0, &names).map_err(failed)?;
@@ -268,10 +271,16 @@ impl Shared {
 
     /// The length of a blob, if the repository holds it.
     fn blob_length(&self, name: &Name, digest: &Digest) -> io::Result<Option<u64>> {
-        if !self.blob_link(name, digest).try_exists()? {
+        if !self.blob_link(name, digest).try_exists()? || self.integrity.is_damaged(digest) {
             return Ok(None);
         }
         files::length(&self.content(digest))
+    }
+
+    /// Whether content is there that is not known to be damaged.
+    fn has_content(&self, digest: &Digest, length: u64) -> io::Result<bool> {
+        let there = files::length(&self.content(digest))?;
+        Ok(there == Some(length) && !self.integrity.is_damaged(digest))
     }
 
     /// Lets a repository hold a blob whose content is there. The caller has the lock to link,
@@ -308,9 +317,16 @@ impl Shared {
         }
     }
 
+    /// Sees all that is linked from now on. Who noted a link before has made it by now: it
+    /// is found by who looks.
+    fn watch(&self) -> Watch {
+        let _removing = self.removing();
+        self.watches.begin()
+    }
+
     /// Removes content, if no repository holds it any more.
     fn drop_unheld(&self, store: &Directory, digest: &Digest) -> io::Result<()> {
-        let watch = self.watches.begin();
+        let watch = self.watch();
         for name in store.repositories()? {
             if self.blob_link(&name, digest).try_exists()? || self.has_manifest(&name, digest)? {
                 return Ok(());
@@ -338,7 +354,7 @@ impl Store for Directory {
         if self.blob(name, digest)?.is_none() {
             return Ok(None);
         }
-        content::open(&self.0.content(digest))
+        content::open_blob(&self.0, digest)
     }
 
     fn mount(&self, from: &Name, to: &Name, digest: &Digest) -> io::Result<bool> {

@@ -321,6 +321,8 @@ impl Collect for Memory {
     }
 
     fn watch(&self) -> Watch {
+        // Who noted a link before has made it by now.
+        let _kept = self.kept();
         self.0.watches.begin()
     }
 

@@ -64,6 +64,8 @@ impl Watches {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins a watch. The caller excludes who links for this moment: a link that was noted
+    /// before and is made after would be seen neither here nor by who looks.
     pub(crate) fn begin(&self) -> Watch {
         let mut kept = self.kept();
         let id = kept.next;

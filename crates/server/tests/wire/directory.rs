@@ -182,6 +182,101 @@ async fn a_manifest_that_is_also_a_blob_outlives_the_blob() {
     assert_eq!(reg.get("/v2/app/manifests/v1").await.body, body);
 }
 
+/// The answer breaks off before its last piece; after that the blob is not there, so that
+/// whoever pushes it again heals it.
+#[tokio::test]
+async fn damaged_content_never_looks_whole_and_is_healed_by_a_push() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let content: Vec<u8> = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
+    for bytes in [&content[..], b"small"] {
+        let digest = reg.push("app", bytes).await;
+        let stored = dir.path().join("blobs/sha256").join(digest.encoded());
+        let mut damaged = bytes.to_vec();
+        damaged[bytes.len() / 2] ^= 1;
+        fs::write(&stored, &damaged).unwrap();
+
+        let target = format!("/v2/app/blobs/{digest}");
+        assert_eq!(reg.head(&target).await.status, 200);
+        let broken = reg.ask("GET", &target).try_send().await;
+        assert!(broken.is_err(), "{} bytes: {broken:?}", bytes.len());
+        assert_eq!(reg.head(&target).await.status, 404);
+        assert_eq!(fs::read(&stored).unwrap(), damaged);
+
+        reg.push("app", bytes).await;
+        assert!(reg.get(&target).await.body == bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_is_an_error_until_it_is_put_again() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let image = reg.push_image("app", "v1").await;
+    let stored = dir.path().join("blobs/sha256");
+    fs::write(stored.join(Digest::of(&image).encoded()), "{}").unwrap();
+    let target = "/v2/app/manifests/v1";
+    assert_eq!(reg.get(target).await.status, 500);
+    assert_eq!(reg.put_manifest(target, MANIFEST, &image).await.status, 201);
+    assert_eq!(reg.get(target).await.body, image);
+}
+
+#[tokio::test]
+async fn a_repository_is_a_layout_while_the_server_runs_and_after() {
+    let dir = TempDir::new().unwrap();
+    let reg = at(dir.path()).await;
+    let image = reg.push_image("team/app", "v1").await;
+    let layout = dir.path().join("repositories/team/app/_layout");
+    let names = || -> Vec<(String, String)> {
+        let Ok(text) = fs::read(layout.join("index.json")) else {
+            return Vec::new();
+        };
+        let index: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let entries = index["manifests"].as_array().unwrap().iter();
+        let name = |it: &serde_json::Value| {
+            let name = &it["annotations"]["org.opencontainers.image.ref.name"];
+            name.as_str().unwrap_or_default().to_owned()
+        };
+        let digest = |it: &serde_json::Value| it["digest"].as_str().unwrap().to_owned();
+        entries.map(|it| (name(it), digest(it))).collect()
+    };
+    let digest = Digest::of(&image).to_string();
+    let before = [("v1".to_owned(), digest.clone())];
+    // Nothing tells when the view was renewed: it comes by itself.
+    let renewed = async {
+        while names() != before {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(30);
+    tokio::time::timeout(limit, renewed).await.unwrap();
+    let stored = layout
+        .join("blobs/sha256")
+        .join(Digest::of(&image).encoded());
+    assert_eq!(fs::read(stored).unwrap(), image);
+    let marker = fs::read_to_string(layout.join("oci-layout")).unwrap();
+    assert_eq!(marker, "{\"imageLayoutVersion\":\"1.0.0\"}");
+
+    // The server ends without a moment for it; the next one sees that something is missing.
+    let put = reg.put_manifest("/v2/team/app/manifests/v2", MANIFEST, &image);
+    assert_eq!(put.await.status, 201);
+    let delete = reg.ask("DELETE", "/v2/team/app/manifests/v1");
+    assert_eq!(delete.send().await.status, 202);
+    drop(reg);
+    assert_eq!(names(), before);
+    let server = loop {
+        let started = Server::builder().directory(dir.path()).start().await;
+        match started {
+            Ok(server) => break server,
+            // What is left of the first one has it in hand for a moment.
+            Err(ServerError::StoreInUse { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    server.shutdown().await;
+    assert_eq!(names(), [("v2".to_owned(), digest)]);
+}
+
 #[tokio::test]
 async fn an_address_in_use_is_an_error() {
     let reg = TestReg::new().await;

@@ -12,7 +12,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::files;
+use oci::Digest;
+
+use super::{Shared, files, integrity::Check};
 use crate::store::Content;
 
 /// The most buffers that are kept while none of them is in use.
@@ -23,6 +25,8 @@ struct FileContent {
     file: File,
     length: u64,
     spare: Arc<Spare>,
+    /// Bytes that came after one another from the start are checked at the end.
+    check: Option<(Check, Arc<Shared>)>,
 }
 
 /// Buffers to be used again.
@@ -45,6 +49,26 @@ pub(super) fn open(path: &Path) -> io::Result<Option<Box<dyn Content>>> {
         file,
         length,
         spare: Arc::default(),
+        check: None,
+    })))
+}
+
+/// A blob's content, if it is there; whoever reads it from front to back gets the last piece
+/// only if all of it is what it should be.
+pub(super) fn open_blob(
+    store: &Arc<Shared>,
+    digest: &Digest,
+) -> io::Result<Option<Box<dyn Content>>> {
+    let Some(file) = files::open(&store.content(digest))? else {
+        return Ok(None);
+    };
+    let length = file.metadata()?.len();
+    let check = store.integrity.check(digest);
+    Ok(Some(Box::new(FileContent {
+        file,
+        length,
+        spare: Arc::default(),
+        check: check.map(|it| (it, Arc::clone(store))),
     })))
 }
 
@@ -67,6 +91,21 @@ impl FileContent {
         piece.length = read(&self.file, &mut piece.buffer[..limit])?;
         Ok(Bytes::from_owner(piece))
     }
+
+    /// Checks what was read, if it is to be checked.
+    fn checked(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        let Some((check, _)) = &mut self.check else {
+            return Ok(piece);
+        };
+        check.update(&piece);
+        if check.bytes() < self.length {
+            return Ok(piece);
+        }
+        match self.check.take() {
+            Some((check, store)) => store.integrity.end(check).map(|()| piece),
+            None => Ok(piece),
+        }
+    }
 }
 
 impl Content for FileContent {
@@ -75,11 +114,15 @@ impl Content for FileContent {
     }
 
     fn seek(&mut self, offset: u64) -> io::Result<()> {
+        if offset != 0 {
+            // A part says nothing about the whole.
+            self.check = None;
+        }
         self.file.seek(SeekFrom::Start(offset)).map(drop)
     }
 
     fn read(&mut self, limit: usize) -> io::Result<Bytes> {
-        self.piece(limit, |mut file, buffer| {
+        let piece = self.piece(limit, |mut file, buffer| {
             let mut length = 0;
             while length < buffer.len() {
                 match file.read(&mut buffer[length..]) {
@@ -90,10 +133,15 @@ impl Content for FileContent {
                 }
             }
             Ok(length)
-        })
+        })?;
+        self.checked(piece)
     }
 
     fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
+        if self.check.is_some() {
+            // Hashing takes longer than copying.
+            return Ok(None);
+        }
         match self.piece(limit, read_cached) {
             Ok(piece) => Ok(Some(piece)),
             // It is not in memory, or this file system cannot tell.

@@ -53,7 +53,7 @@ impl Collect for Directory {
     }
 
     fn watch(&self) -> Watch {
-        self.0.watches.begin()
+        self.0.watch()
     }
 
     fn held(&self, name: &Name, kind: Held) -> io::Result<Vec<Digest>> {

@@ -276,17 +276,18 @@ impl Staged for FileStaged {
         let store = Arc::clone(&self.store);
         let blob = store.content(digest);
         // The same content under the same name: who comes second changes nothing.
-        if files::length(&blob)? != Some(self.length) {
+        if !store.has_content(digest, self.length)? {
             self.sync()?;
         }
         let linking = store.linking();
-        let moves = files::length(&blob)? != Some(self.length);
+        let moves = !store.has_content(digest, self.length)?;
         if moves {
             if self.synced != self.length {
                 // It was there a moment ago.
                 self.sync()?;
             }
             store.files.rename(&data(&self.directory), &blob)?;
+            store.integrity.forget(digest);
         }
         let linked = store.link_blob(name, digest);
         drop(linking);

@@ -1,0 +1,87 @@
+//! The server is killed while clients push, again and again.
+//!
+//! After every restart each acknowledged blob, manifest, tag and upload session is there,
+//! byte for byte, and nothing is that was neither acknowledged nor under way. 100 times
+//! here; `just crash` does it 1,000 times. A seed that is printed makes the same requests
+//! again, though not at the same moments.
+
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod layout;
+#[cfg(test)]
+mod served;
+#[cfg(test)]
+mod worker;
+
+#[cfg(test)]
+mod run {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use crate::{
+        http::Http,
+        layout,
+        served::{self, Served},
+        worker::{Contents, Worker},
+    };
+
+    /// How many times the server is killed, unless `LONGSHORE_CRASH_KILLS` says otherwise.
+    const KILLS: u64 = 100;
+    const WORKERS: usize = 3;
+
+    #[expect(clippy::disallowed_methods, reason = "a test is told how long to run")]
+    fn told(variable: &str) -> Option<u64> {
+        std::env::var(variable).ok()?.parse().ok()
+    }
+
+    #[test]
+    fn a_server_that_is_killed_again_and_again_loses_nothing_it_acknowledged() {
+        let kills = told("LONGSHORE_CRASH_KILLS").unwrap_or(KILLS);
+        let seed = told("LONGSHORE_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+        println!("LONGSHORE_CRASH_SEED={seed} LONGSHORE_CRASH_KILLS={kills}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let contents = Contents::new(seed);
+        let mut workers: Vec<Worker> = (0..WORKERS).map(|it| Worker::new(it, seed)).collect();
+        let mut answers = 0;
+        for kill in 0..kills {
+            let collects = kill % 2 == 1;
+            let served = Served::start(dir.path(), collects);
+            let (verified, all_verified) = mpsc::channel();
+            answers += thread::scope(|scope| {
+                let mut pushing = Vec::new();
+                for worker in &mut workers {
+                    let (address, contents) = (served.address.clone(), &contents);
+                    let verified = verified.clone();
+                    pushing.push(scope.spawn(move || {
+                        let mut http = Http::new(&address);
+                        worker.verify(&mut http, contents, collects);
+                        verified.send(()).unwrap();
+                        drop(verified);
+                        worker.push(&mut http, contents, collects);
+                        http.answers
+                    }));
+                }
+                drop(verified);
+                // Fewer if one of them found something wrong: then its panic ends the test.
+                all_verified.iter().take(WORKERS).for_each(drop);
+                // Not for anything to happen: so that the end may come at any time.
+                thread::sleep(Duration::from_millis(random.u64(10..200)));
+                served.kill();
+                pushing
+                    .into_iter()
+                    .map(|it| it.join().unwrap())
+                    .sum::<u64>()
+            });
+            if kill % 10 == 9 {
+                served::collect(dir.path());
+                for worker in &mut workers {
+                    worker.collected();
+                    layout::check(dir.path(), worker.name());
+                }
+            }
+        }
+        println!("{kills} kills, {answers} answers");
+        assert!(answers > kills * 10, "hardly anything was done");
+    }
+}
