@@ -38,6 +38,10 @@ bench-server *arguments:
     cargo build --release --locked
     bench/server {{ arguments }}
 
+# The registry is killed 1,000 times while clients push
+crash kills="1000":
+    LONGSHORE_CRASH_KILLS={{ kills }} cargo test -p longshore --test crash -- --nocapture
+
 # All checks, as the build machine runs them
 ci:
     .ci/run

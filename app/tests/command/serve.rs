@@ -48,6 +48,16 @@ async fn what_serve_took_is_there_after_a_restart() {
         ended.await.unwrap().succeeded();
     }
     assert_eq!(present, [0, image.blob_bytes()]);
+    // What is left when nobody serves it is a layout.
+    let layout = store.join("repositories/team/app/_layout");
+    let reference = stage.reference("team/copy:1");
+    let layout = layout.to_str().unwrap();
+    let args = ["push", layout, &reference, "--image", "1", "--json"];
+    let copied = run_beside(stage.home(), args).await.succeeded().json();
+    assert_eq!(
+        copied["bytes"]["uploaded"].as_u64(),
+        Some(image.blob_bytes())
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! An OCI image layout in a directory.
 //!
 //! Nothing outside the directory is ever read: a blob's path comes from a parsed
-//! digest, and a symbolic link that leads out is refused.
+//! digest, and a symbolic link that leads out is refused. One may: `blobs` itself, if it is
+//! a directory of that name above the layout, which several layouts have in common, as a
+//! registry's do. What is read there has the name of its digest and is checked against it.
 
 use std::{
     fs::{self, File},
@@ -99,6 +101,15 @@ struct Directory {
     given: PathBuf,
     /// Without links, to tell what leads out of it.
     resolved: PathBuf,
+    /// The blobs that it has in common with others.
+    shared: Option<PathBuf>,
+}
+
+/// Where a layout's `blobs` leads, if that is a directory called so above the layout.
+fn shared_blobs(layout: &Path) -> Option<PathBuf> {
+    let blobs = layout.join(layout::BLOBS).canonicalize().ok()?;
+    let is_above = blobs.parent().is_some_and(|it| layout.starts_with(it));
+    (blobs.ends_with(layout::BLOBS) && is_above).then_some(blobs)
 }
 
 impl Directory {
@@ -123,6 +134,7 @@ impl Directory {
         }
         Ok(Self {
             given: path.to_owned(),
+            shared: shared_blobs(&resolved),
             resolved,
         })
     }
@@ -131,7 +143,8 @@ impl Directory {
     fn file(&self, relative: &str) -> Result<FileRange, io::Error> {
         let given = self.given.join(relative);
         let resolved = self.resolved.join(relative).canonicalize()?;
-        if !resolved.starts_with(&self.resolved) {
+        let is_shared = |it: &PathBuf| resolved.starts_with(it);
+        if !resolved.starts_with(&self.resolved) && !self.shared.as_ref().is_some_and(is_shared) {
             return Err(io::Error::other(
                 "it is a link that leads out of the layout, which is not followed: copy the \
                  layout with its links resolved (cp -RL)",
