@@ -50,9 +50,13 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    pub(super) fn all(seed: u64) -> Vec<Self> {
-        let some = |n| Self::Some(fastrand::Rng::with_seed(seed * 10 + n));
-        vec![Self::None, Self::All, some(0), some(1)]
+    /// Nothing, and everything or a mixture in turn.
+    pub(super) fn some(n: u64) -> [Self; 2] {
+        let other = match n % 3 {
+            0 => Self::All,
+            _ => Self::Some(fastrand::Rng::with_seed(n)),
+        };
+        [Self::None, other]
     }
 
     fn next(&mut self) -> bool {
