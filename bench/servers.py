@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -145,7 +146,8 @@ class Server:
         self.log = open(self.root / "log", "wb")
         environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OTEL_TRACES_EXPORTER": "none"}
         self.process = subprocess.Popen([*self.under, *SERVERS[self.name](self.root, self.address)],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment)
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
+                                        start_new_session=True)
         self._wait()
         return self
 
@@ -156,11 +158,12 @@ class Server:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.terminate()
+            # Its group: under strace the server is a child, which strace would leave running.
+            os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 self.process.wait(15)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
     def _wait(self):
