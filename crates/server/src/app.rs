@@ -45,7 +45,7 @@ impl App {
     pub(crate) fn levels(&self) -> Levels {
         Levels {
             sessions: self.sessions.count(),
-            tokens: self.guard.tokens(),
+            tokens: self.guard.token_count(),
             uptime: self.started.elapsed().as_secs_f64(),
         }
     }

@@ -1,66 +1,85 @@
-//! Who may do what: nobody is asked, Basic, or Bearer with a token service of our own.
+//! Who may do what: who a request comes from, and what the rules give them.
+//!
+//! ```text
+//!   Authorization ─▶ Given ─▶ Verifier (Basic) or Tokens (Bearer) ─▶ Principal
+//!                                                        Rules ───────▲
+//! ```
+//!
+//! A request is judged by the repository's name before anything is looked up, so what
+//! is refused is refused alike whether it exists or not:
+//!
+//! - **401** and a challenge: no credentials where they are needed, wrong ones, or a token
+//!   that does not cover the request (the token protocol's way to ask for a wider one).
+//! - **403**: right credentials, and the rules say no. Other credentials would not be asked
+//!   for: the same client would send the same again.
+//! - A mount from a source that may not be read is a mount from a source that is not there:
+//!   202 and an upload session, byte for byte.
 //!
 //! [distribution, Token Authentication](https://github.com/distribution/distribution/blob/main/docs/content/spec/auth/token.md)
 //! for the Bearer flow. Tokens are opaque random texts; what they grant is kept here.
 
 mod bearer;
+mod credentials;
+mod htpasswd;
+mod needs;
+mod policy;
+mod rules;
+mod tokens;
+mod users;
+mod verify;
+
+use std::{io, sync::Arc};
 
 use axum::{
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use oci::wire::{Action, Challenge, ErrorCode, Scope, ScopeSet};
+use bytes::Bytes;
+use oci::wire::{Challenge, ErrorCode};
 
 pub use bearer::Bearer;
-pub(crate) use bearer::Tokens;
+use credentials::Given;
+pub use htpasswd::{HtpasswdError, HtpasswdFault};
+use needs::Needs;
+use policy::Policy;
+pub(crate) use policy::Principal;
+pub use rules::{Grant, PatternError, RepositoryPattern, RuleFault, Rules, RulesError, Who};
+use tokens::Tokens;
+pub use users::Users;
+use verify::Verifier;
 
 use crate::{
     answer::Refusal,
     endpoint::Endpoint,
-    route::{Name, Page, Query, Resource},
+    route::{Page, Query, Resource},
     secret::Secret,
 };
 
-/// How a server authenticates its clients.
+/// How a server learns who its clients are. What they may do is a matter of [`Rules`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Auth {
-    /// Nobody is asked: everybody may do everything.
+    /// Nobody is asked.
     #[default]
     None,
-    /// User name and password with every request. Who has them may do everything.
+    /// User name and password with every request.
     Basic(Users),
     /// A token with every request, from the server's own token service at `/token`.
     Bearer(Bearer),
 }
 
-/// User names and their passwords.
-#[derive(Clone, Debug, Default)]
-pub struct Users(Vec<(String, Secret)>);
-
-/// Who a request comes from, and what it may do.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Principal {
-    pub(crate) user: Option<String>,
-    grant: Grant,
-}
-
-#[derive(Clone, Debug, Default)]
-enum Grant {
-    #[default]
-    Everything,
-    Scopes(ScopeSet),
-    /// What the token service would grant, to somebody it knows or not.
-    Visitor(Box<Bearer>, bool),
-}
-
 /// Auth at run time.
 #[derive(Debug)]
-pub(crate) enum Guard {
-    None,
-    Basic(Users),
-    Bearer(Tokens),
+pub(crate) struct Guard {
+    scheme: Scheme,
+    policy: Arc<Policy>,
+}
+
+#[derive(Debug)]
+enum Scheme {
+    Open,
+    Basic(Box<Verifier>),
+    Bearer(Box<Tokens>),
 }
 
 // === impl Auth ===
@@ -72,76 +91,35 @@ impl Auth {
     }
 }
 
-impl Users {
-    /// Nobody.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same and one user more.
-    #[must_use]
-    pub fn with(mut self, user: impl Into<String>, password: impl Into<Secret>) -> Self {
-        self.0.push((user.into(), password.into()));
-        self
-    }
-
-    /// The user whom Basic credentials name, if the password is right.
-    fn check(&self, headers: &HeaderMap) -> Option<String> {
-        let (user, password) = basic(headers)?;
-        let mut known = self.0.iter().filter(|it| it.0 == user);
-        known.any(|it| it.1.is(&password)).then_some(user)
-    }
-}
-
-/// The Basic credentials of a request.
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let encoded = credentials(headers, "basic")?;
-    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
-/// What follows the scheme in `Authorization`.
-fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (found, rest) = value.split_once(' ')?;
-    found.eq_ignore_ascii_case(scheme).then(|| rest.trim())
-}
-
-// === impl Principal ===
-
-impl Principal {
-    /// Whether content of a repository may be read.
-    pub(crate) fn may_pull(&self, name: &Name) -> bool {
-        self.may(&scope(name, [Action::Pull]))
-    }
-
-    fn may(&self, wanted: &Scope) -> bool {
-        match &self.grant {
-            Grant::Everything => true,
-            Grant::Scopes(scopes) => scopes.iter().any(|it| it.covers(wanted)),
-            Grant::Visitor(settings, known) => settings.granted(wanted, *known).covers(wanted),
-        }
-    }
-}
-
-fn scope(name: &Name, actions: impl IntoIterator<Item = Action>) -> Scope {
-    Scope::new("repository", name.as_str(), actions)
-}
-
 // === impl Guard ===
 
 impl Guard {
-    pub(crate) fn new(auth: Auth) -> Self {
-        match auth {
-            Auth::None => Self::None,
-            Auth::Basic(users) => Self::Basic(users),
-            Auth::Bearer(bearer) => Self::Bearer(Tokens::new(bearer)),
-        }
+    /// A guard by these rules. Without any, whoever has credentials may do everything, and
+    /// where nobody is asked for them everybody may.
+    pub(crate) fn new(auth: Auth, rules: Option<Rules>) -> io::Result<Self> {
+        let mut policy = Policy {
+            rules: rules.unwrap_or_else(|| match auth {
+                Auth::None => Rules::open(),
+                _ => Rules::open_to_users(),
+            }),
+            denied: Vec::new(),
+        };
+        let scheme = match auth {
+            Auth::None => Scheme::Open,
+            Auth::Basic(users) => Scheme::Basic(Box::new(Verifier::new(users)?)),
+            Auth::Bearer(bearer) => {
+                let (settings, users) = bearer.settle(&mut policy);
+                Scheme::Bearer(Box::new(Tokens::new(settings, Verifier::new(users)?)))
+            }
+        };
+        Ok(Self {
+            scheme,
+            policy: Arc::new(policy),
+        })
     }
 
     /// Who asks, if they may do what they ask; a challenge if not.
-    pub(crate) fn check(
+    pub(crate) async fn check(
         &self,
         endpoint: Endpoint,
         resource: &Resource,
@@ -153,108 +131,151 @@ impl Guard {
             return Ok(Principal::default());
         }
         if endpoint == Endpoint::Metrics {
-            return self.user(headers);
+            return self.check_user(headers).await;
         }
         if let Resource::Page(page) = resource {
             return match page {
                 Page::Style | Page::Icon => Ok(Principal::default()),
-                Page::Home | Page::Repository(_) => self.visitor(headers),
+                Page::Home | Page::Repository(_) => self.check_visitor(headers).await,
             };
         }
-        match self {
-            Self::None => Ok(Principal::default()),
-            Self::Basic(users) => match users.check(headers) {
-                Some(user) => Ok(Principal {
-                    user: Some(user),
-                    grant: Grant::Everything,
-                }),
-                None => Err(unauthorized(&Challenge::Basic {
-                    realm: "longshore".to_owned(),
-                })),
-            },
-            Self::Bearer(tokens) => {
-                let wanted = wanted(endpoint, resource, query);
+        let needs = Needs::of(endpoint, resource);
+        match &self.scheme {
+            Scheme::Open => {
+                let anybody = Principal::ruled(None, &self.policy);
+                let is_base = matches!(needs, Needs::Login);
+                if is_base || self.suffices(&anybody, &needs) {
+                    return Ok(anybody);
+                }
+                Err(forbidden())
+            }
+            Scheme::Basic(verifier) => self.check_basic(verifier, &needs, headers).await,
+            Scheme::Bearer(tokens) => {
                 let challenge = |error: Option<&str>| {
-                    unauthorized(&tokens.challenge(origin, wanted.clone(), error))
+                    let scopes = needs.announced(endpoint, query);
+                    unauthorized(&tokens.challenge(origin, scopes, error))
                 };
-                let Some(token) = credentials(headers, "bearer") else {
+                let Given::Bearer(token) = Given::of(headers) else {
                     return Err(challenge(None));
                 };
-                let Some((user, scopes)) = tokens.find(token) else {
+                let Some((user, scopes)) = tokens.find(&token) else {
                     return Err(challenge(Some("invalid_token")));
                 };
-                if !scopes.covers(&wanted) {
+                if !scopes.covers(&needs.scopes()) {
                     return Err(challenge(Some("insufficient_scope")));
                 }
-                Ok(Principal {
-                    user,
-                    grant: Grant::Scopes(scopes),
-                })
+                Ok(Principal::scoped(user, scopes, &self.policy))
             }
         }
     }
 
     /// Who asks for what is about the server and not about a repository: a user with a password,
     /// also where repositories want a token.
-    fn user(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let users = match self {
-            Self::None => return Ok(Principal::default()),
-            Self::Basic(users) => users,
-            Self::Bearer(tokens) => tokens.users(),
+    async fn check_user(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let verifier = match &self.scheme {
+            Scheme::Open => return Ok(Principal::default()),
+            Scheme::Basic(verifier) => verifier,
+            Scheme::Bearer(tokens) => tokens.verifier(),
         };
-        let user = users.check(headers).ok_or_else(|| {
-            unauthorized(&Challenge::Basic {
-                realm: "longshore".to_owned(),
-            })
-        })?;
-        Ok(Principal {
-            user: Some(user),
-            grant: Grant::Scopes(ScopeSet::new()),
-        })
+        match Given::of(headers) {
+            Given::Basic(user, password) if verifier.check(&user, password.expose()).await? => {
+                Ok(Principal::ruled(Some(user), &self.policy))
+            }
+            _ => Err(unauthorized(&basic_challenge())),
+        }
     }
 
-    /// Who looks at what the registry holds: a user with a password, or anybody where anybody
-    /// may pull. Browsers have no tokens.
-    fn visitor(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let Self::Bearer(tokens) = self else {
-            return self.user(headers).map(|it| Principal {
-                grant: Grant::Everything,
-                ..it
-            });
+    /// Who looks at what the registry holds: a user with a password, or anybody where something
+    /// is open to everybody. Browsers have no tokens.
+    async fn check_visitor(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let is_open = match self.scheme {
+            Scheme::Open => true,
+            _ => self.policy.allows_catalog(None) && matches!(Given::of(headers), Given::Nothing),
         };
-        let anonymous = !headers.contains_key(header::AUTHORIZATION) && tokens.is_open_to_read();
-        let user = if anonymous {
-            None
-        } else {
-            self.user(headers)?.user
-        };
-        Ok(Principal {
-            grant: Grant::Visitor(Box::new(tokens.settings().clone()), user.is_some()),
-            user,
-        })
+        if is_open {
+            return Ok(Principal::ruled(None, &self.policy));
+        }
+        self.check_user(headers).await
     }
 
-    /// The token service's answer.
-    pub(crate) fn token(&self, query: &Query, headers: &HeaderMap) -> Result<Response, Refusal> {
-        match self {
-            Self::Bearer(tokens) => tokens.issue(query, headers),
+    async fn check_basic(
+        &self,
+        verifier: &Verifier,
+        needs: &Needs<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Principal, Refusal> {
+        let user = match Given::of(headers) {
+            Given::Nothing => None,
+            Given::Basic(user, password) => {
+                if !verifier.check(&user, password.expose()).await? {
+                    return Err(unauthorized(&basic_challenge()));
+                }
+                Some(user)
+            }
+            Given::Bearer(_) | Given::Unreadable => {
+                return Err(unauthorized(&basic_challenge()));
+            }
+        };
+        let principal = Principal::ruled(user, &self.policy);
+        match (self.suffices(&principal, needs), &principal.user) {
+            (true, _) => Ok(principal),
+            (false, None) => Err(unauthorized(&basic_challenge())),
+            (false, Some(_)) => Err(forbidden()),
+        }
+    }
+
+    /// Whether the rules give somebody what a request needs. `GET /v2/` needs a user even
+    /// where much is open: its challenge is how clients learn that there are users at all.
+    fn suffices(&self, principal: &Principal, needs: &Needs<'_>) -> bool {
+        match needs {
+            Needs::Login => principal.user.is_some(),
+            Needs::Catalog => self.policy.allows_catalog(principal.user.as_deref()),
+            Needs::Repository(name, actions) => actions.iter().all(|it| principal.may(name, it)),
+        }
+    }
+
+    /// The token service's answer to a GET.
+    pub(crate) async fn token(
+        &self,
+        query: &Query,
+        headers: &HeaderMap,
+    ) -> Result<Response, Refusal> {
+        self.tokens()?
+            .answer_get(query, headers, &self.policy)
+            .await
+    }
+
+    /// The token service's answer to a POST with this form.
+    pub(crate) async fn token_for_form(
+        &self,
+        headers: &HeaderMap,
+        form: &Bytes,
+    ) -> Result<Response, Refusal> {
+        self.tokens()?
+            .answer_post(headers, form, &self.policy)
+            .await
+    }
+
+    fn tokens(&self) -> Result<&Tokens, Refusal> {
+        match &self.scheme {
+            Scheme::Bearer(tokens) => Ok(tokens),
             _ => Err(Refusal::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported)
                 .message("this registry has no token service")),
         }
     }
 
     /// How many tokens are remembered.
-    pub(crate) fn tokens(&self) -> usize {
-        match self {
-            Self::Bearer(tokens) => tokens.count(),
+    pub(crate) fn token_count(&self) -> usize {
+        match &self.scheme {
+            Scheme::Bearer(tokens) => tokens.count(),
             _ => 0,
         }
     }
 
-    /// Makes all tokens worthless.
-    pub(crate) fn revoke(&self) {
-        if let Self::Bearer(tokens) = self {
-            tokens.revoke();
+    /// Makes tokens worthless, refresh tokens too: one user's, or all.
+    pub(crate) fn revoke(&self, user: Option<&str>) {
+        if let Scheme::Bearer(tokens) = &self.scheme {
+            tokens.revoke(user);
         }
     }
 }
@@ -265,26 +286,13 @@ fn unauthorized(challenge: &Challenge) -> Refusal {
         .header(header::WWW_AUTHENTICATE, challenge)
 }
 
-/// What a request needs. A mount needs to read its source, so that nobody gets
-/// hold of a blob they may not read by mounting it.
-fn wanted(endpoint: Endpoint, resource: &Resource, query: &Query) -> ScopeSet {
-    let Some(name) = resource.name() else {
-        let catalog = Scope::new("registry", "catalog", [Action::from("*")]);
-        return match endpoint {
-            Endpoint::Catalog => ScopeSet::from_iter([catalog]),
-            _ => ScopeSet::new(),
-        };
-    };
-    let mut wanted = ScopeSet::new();
-    wanted.add(match endpoint {
-        Endpoint::BlobDelete | Endpoint::ManifestDelete => scope(name, [Action::Delete]),
-        it if it.reads() => scope(name, [Action::Pull]),
-        _ => scope(name, [Action::Pull, Action::Push]),
-    });
-    if endpoint == Endpoint::Mount
-        && let Some(from) = query.get("from").and_then(Name::parse)
-    {
-        wanted.add(scope(&from, [Action::Pull]));
+fn basic_challenge() -> Challenge {
+    Challenge::Basic {
+        realm: "longshore".to_owned(),
     }
-    wanted
+}
+
+fn forbidden() -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Denied)
+        .message("the registry's rules do not give this to you")
 }

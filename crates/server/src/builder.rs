@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    AccessLog, Auth, Collection, Faults, Limits, ReadOnly, ServerError, UploadOptions, Validation,
-    Warning, log, options::Options, store, tls,
+    AccessLog, Auth, Collection, Faults, Limits, ReadOnly, Rules, ServerError, UploadOptions,
+    Validation, Warning, log, options::Options, store, tls,
 };
 
 /// The embedded registry; [`Server::builder`] is the way in.
@@ -30,6 +30,7 @@ impl Server {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listener: None,
             auth: Auth::None,
+            rules: None,
             tls: None,
             faults: Faults::new(),
             limits: Limits::default(),
@@ -58,6 +59,7 @@ pub struct ServerBuilder {
     pub(crate) address: SocketAddr,
     pub(crate) listener: Option<Arc<TcpListener>>,
     pub(crate) auth: Auth,
+    pub(crate) rules: Option<Rules>,
     pub(crate) tls: Option<tls::Identity>,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
@@ -103,6 +105,13 @@ impl ServerBuilder {
     /// Asks clients who they are.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
+        self
+    }
+
+    /// What clients may do. Without rules, whoever has credentials may do everything, and
+    /// everybody may where nobody is asked for any.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = Some(rules);
         self
     }
 

@@ -41,6 +41,9 @@ pub enum ServerError {
     /// The threads that read images cannot be had.
     #[error("could not start the threads that read images")]
     Threads(#[source] io::Error),
+    /// The system has no random numbers to give.
+    #[error("could not get random numbers")]
+    Random(#[source] io::Error),
     /// The certificate or its key cannot be used.
     #[error("could not use the TLS certificate and key: {0}")]
     Tls(String),

@@ -71,7 +71,10 @@ mod warning;
 mod watch;
 
 pub use access_log::{AccessLog, AccessLogFormat};
-pub use auth::{Auth, Bearer, Users};
+pub use auth::{
+    Auth, Bearer, Grant, HtpasswdError, HtpasswdFault, PatternError, RepositoryPattern, RuleFault,
+    Rules, RulesError, Users, Who,
+};
 pub use builder::{Server, ServerBuilder};
 pub use endpoint::Endpoint;
 pub use error::ServerError;

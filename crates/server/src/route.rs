@@ -88,6 +88,11 @@ impl Query {
         )
     }
 
+    /// The fields of a form, where a `+` is a space.
+    pub(crate) fn form(text: &str) -> Self {
+        Self::parse(Some(&text.replace('+', "%20")))
+    }
+
     /// The first value of a parameter.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         let mut found = self.0.iter().filter(|(it, _)| it == key);
@@ -149,7 +154,7 @@ impl Resource {
     /// The methods it takes, as `Allow` has them.
     pub(crate) fn methods(&self) -> &'static str {
         match self {
-            Self::Token => "GET",
+            Self::Token => "GET, POST",
             Self::Ping
             | Self::Health
             | Self::Metrics

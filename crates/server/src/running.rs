@@ -111,7 +111,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         store,
         log: RequestLog::new(builder.log_entries, keep_headers, Some(watch)),
         faults: builder.faults,
-        guard: Guard::new(builder.auth),
+        guard: Guard::new(builder.auth, builder.rules).map_err(ServerError::Random)?,
         manifest_turns: Arc::new(Semaphore::new(MANIFESTS_AT_ONCE)),
         page_turns: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
         limits: builder.limits,
@@ -231,9 +231,14 @@ impl RunningServer {
         self.app.sessions.lose_all().await;
     }
 
-    /// Makes every token worthless that was issued so far.
+    /// Makes every token worthless that was issued so far, refresh tokens too.
     pub fn revoke_tokens(&self) {
-        self.app.guard.revoke();
+        self.app.guard.revoke(None);
+    }
+
+    /// Makes every token worthless that one user was issued so far, refresh tokens too.
+    pub fn revoke_tokens_of(&self, user: &str) {
+        self.app.guard.revoke(Some(user));
     }
 
     /// Serves one connection that did not come in over TCP, to its end: an in-memory

@@ -7,6 +7,11 @@ use std::{fmt, fmt::Write as _, io};
 pub struct Secret(Box<str>);
 
 impl Secret {
+    /// The text itself, for what has to send or hash it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this is `other`; takes equally long wherever they differ.
     pub(crate) fn is(&self, other: &str) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.as_bytes())

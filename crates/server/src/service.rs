@@ -36,6 +36,8 @@ use crate::{
 
 /// The longest that anything stalls; a server that stops ends it sooner.
 const MAX_STALL: Duration = Duration::from_hours(1);
+/// The longest form the token service takes, in bytes, inclusive.
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
 /// The whole registry as one function: routing is by the path's end, which no router does.
 pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -152,13 +154,11 @@ impl Exchange {
     ) -> Result<Response, Refusal> {
         self.check_head()?;
         let resource = resource?;
-        self.principal = self.app.guard.check(
-            endpoint,
-            &resource,
-            &self.query,
-            &self.headers,
-            &self.origin(),
-        )?;
+        let guard = &self.app.guard;
+        let (query, headers, origin) = (&self.query, &self.headers, self.origin());
+        self.principal = guard
+            .check(endpoint, &resource, query, headers, &origin)
+            .await?;
         self.record.identified(self.principal.user.as_deref());
         self.check_writes(endpoint)?;
         self.dispatch(endpoint, resource).await
@@ -172,7 +172,11 @@ impl Exchange {
         match (endpoint, resource) {
             (Endpoint::Ping, _) => Ok(ping()),
             (Endpoint::Token, _) if self.method == Method::GET => {
-                self.app.guard.token(&self.query, &self.headers)
+                self.app.guard.token(&self.query, &self.headers).await
+            }
+            (Endpoint::Token, _) if self.method == Method::POST => {
+                let form = self.intake.collect(MAX_FORM_BYTES).await?;
+                self.app.guard.token_for_form(&self.headers, &form).await
             }
             (Endpoint::Health, _) => Ok(self.app.health.answer(&self.app.store).await),
             (Endpoint::Metrics, _) if self.app.options.metrics => {

@@ -38,11 +38,12 @@ pub(crate) async fn list(x: &Exchange, name: Name) -> Result<Response, Refusal> 
     Ok(page.answer(&format!("/v2/{name}/tags/list"), &body))
 }
 
-/// `GET /v2/_catalog`.
+/// `GET /v2/_catalog`: the repositories that its reader may pull.
 pub(crate) async fn catalog(x: &Exchange) -> Result<Response, Refusal> {
     let store = Arc::clone(&x.app.store);
     let names = store::blocking(move || store.repositories()).await?;
-    let page = Page::of(names.iter().map(ToString::to_string), &x.query)?;
+    let seen = names.iter().filter(|it| x.principal.may_see(it));
+    let page = Page::of(seen.map(ToString::to_string), &x.query)?;
     let body = json!({"repositories": page.items});
     Ok(page.answer("/v2/_catalog", &body))
 }

@@ -93,7 +93,7 @@ async fn open(x: &Exchange, name: Name, algorithm: Algorithm) -> Result<Arc<Sess
 }
 
 /// Whether the blob is in the repository now. A source that the client may not
-/// read was refused before it came to this.
+/// read is not looked at, so that nobody can tell it from one that is not there.
 async fn mount(x: &Exchange, name: &Name, digest: &Digest) -> Result<bool, Refusal> {
     let options = &x.app.options.uploads;
     if x.faults.refuse_mount || !options.mounts {
@@ -101,8 +101,8 @@ async fn mount(x: &Exchange, name: &Name, digest: &Digest) -> Result<bool, Refus
     }
     let from = match x.query.get("from") {
         Some(from) => match Name::parse(from) {
-            Some(from) => Some(from),
-            None => return Ok(false),
+            Some(from) if x.principal.may_pull(&from) => Some(from),
+            _ => return Ok(false),
         },
         None if options.anonymous_mounts => None,
         None => return Ok(false),

@@ -210,9 +210,11 @@ impl Ask<'_> {
     fn head(&self) -> String {
         let mut head = vec![
             format!("{} {} HTTP/1.1", self.method, self.target),
-            format!("host: {}", self.address),
             "connection: close".to_owned(),
         ];
+        if self.headers.iter().all(|(name, _)| name != "host") {
+            head.push(format!("host: {}", self.address));
+        }
         for (name, value) in &self.headers {
             head.push(format!("{name}: {value}"));
         }

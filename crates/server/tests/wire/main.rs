@@ -4,6 +4,8 @@
 //! the bytes on the wire under a test's control.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod access_log;
 #[cfg(test)]
 mod auth;
@@ -39,6 +41,10 @@ mod refusals;
 mod tags;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod unauthorized;
 #[cfg(test)]
 mod uploads;
 #[cfg(test)]
