@@ -6,7 +6,7 @@ use std::{error::Error as _, fmt::Write as _};
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
 use serde_json::{Value, json};
-use server::ImageError;
+use server::{ImageError, ServerError};
 
 use crate::{
     auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, settings::SettingsError,
@@ -53,7 +53,11 @@ pub(crate) enum AppError {
     #[error(transparent)]
     Faults(#[from] FaultsError),
     #[error("the embedded registry failed")]
-    Serve(#[source] server::ServerError),
+    Serve(#[source] ServerError),
+    #[error("the users of the registry cannot be read")]
+    Users(#[source] server::HtpasswdError),
+    #[error("the access rules of the registry cannot be read")]
+    Rules(#[source] server::RulesError),
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error("some tags were refused: {}", .tags.join(", "))]
@@ -90,7 +94,9 @@ impl AppError {
             Self::Timeout => Cause::Network,
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
-            Self::Serve(_) | Self::Output(_) | Self::Io { .. } => Cause::Internal,
+            Self::Users(_) | Self::Rules(_) => Cause::Usage,
+            Self::Serve(error) => serve_cause(error),
+            Self::Output(_) | Self::Io { .. } => Cause::Internal,
         }
     }
 
@@ -165,6 +171,7 @@ impl AppError {
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),
             ),
+            Self::Serve(error) => serve_hint(error).map(Into::into),
             _ => None,
         }
     }
@@ -175,6 +182,26 @@ fn keep_cause(error: &KeepError) -> Cause {
         KeepError::Nowhere | KeepError::File(_) => Cause::Usage,
         KeepError::Helper(_) => Cause::Credentials,
         KeepError::Write { .. } => Cause::Internal,
+    }
+}
+
+fn serve_cause(error: &ServerError) -> Cause {
+    match error {
+        ServerError::ClearText { .. }
+        | ServerError::PublicUrl { .. }
+        | ServerError::Tls(_)
+        | ServerError::TlsFiles(_) => Cause::Usage,
+        _ => Cause::Internal,
+    }
+}
+
+fn serve_hint(error: &ServerError) -> Option<&'static str> {
+    match error {
+        ServerError::ClearText { .. } => Some(
+            "add --tls-cert and --tls-key, or --tls-self-signed; where a proxy speaks TLS before \
+             the registry, --allow-insecure-credentials",
+        ),
+        _ => None,
     }
 }
 

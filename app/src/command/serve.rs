@@ -7,6 +7,8 @@ use server::Server;
 
 use crate::{error::AppError, interrupt};
 
+mod access;
+mod certificate;
 mod faults;
 mod operation;
 mod service_manager;
@@ -48,6 +50,9 @@ pub(crate) struct ServeArgs {
     faults: faults::FaultsArgs,
 
     #[command(flatten)]
+    access: access::AccessArgs,
+
+    #[command(flatten)]
     operation: operation::OperationArgs,
 }
 
@@ -68,6 +73,7 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         return args.storage.collect(builder, store).await;
     }
     let builder = args.validation.apply(builder).listen(args.listen);
+    let (builder, access) = args.access.apply(builder)?;
     let (builder, operation) = args.operation.apply(builder, args.print_address)?;
     let builder = match &faults {
         Some(file) => faults::apply(file, builder),
@@ -86,8 +92,10 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         (None, None) => "memory".to_owned(),
     };
     interrupt::say(&format!(
-        "serving {place} at http://{address}; Ctrl-C ends it"
+        "serving {place} at {}; Ctrl-C ends it",
+        running.url()
     ));
+    access.tell();
     for tag in tags {
         interrupt::say(&format!("  {address}/{tag}"));
     }

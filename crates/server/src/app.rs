@@ -31,6 +31,8 @@ pub(crate) struct App {
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,
     pub(crate) secure: bool,
+    /// How clients reach the server, if that was said.
+    pub(crate) public_url: Option<String>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Health,
     pub(crate) started: Instant,

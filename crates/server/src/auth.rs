@@ -89,6 +89,11 @@ impl Auth {
     pub fn basic(user: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::Basic(Users::default().with(user, password))
     }
+
+    /// Whether clients send secrets to a server with this.
+    pub(crate) fn takes_secrets(&self) -> bool {
+        !matches!(self, Self::None)
+    }
 }
 
 // === impl Guard ===

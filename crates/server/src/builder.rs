@@ -32,6 +32,8 @@ impl Server {
             auth: Auth::None,
             rules: None,
             tls: None,
+            public_url: None,
+            allow_clear_text: false,
             faults: Faults::new(),
             limits: Limits::default(),
             options: Options::default(),
@@ -61,6 +63,8 @@ pub struct ServerBuilder {
     pub(crate) auth: Auth,
     pub(crate) rules: Option<Rules>,
     pub(crate) tls: Option<tls::Identity>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) allow_clear_text: bool,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
     pub(crate) options: Options,
@@ -117,8 +121,46 @@ impl ServerBuilder {
 
     /// Speaks TLS only, HTTP/2 and HTTP/1.1, with this certificate chain and key, both PEM.
     pub fn tls(mut self, certificates: &[u8], key: &[u8]) -> Result<Self, ServerError> {
-        self.tls = Some(tls::Identity::from_pem(certificates, key)?);
+        let identity = tls::Identity::from_pem(certificates, key);
+        self.tls = Some(identity.map_err(ServerError::Tls)?);
         Ok(self)
+    }
+
+    /// The same from files, which are read now.
+    pub fn tls_files(
+        mut self,
+        certificates: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, ServerError> {
+        let identity = tls::Identity::from_files(certificates.as_ref(), key.as_ref());
+        self.tls = Some(identity.map_err(ServerError::TlsFiles)?);
+        Ok(self)
+    }
+
+    /// How clients reach this server, where that is not where it listens: `https://` or
+    /// `http://`, a host and perhaps a port. Challenges and absolute locations name it.
+    pub fn public_url(mut self, url: &str) -> Result<Self, ServerError> {
+        let trimmed = url.strip_suffix('/').unwrap_or(url);
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| trimmed.strip_prefix(scheme));
+        let spelled = |it: u8| it.is_ascii_alphanumeric() || b".-:[]".contains(&it);
+        match host {
+            Some(host) if !host.is_empty() && host.bytes().all(spelled) => {
+                self.public_url = Some(trimmed.to_owned());
+                Ok(self)
+            }
+            _ => Err(ServerError::PublicUrl {
+                text: url.chars().take(300).collect(),
+            }),
+        }
+    }
+
+    /// Whether a server that asks for credentials may listen without TLS where other machines
+    /// can reach it; a proxy may speak TLS before it. Off: [`ServerError::ClearText`].
+    pub fn allow_clear_text(mut self, on: bool) -> Self {
+        self.allow_clear_text = on;
+        self
     }
 
     /// Does these faults; more may be added through the handle while the server runs.

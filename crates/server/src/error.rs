@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use crate::tls::{TlsFault, TlsFileError};
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,5 +48,22 @@ pub enum ServerError {
     Random(#[source] io::Error),
     /// The certificate or its key cannot be used.
     #[error("could not use the TLS certificate and key: {0}")]
-    Tls(String),
+    Tls(TlsFault),
+    /// The files of the certificate and its key cannot be used.
+    #[error(transparent)]
+    TlsFiles(TlsFileError),
+    /// Clients would send secrets over a network that others may listen to.
+    #[error("credentials would be sent in clear text to {address}, which other machines can reach")]
+    ClearText {
+        /// The address that is listened on.
+        address: SocketAddr,
+    },
+    /// Not the address of a registry.
+    #[error(
+        "{text:?} is not how a registry can be reached: expected for instance https://registry.example.com"
+    )]
+    PublicUrl {
+        /// What was given.
+        text: String,
+    },
 }

@@ -60,6 +60,9 @@ impl Exchange {
 
     /// `scheme://host:port` as the client knows this server.
     pub(crate) fn origin(&self) -> String {
+        if let Some(url) = &self.app.public_url {
+            return url.clone();
+        }
         let host = self.record.host();
         let host = host.unwrap_or_else(|| self.app.address.to_string());
         format!("{}://{host}", self.app.scheme())

@@ -87,4 +87,5 @@ pub use options::{Collection, Limits, UploadOptions, Validation};
 pub use running::RunningServer;
 pub use secret::Secret;
 pub use store::{Collected, Image, ImageError, ReadOnly, Tally};
+pub use tls::{SelfSigned, SelfSignedError, TlsFault, TlsFileError};
 pub use warning::{Warning, WarningError};

@@ -21,7 +21,7 @@ use axum::http::{HeaderMap, Method, Request};
 pub use entry::{Authorization, Entry, LoggedHeaders, Outcome};
 pub(crate) use entry::{Observer, Record};
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, secret::Secret};
 
 /// How many entries are kept unless the builder says otherwise.
 pub(crate) const DEFAULT_ENTRIES: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -48,7 +48,8 @@ struct Kept {
     requests: u64,
     by_method: BTreeMap<String, u64>,
     entries: VecDeque<Arc<Record>>,
-    raw: VecDeque<Box<str>>,
+    /// Credentials are in them, so they do not print.
+    raw: VecDeque<Secret>,
     raw_bytes: usize,
     raw_was_dropped: bool,
 }
@@ -198,7 +199,7 @@ impl RequestLog {
     /// must not pass for want of evidence.
     pub fn saw_secret(&self, secret: &str) -> bool {
         let kept = self.kept();
-        kept.raw_was_dropped || kept.raw.iter().any(|raw| raw.contains(secret))
+        kept.raw_was_dropped || kept.raw.iter().any(|it| it.expose().contains(secret))
     }
 }
 
@@ -210,7 +211,7 @@ impl Kept {
             let Some(oldest) = self.raw.pop_front() else {
                 return;
             };
-            self.raw_bytes -= oldest.len();
+            self.raw_bytes -= oldest.expose().len();
             self.raw_was_dropped = true;
         }
     }

@@ -90,6 +90,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         address: builder.address,
         error,
     };
+    check_secrecy(&builder)?;
     let listener = match &builder.listener {
         Some(listener) => taken(listener).map_err(listen)?,
         None => TcpListener::bind(builder.address).await.map_err(listen)?,
@@ -119,6 +120,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         address,
         tasks: TaskTracker::new(),
         secure: builder.tls.is_some(),
+        public_url: builder.public_url,
         metrics,
         health: Health::new(stopping.gently.clone()),
         started: Instant::now(),
@@ -139,6 +141,20 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         stopping,
         access_log: builder.access_log,
     })
+}
+
+/// Refuses to take secrets where others may hear them, unless that was allowed.
+fn check_secrecy(builder: &ServerBuilder) -> Result<(), ServerError> {
+    let handed = builder
+        .listener
+        .as_ref()
+        .and_then(|it| it.local_addr().ok());
+    let address = handed.unwrap_or(builder.address);
+    let is_private = builder.tls.is_some() || address.ip().to_canonical().is_loopback();
+    if is_private || builder.allow_clear_text || !builder.auth.takes_secrets() {
+        return Ok(());
+    }
+    Err(ServerError::ClearText { address })
 }
 
 /// A socket that somebody else opened.

@@ -352,6 +352,15 @@ async fn m10_a_source_that_spoils_the_token_is_left_out_of_it() {
     server
         .faults()
         .add(refuse.act(Action::Answer(Answer::new(403))));
+    // As registries do that have no answer but this for a source that may not be read.
+    let challenge = format!(
+        "Bearer realm=\"{}/token\",service=\"longshore\",error=\"insufficient_scope\",\
+         scope=\"repository:app:pull,push repository:foreign/base:pull\"",
+        server.url(),
+    );
+    let unauthorized = Answer::new(401).header("www-authenticate", challenge);
+    let again = Rule::on(Endpoint::Mount).nth(2);
+    server.faults().add(again.act(Action::Answer(unauthorized)));
     let (layer, content) = blob(1, 1000);
     let source = Blobs::one(&layer, &content);
     let outcome = target.mount_blob(&layer, &sibling).await.unwrap();

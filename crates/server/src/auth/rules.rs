@@ -121,6 +121,13 @@ impl Rules {
             .any(|it| it.to.contains(&Who::Everybody) && !it.may.is_empty())
     }
 
+    /// Whether there is a rule that only somebody with credentials can profit from.
+    pub fn serve_users(&self) -> bool {
+        self.grants
+            .iter()
+            .any(|it| !it.to.contains(&Who::Everybody))
+    }
+
     /// The users that are named anywhere, in order, each once.
     pub fn users(&self) -> impl Iterator<Item = &str> {
         let named = self.grants.iter().flat_map(|it| &it.to);

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use axum::{body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use longshore_server::{Action, Endpoint, Rule, Server, ServerError};
+use longshore_server::{
+    Action, Auth, Bearer, Endpoint, Rule, SelfSigned, Server, ServerError, TlsFault, TlsFileError,
+};
 use oci::Digest;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::client::{TestReg, with_digest};
 
 async fn secure() -> (TestReg, RootCertStore) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = made.signing_key.serialize_pem();
-    let builder = Server::builder()
-        .tls(made.cert.pem().as_bytes(), key.as_bytes())
-        .unwrap();
+    let made = SelfSigned::generate([""; 0]).unwrap();
+    let (certificate, key) = (made.certificate_pem().as_bytes(), made.key_pem());
+    let builder = Server::builder().tls(certificate, key.as_bytes()).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
+    let certificate = CertificateDer::from_pem_slice(certificate).unwrap();
+    roots.add(certificate).unwrap();
     (TestReg::with(builder).await, roots)
 }
 
@@ -159,5 +163,99 @@ fn a_certificate_that_is_none_is_an_error() {
     for (certificate, key) in [("", ""), ("nonsense", "nonsense")] {
         let built = Server::builder().tls(certificate.as_bytes(), key.as_bytes());
         assert!(matches!(built, Err(ServerError::Tls(_))));
+    }
+}
+
+/// Files that cannot be used are named, with what is wrong and what to do.
+#[test]
+fn files_that_are_no_certificate_and_key_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (one, other) = (SelfSigned::generate([""; 0]), SelfSigned::generate([""; 0]));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (name, content) in [
+        ("cert", one.certificate_pem()),
+        ("key", one.key_pem()),
+        ("other", other.key_pem()),
+        ("encrypted", encrypted),
+        ("empty", ""),
+    ] {
+        std::fs::write(path(name), content).unwrap();
+    }
+    let built = |cert: &str, key: &str| Server::builder().tls_files(path(cert), path(key));
+    assert!(built("cert", "key").is_ok());
+    for (cert, key, fault) in [
+        ("empty", "key", TlsFault::NoCertificate),
+        ("key", "key", TlsFault::NoCertificate),
+        ("cert", "empty", TlsFault::NoKey),
+        ("cert", "cert", TlsFault::NoKey),
+        ("cert", "encrypted", TlsFault::Encrypted),
+        ("cert", "other", TlsFault::Mismatch),
+    ] {
+        let refused = built(cert, key).unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains(path(cert).to_str().unwrap()), "{told}");
+        assert!(told.contains(path(key).to_str().unwrap()), "{told}");
+        let ServerError::TlsFiles(TlsFileError::Content { fault: found, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(found, fault);
+    }
+    let absent = built("cert", "absent").unwrap_err().to_string();
+    assert!(
+        absent.contains(path("absent").to_str().unwrap()),
+        "{absent}"
+    );
+}
+
+/// Passwords and tokens go over loopback, over TLS, or nowhere unless it is said.
+#[tokio::test]
+async fn credentials_are_not_taken_in_clear_text_where_others_may_listen() {
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let users = || Auth::basic("ann", "secret");
+    for auth in [users(), Auth::Bearer(Bearer::new().user("ann", "secret"))] {
+        let builder = Server::builder().listen(everywhere).auth(auth);
+        let refused = builder.start().await.unwrap_err();
+        assert!(
+            matches!(refused, ServerError::ClearText { .. }),
+            "{refused}"
+        );
+    }
+    let started = Server::builder().auth(users()).start().await;
+    assert!(started.is_ok());
+    let one = SelfSigned::generate([""; 0]).unwrap();
+    let (certificate, key) = (one.certificate_pem(), one.key_pem());
+    // On loopback each, because tests listen nowhere else: what is asked is the rule alone.
+    let builder = Server::builder().auth(users()).allow_clear_text(true);
+    assert!(builder.start().await.is_ok());
+    let secure = Server::builder()
+        .auth(users())
+        .tls(certificate.as_bytes(), key.as_bytes());
+    assert!(secure.unwrap().start().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_behind_a_proxy_says_where_clients_reach_it() {
+    let url = "https://registry.example.com:8443";
+    let builder = Server::builder().auth(Auth::Bearer(Bearer::new().user("ann", "secret")));
+    let reg = TestReg::with(builder.public_url(&format!("{url}/")).unwrap()).await;
+    let challenge = reg.get("/v2/").await.header("www-authenticate").to_owned();
+    assert!(
+        challenge.contains(&format!("realm=\"{url}/token\"")),
+        "{challenge}"
+    );
+    for wrong in [
+        "",
+        "https://",
+        "registry.example.com",
+        "ftp://x",
+        "https://x/path",
+        "https://u:p@x",
+        "https://x\"y",
+    ] {
+        let refused = Server::builder().public_url(wrong);
+        assert!(matches!(refused, Err(ServerError::PublicUrl { text }) if text == wrong));
     }
 }
