@@ -1,5 +1,6 @@
 //! `serve`, `demo` and `completions`.
 
+mod access;
 mod faults;
 mod validation;
 

@@ -14,6 +14,8 @@ mod blobs;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod conditions;

@@ -1,0 +1,227 @@
+//! `serve` with users, rules and TLS.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use longshore::push::source::sample;
+
+use crate::{
+    longshore::{Run, finished, longshore, run},
+    stage::small,
+};
+
+/// Ann's password is `canary-ann`, Bob's `canary-bob`.
+const USERS: &str = "ann:$2y$04$tY92Hx0vSQ0WDlI5jLBZ7.46w1Dh5avIzEVxZR54upxNRk4zPFi0G\n\
+                     bob:$2y$04$M9MShkXq0YcqrgRTKdAYAe3r4.mYnqthLNJ1Bi9gyRMgZDbCcfAyy\n";
+const RULES: &str = r#"
+[[rule]]
+repositories = ["team/*"]
+users = ["ann"]
+actions = ["push"]
+
+[[rule]]
+repositories = ["public/*"]
+users = ["bob", "eve"]
+actions = ["push"]
+"#;
+
+/// A home with users, rules and an image in it.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("users"), USERS).unwrap();
+    fs::write(home.path().join("access.toml"), RULES).unwrap();
+    sample::write_layout(&home.path().join("image"), &small()).unwrap();
+    home
+}
+
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    fn start(home: &Path, args: &[&str]) -> Self {
+        let mut child = longshore(home)
+            .current_dir(home)
+            .args(["-vv", "serve", "--print-address", "--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        assert!(
+            !address.is_empty(),
+            "{:?}",
+            finished(child.wait_with_output().unwrap())
+        );
+        Self { child, address }
+    }
+
+    fn push(&self, home: &Path, user: &str, repository: &str, args: &[&str]) -> Run {
+        let reference = format!("{}/{repository}:1", self.address);
+        let mut command = longshore(home);
+        command
+            .current_dir(home)
+            .env("LONGSHORE_USERNAME", user)
+            .env("LONGSHORE_PASSWORD", format!("canary-{user}"))
+            .args(["push", "image", &reference])
+            .args(args);
+        finished(command.output().unwrap())
+    }
+
+    /// Ends it; what it said.
+    fn end(self) -> String {
+        let process = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-TERM", &process]).status();
+        assert!(kill.unwrap().success());
+        let ended = finished(self.child.wait_with_output().unwrap());
+        ended.succeeded().stderr
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn users_push_where_the_rules_let_them_and_nothing_secret_is_logged() {
+    let home = home();
+    for extra in [&["--token"][..], &[]] {
+        let mut args = vec!["--htpasswd", "users", "--access", "access.toml"];
+        args.extend(extra);
+        let served = Served::start(home.path(), &args);
+        served.push(home.path(), "ann", "team/app", &[]).succeeded();
+        served
+            .push(home.path(), "bob", "public/app", &[])
+            .succeeded();
+        let refused = served.push(home.path(), "bob", "team/app", &[]);
+        assert_eq!(refused.code, Some(3), "{refused:?}");
+        let wrong = served.push(home.path(), "eve", "public/app", &[]);
+        assert_eq!(wrong.code, Some(3), "{wrong:?}");
+        let said = served.end();
+        let warning = "warning: access.toml names users who cannot log in: eve";
+        assert!(said.contains(warning), "{said}");
+        assert!(said.contains("team/app"), "{said}");
+        assert!(
+            !said.contains("canary-") && !said.contains("$2y$"),
+            "{said}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_self_signed_certificate_is_told_and_goes_away_with_the_registry() {
+    let home = home();
+    let mut served = Served::start(home.path(), &["--tls-self-signed", "--htpasswd", "users"]);
+    let mut said = BufReader::new(served.child.stderr.take().unwrap());
+    let (mut line, mut fingerprint) = (String::new(), String::new());
+    let path = loop {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0);
+        if let Some(it) = line.trim().strip_prefix("certificate SHA-256 ") {
+            it.clone_into(&mut fingerprint);
+        }
+        if let Some((_, path)) = line.trim().split_once("longshore push --ca ") {
+            break path.to_owned();
+        }
+    };
+    assert_eq!(fingerprint.split(':').count(), 32, "{fingerprint}");
+    let pem = fs::read_to_string(&path).unwrap();
+    assert!(pem.contains("BEGIN CERTIFICATE") && !pem.contains("PRIVATE"));
+    let pushed = served.push(home.path(), "ann", "team/app", &["--ca", &path]);
+    pushed.succeeded();
+    let distrusted = served.push(home.path(), "ann", "team/app", &[]);
+    assert_eq!(distrusted.code, Some(7), "{distrusted:?}");
+    served.end();
+    assert!(!Path::new(&path).exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_self_signed_certificate_with_files_is_made_once_and_its_key_is_the_owners() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = home();
+    let args = [
+        "--tls-self-signed=r.test",
+        "--tls-cert",
+        "c.pem",
+        "--tls-key",
+        "k.pem",
+    ];
+    let mut certificates = Vec::new();
+    for _ in 0..2 {
+        let served = Served::start(home.path(), &args);
+        served
+            .push(home.path(), "ann", "team/app", &["--ca", "c.pem"])
+            .succeeded();
+        served.end();
+        certificates.push(fs::read(home.path().join("c.pem")).unwrap());
+    }
+    assert_eq!(certificates[0], certificates[1]);
+    let key = fs::metadata(home.path().join("k.pem")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    // Half a pair is not overwritten.
+    fs::remove_file(home.path().join("c.pem")).unwrap();
+    let mut command = longshore(home.path());
+    command
+        .current_dir(home.path())
+        .args(["serve", "--listen", "127.0.0.1:0"]);
+    let refused = finished(command.args(args).output().unwrap());
+    assert!(
+        refused.stderr.contains("could not write k.pem"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_served_safely_is_refused_with_what_to_do() {
+    let home = home();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (users, access) = (path("users"), path("access.toml"));
+    let users = users.as_str();
+    for (args, told) in [
+        (
+            vec!["--listen", "0.0.0.0:0", "--htpasswd", users],
+            "--tls-self-signed",
+        ),
+        (
+            vec!["--htpasswd", &access],
+            "access.toml, line 2: expected NAME:HASH",
+        ),
+        (
+            vec!["--htpasswd", users, "--access", users],
+            "users, line 1: ",
+        ),
+        (vec!["--access", &access], "add --htpasswd FILE"),
+        (vec!["--token"], "--htpasswd <FILE>"),
+        (
+            vec!["--htpasswd", users, "--token-lifetime", "5s"],
+            "give 1m or more",
+        ),
+        (
+            vec!["--public-url", "registry.test"],
+            "https://registry.example.com",
+        ),
+        (
+            vec!["--tls-cert", users, "--tls-key", users],
+            "no certificate was found",
+        ),
+        (vec!["--tls-cert", users], "--tls-key <FILE>"),
+        (vec!["--tls-self-signed=a b"], "\"a b\" is neither"),
+    ] {
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        if args[0] == "--listen" {
+            all.truncate(1);
+        }
+        all.extend(args);
+        let refused = run(home.path(), all.iter().copied());
+        assert_eq!(refused.code, Some(2), "{all:?} {refused:?}");
+        assert!(refused.stderr.contains(told), "{all:?} {refused:?}");
+    }
+}
