@@ -95,7 +95,7 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         "serving {place} at {}; Ctrl-C ends it",
         running.url()
     ));
-    access.tell();
+    access.tell(address.port());
     for tag in tags {
         interrupt::say(&format!("  {address}/{tag}"));
     }

@@ -182,9 +182,9 @@ impl AccessArgs {
 
 impl Access {
     /// Says what clients have to be told.
-    pub(super) fn tell(&self) {
+    pub(super) fn tell(&self, port: u16) {
         if let Some(certificate) = &self.certificate {
-            certificate.tell();
+            certificate.tell(port);
         }
     }
 }

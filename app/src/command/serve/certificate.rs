@@ -111,12 +111,13 @@ impl Certificate {
     }
 
     /// Says how clients come to trust it.
-    pub(super) fn tell(&self) {
+    pub(super) fn tell(&self, port: u16) {
         if let Some(made) = &self.made {
             say(&format!("certificate SHA-256 {}", made.fingerprint()));
         }
         say(&format!(
-            "clients trust it with its PEM file, for instance: longshore push --ca {}",
+            "clients trust it with its PEM file, for instance: longshore push --ca {} IMAGE \
+             https://localhost:{port}/NAME:TAG",
             self.path.display()
         ));
     }

@@ -41,6 +41,7 @@ fn home() -> tempfile::TempDir {
 struct Served {
     child: Child,
     address: String,
+    is_secure: bool,
 }
 
 impl Served {
@@ -62,11 +63,17 @@ impl Served {
             "{:?}",
             finished(child.wait_with_output().unwrap())
         );
-        Self { child, address }
+        let is_secure = args.iter().any(|it| it.starts_with("--tls"));
+        Self {
+            child,
+            address,
+            is_secure,
+        }
     }
 
     fn push(&self, home: &Path, user: &str, repository: &str, args: &[&str]) -> Run {
-        let reference = format!("{}/{repository}:1", self.address);
+        let scheme = if self.is_secure { "https://" } else { "" };
+        let reference = format!("{scheme}{}/{repository}:1", self.address);
         let mut command = longshore(home);
         command
             .current_dir(home)
@@ -128,7 +135,7 @@ fn a_self_signed_certificate_is_told_and_goes_away_with_the_registry() {
             it.clone_into(&mut fingerprint);
         }
         if let Some((_, path)) = line.trim().split_once("longshore push --ca ") {
-            break path.to_owned();
+            break path.split(' ').next().unwrap().to_owned();
         }
     };
     assert_eq!(fingerprint.split(':').count(), 32, "{fingerprint}");

@@ -9,7 +9,10 @@ use longshore_server::{
     AccessLog, AccessLogFormat, Auth, Bearer, SelfSigned, Server, ServerBuilder, Users,
 };
 
-use crate::{auth::basic, client::TestReg};
+use crate::{
+    auth::basic,
+    client::{Reply, TestReg},
+};
 
 const PASSWORD: &str = "canary-password";
 const WRONG: &str = "canary-wrong-password";
@@ -37,6 +40,10 @@ fn users() -> (Users, String) {
     (users.with("bob", PASSWORD), hash)
 }
 
+fn shown(reply: &Reply) -> String {
+    format!("{reply:?} {}", String::from_utf8_lossy(&reply.body))
+}
+
 /// Everything that a server can print, with what was answered where the answer is no token.
 async fn said(auth: Auth, secrets: &mut Vec<String>) -> String {
     let sink = Sink::default();
@@ -45,7 +52,7 @@ async fn said(auth: Auth, secrets: &mut Vec<String>) -> String {
     let builder: ServerBuilder = Server::builder().auth(auth).access_log(log);
     let with_tls = builder.clone();
     let with_tls = with_tls.tls(one.certificate_pem().as_bytes(), one.key_pem().as_bytes());
-    let mut said = format!("{builder:?} {with_tls:?} {one:?}");
+    let mut said = vec![format!("{builder:?} {with_tls:?} {one:?}")];
     let reg = TestReg::with(builder).await;
     for password in [PASSWORD, WRONG] {
         for target in [
@@ -60,7 +67,7 @@ async fn said(auth: Auth, secrets: &mut Vec<String>) -> String {
             if target.starts_with("/token") && reply.status == 200 {
                 secrets.push(reply.json()["token"].as_str().unwrap().to_owned());
             } else {
-                said += &format!("{reply:?} {}", String::from_utf8_lossy(&reply.body));
+                said.push(shown(&reply));
             }
         }
         let form =
@@ -75,23 +82,24 @@ async fn said(auth: Auth, secrets: &mut Vec<String>) -> String {
                 secrets.push(reply.json()[key].as_str().unwrap().to_owned());
             }
         } else {
-            said += &format!("{reply:?} {}", String::from_utf8_lossy(&reply.body));
+            said.push(shown(&reply));
         }
     }
     for token in secrets.clone() {
         let ask = reg.ask("GET", "/v2/app/tags/list");
         let ask = ask.header("authorization", format!("Bearer {token}"));
-        said += &format!("{:?}", ask.send().await);
+        said.push(format!("{:?}", ask.send().await));
     }
     let requests = reg.server.log();
-    said += &format!(
+    said.push(format!(
         "{requests:?} {:?} {:?}",
         requests.entries(),
         requests.lines()
-    );
-    said += &format!("{:?} {:?}", reg.server, reg.server.faults());
+    ));
+    said.push(format!("{:?} {:?}", reg.server, reg.server.faults()));
     reg.server.shutdown().await;
-    said + &String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    said.push(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap());
+    said.join("\n")
 }
 
 #[tokio::test]
