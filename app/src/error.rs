@@ -84,6 +84,8 @@ impl AppError {
             | Self::Usage(_)
             | Self::Settings(_)
             | Self::Faults(_)
+            | Self::Users(_)
+            | Self::Rules(_)
             | Self::Client(_) => Cause::Usage,
             Self::Login { error, .. } => target_cause(error),
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
@@ -94,7 +96,6 @@ impl AppError {
             Self::Timeout => Cause::Network,
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
-            Self::Users(_) | Self::Rules(_) => Cause::Usage,
             Self::Serve(error) => serve_cause(error),
             Self::Output(_) | Self::Io { .. } => Cause::Internal,
         }

@@ -46,19 +46,16 @@ pub(super) fn make(
             error: io::Error::other(error),
         },
     })?;
-    let (path, temporary) = match files {
-        Some((certificate, key)) => {
-            write_new(key, made.key_pem(), true)?;
-            write_new(certificate, made.certificate_pem(), false)?;
-            (certificate.to_owned(), None)
-        }
-        None => {
-            let temporary = temporary(made.certificate_pem()).map_err(|error| AppError::Io {
-                attempted: "write the certificate to a temporary file".into(),
-                error,
-            })?;
-            (temporary.to_path_buf(), Some(temporary))
-        }
+    let (path, temporary) = if let Some((certificate, key)) = files {
+        write_new(key, made.key_pem(), true)?;
+        write_new(certificate, made.certificate_pem(), false)?;
+        (certificate.to_owned(), None)
+    } else {
+        let temporary = temporary(made.certificate_pem()).map_err(|error| AppError::Io {
+            attempted: "write the certificate to a temporary file".into(),
+            error,
+        })?;
+        (temporary.to_path_buf(), Some(temporary))
     };
     Ok(Certificate {
         made: Some(made),
