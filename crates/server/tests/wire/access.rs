@@ -438,3 +438,39 @@ async fn a_session_is_its_owners_and_its_repositorys() {
         assert_eq!(it.ask(BOB, "PUT", &put).await.status, 201);
     }
 }
+
+/// The page shows a browser what the catalog would, by password also where clients have tokens.
+#[tokio::test]
+async fn the_page_shows_what_its_reader_may_pull() {
+    for it in both().await {
+        for name in ["team/app", "team/shared", "public/tool"] {
+            it.push_image(name).await;
+        }
+        for (user, names) in [
+            (ANN, vec!["public/tool", "team/app", "team/shared"]),
+            (BOB, vec!["public/tool", "team/shared"]),
+            (None, vec!["public/tool"]),
+        ] {
+            let visit = async |target: String| {
+                let ask = it.reg.ask("GET", target);
+                match user {
+                    Some(user) => ask.header("authorization", basic(user, &password(user))),
+                    None => ask,
+                }
+                .send()
+                .await
+            };
+            let home = String::from_utf8(visit("/".to_owned()).await.body).unwrap();
+            for name in ["public/tool", "team/app", "team/shared"] {
+                let link = format!("/repositories/{name}");
+                assert_eq!(
+                    home.contains(&link),
+                    names.contains(&name),
+                    "{user:?} {name}"
+                );
+                let status = visit(link).await.status;
+                assert_eq!(status == 200, names.contains(&name), "{user:?} {name}");
+            }
+        }
+    }
+}
