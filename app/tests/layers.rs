@@ -44,6 +44,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("clap", &["longshore"]),
     ("indicatif", &["longshore"]),
+    ("rusqlite", &["longshore-push"]),
     ("reqwest", &[]),
     ("openssl", &[]),
     ("native-tls", &[]),
@@ -76,7 +77,7 @@ fn crates_depend_only_downwards() {
 }
 
 #[test]
-fn only_the_transport_names_an_http_client_and_only_the_command_a_terminal() {
+fn what_has_one_place_is_named_by_nobody_else() {
     for package in packages() {
         let name = package.name.as_str();
         for dependency in package

@@ -30,6 +30,7 @@ mod error;
 pub mod event;
 mod execute;
 mod graph;
+pub mod journal;
 pub mod mount;
 mod options;
 pub mod plan;
@@ -37,6 +38,7 @@ mod preflight;
 pub mod recording;
 pub mod report;
 pub mod source;
+pub mod state;
 mod verify;
 
 pub use byte_size::ByteSize;

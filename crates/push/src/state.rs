@@ -1,0 +1,182 @@
+//! What processes share: the journal of upload sessions, what was learned of hosts, and pauses
+//! that hosts asked for.
+//!
+//! One `SQLite` database for all of it, opened by any number of processes at once; the same in
+//! memory where there can be no database. All of it is hints: losing any row may cost work,
+//! never correctness. Credentials and tokens are never kept.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::journal::{BlobKey, Claim, StateError, rules::Now};
+
+mod clock;
+mod hosts;
+mod memory;
+mod notice;
+mod owner;
+mod sessions;
+mod sqlite;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use clock::Clock;
+pub use hosts::HostFact;
+use memory::MemoryTable;
+pub use notice::{NoDatabase, Notice};
+use owner::{Owner, Owners};
+use sqlite::Database;
+use table::{Access, Table};
+
+/// What processes share. Cheap to clone; dropping the last clone writes what is still to be written.
+#[derive(Clone, Debug)]
+pub struct State {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: Backend,
+    owner: Owner,
+    owners: Owners,
+    clock: Clock,
+    claims: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Memory(Arc<Mutex<MemoryTable>>),
+    Sqlite(Database),
+}
+
+impl State {
+    /// State that ends with the process.
+    pub fn memory() -> Self {
+        let table = Arc::new(Mutex::new(MemoryTable::default()));
+        Self::of(
+            Backend::Memory(table),
+            (Owner::leased(), Owners::none()),
+            Clock::System,
+        )
+    }
+
+    /// State in the database at `path`, which is made if it is not there, its directory too.
+    /// Both are for their owner only.
+    ///
+    /// Where there can be no database the state is in memory, and the notice says why; one
+    /// that is damaged is put aside and begun anew, and the notice says that. Blocks for as
+    /// long as a file system takes, at most some seconds if other processes are in the way.
+    pub fn open(path: &Path) -> (Self, Option<Notice>) {
+        match Database::open(path) {
+            Ok((database, notice)) => {
+                let owners = Owners::beside(path);
+                let owner = owners.register();
+                let state = Self::of(Backend::Sqlite(database), (owner, owners), Clock::System);
+                state.post(|table, now| table.purge(now));
+                (state, notice)
+            }
+            Err(cause) => {
+                let path = path.to_owned();
+                (Self::memory(), Some(Notice::Memory { path, cause }))
+            }
+        }
+    }
+
+    fn of(backend: Backend, (owner, owners): (Owner, Owners), clock: Clock) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                backend,
+                owner,
+                owners,
+                clock,
+                claims: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Whether it outlives the process.
+    pub fn lasts(&self) -> bool {
+        matches!(self.inner.backend, Backend::Sqlite(_))
+    }
+
+    fn new_claim(&self, blob: BlobKey, size: u64) -> Claim {
+        let number = self.inner.claims.fetch_add(1, Ordering::Relaxed);
+        Claim {
+            blob,
+            size,
+            owner: format!("{}/{number}", self.inner.owner.name()),
+        }
+    }
+
+    /// Does something with the tables, in one transaction.
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        work: impl FnOnce(&mut dyn Table, &Now<'_>) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        match &self.inner.backend {
+            Backend::Memory(table) => {
+                let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+                self.inner.now(|now| work(&mut *table, now))
+            }
+            Backend::Sqlite(database) => {
+                let (clock, owners) = (self.inner.clock.clone(), self.inner.owners.clone());
+                let work =
+                    move |table: &mut dyn Table| now(&clock, &owners, |now| work(table, now));
+                database.run(access, work).await
+            }
+        }
+    }
+
+    /// Does something with the tables soon.
+    fn post(
+        &self,
+        work: impl FnOnce(&mut dyn Table, &Now<'_>) -> Result<(), StateError> + Send + 'static,
+    ) {
+        // What is not done here is done by the next process: a lease ends, rows grow old.
+        match &self.inner.backend {
+            Backend::Memory(table) => {
+                let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = self.inner.now(|now| work(&mut *table, now));
+            }
+            Backend::Sqlite(database) => {
+                let (clock, owners) = (self.inner.clock.clone(), self.inner.owners.clone());
+                database.post(move |table| now(&clock, &owners, |now| work(table, now)));
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn now<T>(&self, work: impl FnOnce(&Now<'_>) -> T) -> T {
+        now(&self.clock, &self.owners, work)
+    }
+}
+
+fn now<T>(clock: &Clock, owners: &Owners, work: impl FnOnce(&Now<'_>) -> T) -> T {
+    work(&Now {
+        time: clock.millis(),
+        alive: &|owner| owners.alive(owner),
+    })
+}
+
+/// A time as it is kept, for people and programs.
+fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// A time as it is kept; what was before 1970 is 0.
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

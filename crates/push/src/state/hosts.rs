@@ -1,0 +1,126 @@
+//! What was learned of hosts, and the pauses they asked for.
+//!
+//! The keys and values are their writers' own; nothing here reads them. They are hints of
+//! what a host was like, so a fact carries when it was seen, and its readers decide how
+//! long to believe it.
+
+use std::time::SystemTime;
+
+use super::{
+    State, millis,
+    table::{Access, Fact},
+    time,
+};
+use crate::journal::StateError;
+
+/// The longest host or key, in bytes.
+const NAME: usize = 512;
+/// The longest value, in bytes.
+const VALUE: usize = 4096;
+
+/// Something learned of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostFact {
+    /// The host, as its writer names it.
+    pub host: String,
+    /// What it is about.
+    pub key: String,
+    /// What was learned. Never a secret.
+    pub value: String,
+    /// When.
+    pub seen: SystemTime,
+}
+
+impl State {
+    /// What is known about a host.
+    pub async fn host_fact(&self, host: &str, key: &str) -> Result<Option<HostFact>, StateError> {
+        let (host, key) = (host.to_owned(), key.to_owned());
+        let read = self.run(Access::Read, move |table, _| table.fact(&host, &key));
+        Ok(read.await?.map(HostFact::from))
+    }
+
+    /// Keeps something about a host, in the place of what was known before. Host and key have
+    /// at most 512 bytes, the value 4096.
+    pub async fn put_host_fact(
+        &self,
+        host: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), StateError> {
+        bounded("a host", host, NAME)?;
+        bounded("a key", key, NAME)?;
+        bounded("a value", value, VALUE)?;
+        let (host, key, value) = (host.to_owned(), key.to_owned(), value.to_owned());
+        self.run(Access::Write, move |table, now| {
+            table.put_fact(&Fact {
+                host,
+                key,
+                value,
+                seen: now.time,
+            })
+        })
+        .await
+    }
+
+    /// Forgets a host, and says how many facts that were.
+    pub async fn forget_host(&self, host: &str) -> Result<usize, StateError> {
+        let host = host.to_owned();
+        self.run(Access::Write, move |table, _| table.forget(&host))
+            .await
+    }
+
+    /// Everything that is known, ordered by host and key; at most 4096 facts.
+    pub async fn host_facts(&self) -> Result<Vec<HostFact>, StateError> {
+        let facts = self.run(Access::Read, |table, _| table.facts()).await?;
+        Ok(facts.into_iter().map(HostFact::from).collect())
+    }
+
+    /// Until when nobody should send requests to a host; none if it is not pausing.
+    pub async fn pause_until(&self, host: &str) -> Result<Option<SystemTime>, StateError> {
+        let host = host.to_owned();
+        self.run(Access::Read, move |table, now| {
+            let until = table.pause(&host)?.filter(|until| *until > now.time);
+            Ok(until.map(time))
+        })
+        .await
+    }
+
+    /// Has everybody leave a host alone until then. A longer pause is not made shorter.
+    pub async fn pause(&self, host: &str, until: SystemTime) -> Result<(), StateError> {
+        bounded("a host", host, NAME)?;
+        let (host, until) = (host.to_owned(), millis(until));
+        self.run(Access::Write, move |table, _| {
+            let longer = table.pause(&host)?.is_some_and(|it| it >= until);
+            if longer {
+                Ok(())
+            } else {
+                table.put_pause(&host, until)
+            }
+        })
+        .await
+    }
+}
+
+fn bounded(what: &'static str, text: &str, limit: usize) -> Result<(), StateError> {
+    let length = text.len();
+    if length > limit {
+        return Err(StateError::TooLong {
+            what,
+            length,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+impl From<Fact> for HostFact {
+    fn from(fact: Fact) -> Self {
+        Self {
+            host: fact.host,
+            key: fact.key,
+            value: fact.value,
+            seen: time(fact.seen),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Opens the database: makes it, knows its format, and tells damage from everything else.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the one place that names the database"
+)]
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::{failed, files};
+use crate::{journal::StateError, state::notice::NoDatabase};
+
+/// Says that a database is ours: "lngs".
+const APPLICATION: i64 = 0x6c6e_6773;
+/// The format this version writes.
+const FORMAT: i64 = 1;
+/// The first `SQLite` that [keeps a log with several writers](https://www.sqlite.org/wal.html#walresetbug).
+const SOUND: i32 = 3_051_003;
+/// How long other processes are waited for.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long a process waits that another made the log in the meantime.
+const RETRY: Duration = Duration::from_millis(10);
+
+const SCHEMA: &str = "
+CREATE TABLE session (
+  registry TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, location TEXT NOT NULL,
+  size INTEGER NOT NULL, acknowledged INTEGER NOT NULL, chunk_min INTEGER NOT NULL,
+  owner TEXT NOT NULL, rev INTEGER NOT NULL, opened INTEGER NOT NULL, touched INTEGER NOT NULL,
+  PRIMARY KEY (registry, repository, digest)) STRICT, WITHOUT ROWID;
+CREATE TABLE host_fact (
+  host TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, seen INTEGER NOT NULL,
+  PRIMARY KEY (host, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE pause (
+  host TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// An open database.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) presence: files::Presence,
+    /// Where a damaged one is that this one replaces.
+    pub(super) aside: Option<PathBuf>,
+}
+
+/// Why a database could not be opened.
+enum Failed {
+    Damaged(StateError),
+    Other(NoDatabase),
+}
+
+pub(super) fn open(path: &Path) -> Result<Opened, NoDatabase> {
+    if rusqlite::version_number() < SOUND {
+        let version = rusqlite::version();
+        return Err(NoDatabase::OldLibrary { version });
+    }
+    let unusable = |error| NoDatabase::Unusable(StateError::File(error));
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    files::private_directory(directory).map_err(unusable)?;
+    if files::is_network(directory).map_err(unusable)? {
+        return Err(NoDatabase::Network);
+    }
+    let presence = files::Presence::enter(path).map_err(unusable)?;
+    match connect(path) {
+        Ok(connection) => Ok(Opened {
+            connection,
+            presence,
+            aside: None,
+        }),
+        Err(Failed::Other(cause)) => Err(cause),
+        Err(Failed::Damaged(_)) => {
+            let rebuilt = presence.alone(|| rebuild(path)).map_err(unusable)?;
+            let (connection, aside) = rebuilt.unwrap_or(Err(NoDatabase::DamagedInUse))?;
+            Ok(Opened {
+                connection,
+                presence,
+                aside,
+            })
+        }
+    }
+}
+
+/// Begins anew, unless another process has just done so.
+fn rebuild(path: &Path) -> Result<(Connection, Option<PathBuf>), NoDatabase> {
+    match connect(path) {
+        Ok(connection) => return Ok((connection, None)),
+        Err(Failed::Other(cause)) => return Err(cause),
+        Err(Failed::Damaged(_)) => {}
+    }
+    let aside = files::put_aside(path).map_err(|it| NoDatabase::Damaged(StateError::File(it)))?;
+    match connect(path) {
+        Ok(connection) => Ok((connection, Some(aside))),
+        Err(Failed::Other(cause)) => Err(cause),
+        Err(Failed::Damaged(error)) => Err(NoDatabase::Damaged(error)),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, Failed> {
+    // `SQLite` gives the log the mode of the database.
+    files::private_file(path)
+        .map_err(|error| Failed::Other(NoDatabase::Unusable(StateError::File(error))))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(Failed::of)?;
+    connection.busy_timeout(BUSY).map_err(Failed::of)?;
+    check_origin(&connection)?;
+    write_ahead(&connection)?;
+    let settings = "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
+         PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 1048576;";
+    connection.execute_batch(settings).map_err(Failed::of)?;
+    prepare(&mut connection)?;
+    let sound: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(Failed::of)?;
+    if sound != "ok" {
+        return Err(Failed::Damaged(StateError::Database(sound.into())));
+    }
+    Ok(connection)
+}
+
+/// Nothing is changed in a file that is not ours, or that this version does not understand.
+fn check_origin(connection: &Connection) -> Result<(), Failed> {
+    let (application, format) = (
+        number(connection, "application_id")?,
+        number(connection, "user_version")?,
+    );
+    if application == APPLICATION && format > FORMAT {
+        return Err(Failed::Other(NoDatabase::Newer {
+            version: format,
+            known: FORMAT,
+        }));
+    }
+    if application != APPLICATION {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let tables: i64 = connection
+            .query_row(tables, [], |row| row.get(0))
+            .map_err(Failed::of)?;
+        if application != 0 || tables > 0 {
+            return Err(Failed::Other(NoDatabase::Foreign));
+        }
+    }
+    Ok(())
+}
+
+/// Switches to a log written ahead. The time limit for busy databases does not cover this.
+fn write_ahead(connection: &Connection) -> Result<(), Failed> {
+    let begun = Instant::now();
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
+            row.get::<_, String>(0)
+        });
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let error = format!("it cannot have a log written ahead, only {mode:?}");
+                let error = StateError::Database(error.into());
+                return Err(Failed::Other(NoDatabase::Unusable(error)));
+            }
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY => std::thread::sleep(RETRY),
+            Err(error) => return Err(Failed::of(error)),
+        }
+    }
+}
+
+/// Makes the tables, unless another process has.
+fn prepare(connection: &mut Connection) -> Result<(), Failed> {
+    if number(connection, "user_version")? == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(Failed::of)?;
+    if number(&transaction, "user_version")? == FORMAT {
+        return Ok(());
+    }
+    transaction.execute_batch(SCHEMA).map_err(Failed::of)?;
+    transaction
+        .pragma_update(None, "application_id", APPLICATION)
+        .and_then(|()| transaction.pragma_update(None, "user_version", FORMAT))
+        .and_then(|()| transaction.commit())
+        .map_err(Failed::of)
+}
+
+fn number(connection: &Connection, name: &str) -> Result<i64, Failed> {
+    connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(Failed::of)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+impl Failed {
+    fn of(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(failed(error))
+            }
+            _ => Self::Other(NoDatabase::Unusable(failed(error))),
+        }
+    }
+}
