@@ -17,7 +17,7 @@ use crate::http::{Http, Reply};
 
 /// How many contents there are.
 const CONTENTS: usize = 16;
-/// Manifests beyond so many are deleted again.
+/// So many manifests stay; twice as many are the most.
 const MANIFESTS: usize = 8;
 const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -110,6 +110,9 @@ impl Worker {
     }
 
     fn act(&mut self, http: &mut Http, contents: &Contents, collects: bool) -> io::Result<()> {
+        if self.manifests.len() > 2 * MANIFESTS {
+            return self.delete_manifest(http);
+        }
         match self.random.u8(..20) {
             0..5 => self.put_whole(http, contents, collects),
             5..9 => self.go_on_with_session(http, contents, collects),
