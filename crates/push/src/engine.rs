@@ -1,17 +1,18 @@
 //! The engine: what callers hold.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use oci::{Descriptor, PushTarget, Source, Tag};
+use oci::{Descriptor, Digest, PushTarget, Repository, Source, Tag};
 
 use crate::{
     error::PushError,
     event::{Event, Observer},
     execute::{Mode, Orders, Run, Shared},
     graph::Graph,
+    journal::{BlobKey, Journal},
     mount::{LayerRepos, MountableLayers},
     options::{Destination, Options},
-    plan::{Asking, Counted, Findings, Plan, Siblings, cost, probe, steps},
+    plan::{Asking, Choices, Counted, Findings, Plan, Siblings, cost, probe, steps},
     preflight::preflight,
     report::Report,
 };
@@ -41,6 +42,8 @@ struct Draft {
     siblings: Siblings,
     findings: Findings,
     tags: Vec<Tag>,
+    /// How far uploads got that were interrupted, in bytes.
+    interrupted: HashMap<Digest, u64>,
 }
 
 impl Engine {
@@ -52,7 +55,19 @@ impl Engine {
     /// An engine that asks `layers` who holds what, and tells it what it learns.
     pub fn with_layers(options: Options, layers: Arc<dyn MountableLayers>) -> Self {
         Self {
-            shared: Arc::new(Shared::new(options, layers)),
+            shared: Arc::new(Shared::new(options, layers, None)),
+        }
+    }
+
+    /// The same, and `journal` keeps the sessions of uploads: a push that is interrupted is
+    /// gone on with by the next, also in another process.
+    pub fn with_journal(
+        options: Options,
+        layers: Arc<dyn MountableLayers>,
+        journal: Arc<dyn Journal>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(options, layers, Some(journal))),
         }
     }
 
@@ -183,7 +198,14 @@ impl Engine {
             at_once: options.concurrency.get(),
         })
         .await?;
+        let interrupted = if ask_blobs {
+            self.interrupted(&graph, &findings, repository, ports.observer)
+                .await
+        } else {
+            HashMap::new()
+        };
         Ok(Draft {
+            interrupted,
             graph: Arc::new(graph),
             siblings,
             findings,
@@ -191,13 +213,51 @@ impl Engine {
         })
     }
 
+    /// What the journal says of blobs that are not there. Without an answer there is nothing
+    /// to go on with.
+    async fn interrupted(
+        &self,
+        graph: &Graph,
+        findings: &Findings,
+        repository: &Repository,
+        observer: &dyn Observer,
+    ) -> HashMap<Digest, u64> {
+        let mut interrupted = HashMap::new();
+        let Some(journal) = &self.shared.journal else {
+            return interrupted;
+        };
+        for (blob, standing) in graph.blobs().iter().zip(&findings.blobs) {
+            let blob = &blob.descriptor;
+            if standing.is_held() || blob.size < self.shared.options.journal_from {
+                continue;
+            }
+            let key = BlobKey {
+                repository: repository.clone(),
+                digest: blob.digest.clone(),
+            };
+            match journal.look(&key).await {
+                Ok(Some(at)) => drop(interrupted.insert(key.digest, at.min(blob.size))),
+                Ok(None) => {}
+                Err(error) => {
+                    let message = format!("interrupted uploads are not known: {error}");
+                    observer.event(&Event::Warning { message });
+                    break;
+                }
+            }
+        }
+        interrupted
+    }
+
     fn steps(&self, draft: &Draft) -> Vec<crate::plan::Step> {
         steps(
             &draft.graph,
             &draft.findings,
             &draft.tags,
-            &draft.siblings,
-            &self.shared.options,
+            &Choices {
+                siblings: &draft.siblings,
+                options: &self.shared.options,
+                interrupted: &draft.interrupted,
+            },
         )
     }
 

@@ -21,8 +21,8 @@ pub(crate) use progress::Progress;
 
 /// Something that happened in a push.
 ///
-/// For each blob, in this order: `Queued`, then any of `Checked`, `MountTried` and
-/// `Bytes`, then `Done`; or nothing more if the push fails first.
+/// For each blob, in this order: `Queued`, then any of `Checked`, `MountTried`,
+/// `Resuming` and `Bytes`, then `Done`; or nothing more if the push fails first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -57,6 +57,14 @@ pub enum Event {
         /// Who was asked, and the answer.
         #[serde(flatten)]
         tried: Tried,
+    },
+    /// The upload of a blob goes on that an earlier push left. A registry that has forgotten
+    /// it takes the blob from the start.
+    Resuming {
+        /// The blob.
+        digest: Digest,
+        /// How many bytes it had acknowledged, as far as was kept.
+        acknowledged: u64,
     },
     /// Bytes of a blob went out. Not told for every piece.
     Bytes {

@@ -24,6 +24,7 @@ use crate::{
     error::PushError,
     event::{Event, Observer},
     graph::Graph,
+    journal::Journal,
     mount::MountableLayers,
     options::Options,
     plan::{Siblings, Step},
@@ -33,6 +34,7 @@ use crate::{
 mod blob;
 mod handed;
 mod heal;
+mod keep;
 mod manifest;
 mod once;
 mod schedule;
@@ -45,6 +47,7 @@ use once::Claims;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) layers: Arc<dyn MountableLayers>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
     claims: Claims,
     permits: Semaphore,
 }
@@ -70,6 +73,7 @@ pub(crate) struct Run<'a> {
     reserved: AtomicU64,
     outcomes: Mutex<Vec<Option<Outcome>>>,
     healed: tokio::sync::Mutex<HashSet<Digest>>,
+    state_failed: keep::StateFailed,
 }
 
 /// What a run is to do.
@@ -80,11 +84,16 @@ pub(crate) struct Orders<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, layers: Arc<dyn MountableLayers>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        layers: Arc<dyn MountableLayers>,
+        journal: Option<Arc<dyn Journal>>,
+    ) -> Self {
         let permits = Semaphore::new(options.concurrency.get().min(Semaphore::MAX_PERMITS));
         Self {
             options,
             layers,
+            journal,
             claims: Claims::default(),
             permits,
         }
@@ -111,6 +120,7 @@ impl<'a> Run<'a> {
             reserved: AtomicU64::new(0),
             outcomes: Mutex::new(vec![None; graph.blobs().len()]),
             healed: tokio::sync::Mutex::default(),
+            state_failed: keep::StateFailed::default(),
         }
     }
 

@@ -9,6 +9,9 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 /// How many repositories are asked for one blob, at most, unless told otherwise.
 const CANDIDATES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
+/// The smallest blob whose session is kept, unless told otherwise.
+const JOURNAL_FROM: u64 = 8 * 1024 * 1024;
+
 /// How an [`Engine`](crate::Engine) pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -26,6 +29,23 @@ pub struct Options {
     pub must_mount: MustMount,
     /// How many repositories are asked to mount one blob from, at most. Default 4.
     pub mount_candidates: NonZeroUsize,
+    /// The smallest blob, in bytes, whose upload session is kept in the journal. Each kept
+    /// session costs some commits to the disk; for smaller blobs that is more than sending
+    /// them again. Default 8 MiB.
+    pub journal_from: u64,
+    /// What becomes of the sessions of a push that fails or is stopped.
+    pub sessions: Sessions,
+}
+
+/// What becomes of upload sessions in the journal when their push fails or is stopped. One that
+/// is not in the journal is given up in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sessions {
+    /// They stay, for a later push to go on in.
+    #[default]
+    Keep,
+    /// They are given up, so that the registry may forget them.
+    Cancel,
 }
 
 /// What becomes of foreign layers: those of a media type that says they are to be had
@@ -71,6 +91,8 @@ impl Default for Options {
             max_upload_bytes: None,
             must_mount: MustMount::default(),
             mount_candidates: CANDIDATES,
+            journal_from: JOURNAL_FROM,
+            sessions: Sessions::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use cost::{Counted, cost};
 pub(crate) use decide::{Facts, Standing, decide};
 pub(crate) use probe::{Asking, Findings, probe};
 pub(crate) use siblings::Siblings;
-pub(crate) use steps::steps;
+pub(crate) use steps::{Choices, steps};
 
 /// Everything a push will do.
 ///
@@ -134,7 +134,7 @@ pub struct Totals {
 
 /// Bytes of blobs: configs and layers. Manifests are not counted.
 ///
-/// `unique` is the sum of `present`, `mounted`, `uploaded` and `foreign`. What went over
+/// `unique` is the sum of `present`, `mounted`, `uploaded`, `resumed` and `foreign`. What went over
 /// the wire as bodies of blobs is `uploaded` and `resent` together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Bytes {
@@ -148,6 +148,8 @@ pub struct Bytes {
     pub mounted: u64,
     /// Of those that were sent, each once.
     pub uploaded: u64,
+    /// Of the starts of blobs that an earlier push had sent before it was interrupted.
+    pub resumed: u64,
     /// Sent more than once.
     pub resent: u64,
     /// Of foreign ones that stayed where they are.
@@ -159,8 +161,12 @@ pub struct Bytes {
 pub struct Requests {
     /// Questions.
     pub head: u64,
+    /// Questions for how much of a blob is there.
+    pub get: u64,
     /// Uploads opened and mounts asked for.
     pub post: u64,
+    /// Uploads gone on with.
+    pub patch: u64,
     /// Uploads finished and manifests put.
     pub put: u64,
     /// Upload sessions given up: a refused mount opens one that nobody may need.
@@ -231,15 +237,17 @@ impl Serialize for Plan {
 impl Requests {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.head + self.post + self.put + self.delete
+        self.head + self.get + self.post + self.patch + self.put + self.delete
     }
 }
 
 impl Serialize for Requests {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut requests = serializer.serialize_struct("Requests", 5)?;
+        let mut requests = serializer.serialize_struct("Requests", 7)?;
         requests.serialize_field("HEAD", &self.head)?;
+        requests.serialize_field("GET", &self.get)?;
         requests.serialize_field("POST", &self.post)?;
+        requests.serialize_field("PATCH", &self.patch)?;
         requests.serialize_field("PUT", &self.put)?;
         requests.serialize_field("DELETE", &self.delete)?;
         requests.serialize_field("total", &self.total())?;

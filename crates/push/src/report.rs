@@ -52,6 +52,10 @@ pub struct Outcome {
     pub tried: Vec<Tried>,
     /// Body bytes sent for it, all attempts together.
     pub sent: u64,
+    /// Bytes from its start that the registry had from an interrupted push, and that were
+    /// not sent again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resumed: u64,
 }
 
 /// What came of one manifest or index, or of one tag for it.
@@ -92,7 +96,7 @@ pub enum ManifestDone {
 
 impl Report {
     /// The blobs that went otherwise than planned: a mount that was refused, one that was
-    /// there after all.
+    /// there after all, an upload that began anew.
     pub fn surprises(&self) -> impl Iterator<Item = &Outcome> {
         self.blobs.iter().filter(|it| it.is_surprise())
     }
@@ -117,6 +121,7 @@ impl Outcome {
             Some(Action::Skip) => Done::Present,
             Some(Action::Point) => Done::Foreign,
             Some(Action::Mount { .. }) => Done::Mounted,
+            Some(Action::Resume { acknowledged }) if *acknowledged > self.resumed => return true,
             Some(Action::Resume { .. } | Action::Upload | Action::Put { .. }) => Done::Uploaded,
         };
         self.done != expected
@@ -133,13 +138,23 @@ pub(crate) fn sum(blobs: &[Outcome]) -> Bytes {
             Done::Present => bytes.present += size,
             Done::Mounted => bytes.mounted += size,
             Done::Uploaded => {
-                bytes.uploaded += size;
-                bytes.resent += it.sent.saturating_sub(size);
+                let rest = size.saturating_sub(it.resumed);
+                bytes.resumed += size - rest;
+                bytes.uploaded += rest;
+                bytes.resent += it.sent.saturating_sub(rest);
             }
             Done::Foreign => bytes.foreign += size,
         }
     }
     bytes
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 #[expect(clippy::ref_option, reason = "the signature is serde's")]

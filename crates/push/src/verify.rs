@@ -56,6 +56,11 @@ impl<'a> Verified<'a> {
         }
     }
 
+    /// Whether anything was wrong with the source.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.fault.lock().is_some()
+    }
+
     /// What was wrong with the source, if anything was.
     pub(crate) fn into_fault(self) -> Option<SourceError> {
         self.fault.lock().take()

@@ -16,6 +16,10 @@ pub(crate) struct Progress<'a> {
     step: u64,
     position: AtomicU64,
     told: AtomicU64,
+    /// The lowest position anything was sent from; as large as it gets while nothing was.
+    lowest: AtomicU64,
+    /// Bytes sent in all.
+    sent: AtomicU64,
 }
 
 impl<'a> Progress<'a> {
@@ -26,7 +30,20 @@ impl<'a> Progress<'a> {
             step: STEP.max(blob.size / 100),
             position: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            lowest: AtomicU64::new(u64::MAX),
+            sent: AtomicU64::new(0),
         }
+    }
+
+    /// The lowest position anything was sent from, if anything was.
+    pub(crate) fn lowest(&self) -> Option<u64> {
+        let lowest = self.lowest.load(Ordering::Relaxed);
+        (lowest != u64::MAX).then_some(lowest)
+    }
+
+    /// Bytes sent in all.
+    pub(crate) fn total(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     fn tell(&self, position: u64) {
@@ -41,7 +58,10 @@ impl<'a> Progress<'a> {
 
 impl UploadObserver for Progress<'_> {
     fn sent(&self, bytes: u64) {
-        let position = self.position.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let before = self.position.fetch_add(bytes, Ordering::Relaxed);
+        let position = before + bytes;
+        self.lowest.fetch_min(before, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
         let told = self.told.load(Ordering::Relaxed);
         if position.saturating_sub(told) >= self.step || position == self.blob.size {
             self.tell(position);

@@ -9,13 +9,14 @@
 //! ```
 
 use oci::{
-    BlobUpload, Descriptor, MountOutcome, Presence, Repository, TargetError, TargetErrorKind,
-    UploadSession,
+    BlobUpload, Descriptor, MountOutcome, Presence, Repository, SessionStatus, TargetError,
+    TargetErrorKind, UploadSession,
 };
 
 use super::{
     Mode, Run,
     handed::Handed,
+    keep::Keeper,
     once::{Claim, Turn},
 };
 use crate::{
@@ -26,6 +27,34 @@ use crate::{
     report::Outcome,
     verify::Verified,
 };
+
+/// What an upload begins with.
+pub(super) struct Start<'a> {
+    keeper: Keeper<'a>,
+    /// A session that an earlier push left.
+    left: Option<UploadSession>,
+    /// A session a refusal came with.
+    handed: Option<Handed<'a>>,
+}
+
+/// What an upload came to, in bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// Sent, all attempts together.
+    pub(super) sent: u64,
+    /// There from an earlier push, and not sent again.
+    pub(super) resumed: u64,
+}
+
+impl<'a> Start<'a> {
+    pub(super) fn new(keeper: Keeper<'a>, left: Option<UploadSession>) -> Self {
+        Self {
+            keeper,
+            left,
+            handed: None,
+        }
+    }
+}
 
 /// What asking around came to.
 #[derive(Default)]
@@ -39,7 +68,7 @@ struct Asked<'a> {
 
 impl<'a> Run<'a> {
     /// Does one blob's step.
-    pub(super) async fn settle(&self, step: &Step) -> Result<Outcome, PushError> {
+    pub(super) async fn settle(&'a self, step: &Step) -> Result<Outcome, PushError> {
         let outcome = match &step.action {
             Action::Point => self.outcome(step, Done::Foreign),
             Action::Mount { from, required } => self.place(step, from, *required).await?,
@@ -61,7 +90,7 @@ impl<'a> Run<'a> {
     }
 
     async fn place(
-        &self,
+        &'a self,
         step: &Step,
         from: &[Repository],
         required: bool,
@@ -80,13 +109,26 @@ impl<'a> Run<'a> {
             }
         };
         let _permit = self.shared.permits.acquire().await;
-        let asked = self.ask(blob, from, &turn, required).await?;
+        let mut start = None;
+        if !required {
+            let (keeper, left) = self.keeper(blob).await;
+            start = Some(Start::new(keeper, left));
+        }
+        let left = start.as_ref().is_some_and(|it| it.left.is_some());
+        let asked = self.ask(blob, (from, required, left), &turn).await?;
         let mut outcome = self.outcome(step, Done::Uploaded);
         outcome.mount = self.mount_status(blob, &asked);
         outcome.tried = asked.tried;
         if let Some(done) = asked.settled {
             outcome.done = done;
-        } else if required {
+            if let Some(start) = start {
+                self.not_needed(start, done);
+            }
+        } else if let Some(mut start) = start {
+            start.handed = asked.session;
+            let Sent { sent, resumed } = self.upload(blob, start).await?;
+            (outcome.sent, outcome.resumed) = (sent, resumed);
+        } else {
             if let Some(session) = asked.session {
                 session.cancel().await;
             }
@@ -95,8 +137,6 @@ impl<'a> Run<'a> {
                 repository: self.repository().clone(),
                 tried: outcome.tried,
             });
-        } else {
-            outcome.sent = self.upload(blob, asked.session).await?;
         }
         turn.prove();
         self.learn(blob);
@@ -107,9 +147,8 @@ impl<'a> Run<'a> {
     async fn ask(
         &self,
         blob: &Descriptor,
-        from: &[Repository],
+        (from, required, left): (&[Repository], bool, bool),
         turn: &Turn<'_>,
-        required: bool,
     ) -> Result<Asked<'a>, PushError> {
         let siblings = self.candidates(blob, from, turn);
         let mut asked = Asked::default();
@@ -118,6 +157,10 @@ impl<'a> Run<'a> {
             if asked.settled.is_none() && self.mode == Mode::AsItGoes {
                 self.ask_presence(blob, &mut asked).await?;
             }
+        } else if self.mode == Mode::AsItGoes && left {
+            // An upload that was interrupted may have got to its end, and a question that
+            // opens another session is not wanted.
+            self.ask_presence(blob, &mut asked).await?;
         } else if self.mode == Mode::AsItGoes {
             self.ask_itself(blob, &mut asked).await?;
         } else if !required {
@@ -245,30 +288,102 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Sends a blob and says how many body bytes that took.
+    /// What an earlier push left is not gone on with: the blob is there.
+    fn not_needed(&self, start: Start<'_>, done: Done) {
+        start.keeper.done();
+        // Where the blob is there by an upload, it is most likely by this one.
+        if let (Some(session), Done::Mounted) = (start.left, done) {
+            self.target.abandon_session(session);
+        }
+    }
+
+    /// Sends a blob, or the rest of it.
     pub(super) async fn upload(
         &self,
         blob: &Descriptor,
-        session: Option<Handed<'_>>,
-    ) -> Result<u64, PushError> {
-        if let Err(gate) = self.reserve(blob.size) {
-            if let Some(session) = session {
+        start: Start<'_>,
+    ) -> Result<Sent, PushError> {
+        let Start {
+            keeper,
+            left,
+            handed,
+        } = start;
+        let left = self.still_there(left).await;
+        let there = left.as_ref().map_or(0, UploadSession::acknowledged);
+        if let Err(gate) = self.reserve(blob.size.saturating_sub(there)) {
+            if let Some(session) = handed {
                 session.cancel().await;
             }
             return Err(gate);
         }
         let verified = Verified::new(self.source);
+        let mut upload = BlobUpload::new(blob, &verified).kept_by(&keeper);
+        match left {
+            Some(left) => {
+                if let Some(session) = handed {
+                    session.cancel().await;
+                }
+                self.tell(&Event::Resuming {
+                    digest: blob.digest.clone(),
+                    acknowledged: left.acknowledged(),
+                });
+                upload = upload.resuming(left);
+            }
+            None => upload = upload.in_session(handed.and_then(Handed::into_session)),
+        }
+        let result = self.send(upload, &keeper).await;
+        if result.is_ok() || verified.is_faulty() {
+            keeper.done();
+        }
+        result.map_err(|error| match verified.into_fault() {
+            Some(cause) => PushError::local_blob(&blob.digest, Phase::Upload, cause),
+            None => self.failed(blob, Phase::Upload, error),
+        })
+    }
+
+    /// Sends what an upload says; if another process has its session, once more in one of its own.
+    async fn send(&self, upload: BlobUpload<'_>, keeper: &Keeper<'_>) -> Result<Sent, TargetError> {
+        let blob = upload.blob;
         let progress = Progress::new(self.observer, blob);
-        let session: Option<UploadSession> = session.and_then(Handed::into_session);
-        let upload = BlobUpload::new(blob, &verified)
-            .in_session(session)
-            .observed(&progress);
-        match self.target.upload_blob(upload).await {
-            Ok(receipt) => Ok(receipt.sent),
-            Err(error) => Err(match verified.into_fault() {
-                Some(cause) => PushError::local_blob(&blob.digest, Phase::Upload, cause),
-                None => self.failed(blob, Phase::Upload, error),
-            }),
+        let begun = upload.clone().observed(&progress);
+        let receipt = tokio::select! {
+            receipt = self.target.upload_blob(begun) => Some(receipt?),
+            () = keeper.lost() => None,
+        };
+        if let Some(receipt) = receipt {
+            let resumed = match progress.lowest() {
+                _ if !upload.interrupted => 0,
+                Some(lowest) => lowest,
+                None => blob.size.saturating_sub(receipt.sent),
+            };
+            return Ok(Sent {
+                sent: receipt.sent,
+                resumed,
+            });
+        }
+        let digest = &blob.digest;
+        self.tell(&Event::Warning {
+            message: format!("another process goes on with blob {digest}: it is sent anew"),
+        });
+        let again = upload.in_session(None);
+        let anew = Progress::new(self.observer, blob);
+        let receipt = self.target.upload_blob(again.observed(&anew)).await?;
+        Ok(Sent {
+            sent: receipt.sent + progress.total(),
+            resumed: 0,
+        })
+    }
+
+    /// What is left of an interrupted upload. Where bytes are counted beforehand, the registry
+    /// is asked beforehand; it is asked by the upload otherwise.
+    async fn still_there(&self, left: Option<UploadSession>) -> Option<UploadSession> {
+        let left = left?;
+        if self.shared.options.max_upload_bytes.is_none() {
+            return Some(left);
+        }
+        match self.target.session_status(&left).await {
+            Ok(SessionStatus::Open(session)) => Some(session),
+            Ok(SessionStatus::Gone) | Err(_) => None,
         }
     }
 
@@ -303,6 +418,7 @@ impl<'a> Run<'a> {
             mount: MountStatus::Skipped,
             tried: Vec::new(),
             sent: 0,
+            resumed: 0,
         }
     }
 

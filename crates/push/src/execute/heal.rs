@@ -6,7 +6,7 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use oci::{Digest, TargetError};
 
-use super::Run;
+use super::{Run, blob::Start};
 use crate::{
     error::PushError,
     event::{Done, Event},
@@ -74,7 +74,8 @@ impl Run<'_> {
             }
             self.shared.layers.forget(&blob.digest, self.repository());
             let permit = self.shared.permits.acquire().await;
-            let sent = self.upload(blob, None).await?;
+            let (keeper, left) = self.keeper(blob).await;
+            let sent = self.upload(blob, Start::new(keeper, left)).await?.sent;
             drop(permit);
             self.shared
                 .layers

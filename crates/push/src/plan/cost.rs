@@ -10,6 +10,7 @@
 //! | the same where *k* repositories are asked for it first, and refuse | *k* POST and DELETE, HEAD | *k* + 1 |
 //! | a mount, the last of *k* repositories giving it | *k* POST, *k* - 1 DELETE | *k* |
 //! | an upload | POST, PUT | 2 |
+//! | an upload gone on with | HEAD, GET, PATCH, PUT | 4 |
 //! | a manifest or index, for each tag | PUT | 1 |
 //!
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
@@ -65,6 +66,8 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
             rounds = counted.rounds + 1;
         }
         totals.requests.head += requests.head;
+        totals.requests.get += requests.get;
+        totals.requests.patch += requests.patch;
         totals.requests.post += requests.post;
         totals.requests.put += requests.put;
         totals.requests.delete += requests.delete;
@@ -83,8 +86,11 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
 }
 
 /// The requests of one blob's step, and how many of them wait for one another.
+#[derive(Default)]
 struct Of {
     head: u64,
+    get: u64,
+    patch: u64,
     post: u64,
     put: u64,
     delete: u64,
@@ -98,6 +104,7 @@ fn requests(step: &Step, counted: Counted<'_>) -> Of {
         put,
         delete,
         depth,
+        ..Of::default()
     };
     match &step.action {
         Action::Skip if counted.blobs_beforehand => of(0, 0, 0, 0, 0),
@@ -109,7 +116,16 @@ fn requests(step: &Step, counted: Counted<'_>) -> Of {
             let k = from.len().max(1);
             of(0, k as u64, 0, k as u64 - 1, k)
         }
-        Action::Upload | Action::Resume { .. } => of(0, 1, 1, 0, 2),
+        Action::Upload => of(0, 1, 1, 0, 2),
+        // Asked for beforehand, it is not asked for again.
+        Action::Resume { .. } => Of {
+            get: 1,
+            patch: 1,
+            put: 1,
+            head: u64::from(!counted.blobs_beforehand),
+            depth: 3 + usize::from(!counted.blobs_beforehand),
+            ..Of::default()
+        },
         Action::Point | Action::Put { .. } => of(0, 0, 0, 0, 0),
     }
 }
@@ -120,7 +136,11 @@ fn count_bytes(step: &Step, bytes: &mut Bytes) {
         Action::Skip => bytes.present += size,
         Action::Point => bytes.foreign += size,
         Action::Mount { .. } => bytes.mounted += size,
-        Action::Resume { .. } | Action::Upload => bytes.uploaded += size,
+        Action::Upload => bytes.uploaded += size,
+        Action::Resume { acknowledged } => {
+            bytes.resumed += acknowledged;
+            bytes.uploaded += size.saturating_sub(acknowledged);
+        }
         Action::Put { .. } => {}
     }
 }

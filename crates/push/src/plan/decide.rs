@@ -28,6 +28,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) foreign: Foreign,
     /// Repositories of the registry that may hold it.
     pub(crate) siblings: Vec<Repository>,
+    /// How many bytes an upload got acknowledged that was interrupted.
+    pub(crate) interrupted: Option<u64>,
     /// Whether it must not be sent.
     pub(crate) required: bool,
 }
@@ -58,6 +60,10 @@ fn missing(facts: &Facts<'_>) -> (Action, Reason) {
     if !facts.siblings.is_empty() {
         let repositories = facts.siblings.clone();
         return (mount(false), Reason::KnownIn { repositories });
+    }
+    if let Some(at) = facts.interrupted {
+        let action = Action::Resume { acknowledged: at };
+        return (action, Reason::Interrupted { at });
     }
     let because = match facts.standing {
         Standing::Absent => Reason::Absent,
@@ -94,7 +100,7 @@ mod tests {
     };
 
     /// Facts in words, and the one answer to them. Nothing that is not named matters.
-    const TABLE: [(&str, &str); 14] = [
+    const TABLE: [(&str, &str); 20] = [
         ("plain held sibling", "skip: held"),
         ("plain held required", "skip: held"),
         (
@@ -105,6 +111,15 @@ mod tests {
         ("plain unknown", "upload: unknown"),
         ("plain not-asked", "upload: unknown"),
         ("plain absent sibling", "mount 1: known"),
+        ("plain absent interrupted", "resume 7: interrupted 7"),
+        ("plain not-asked interrupted", "resume 7: interrupted 7"),
+        ("plain held interrupted", "skip: held"),
+        ("plain absent interrupted sibling", "mount 1: known"),
+        (
+            "plain absent interrupted required",
+            "must mount 0: must mount",
+        ),
+        ("foreign absent interrupted", "point: foreign"),
         ("plain unknown sibling required", "must mount 1: must mount"),
         ("plain absent required", "must mount 0: must mount"),
         ("foreign not-asked sibling required", "point: foreign"),
@@ -130,6 +145,7 @@ mod tests {
                     Foreign::Keep
                 },
                 siblings: is("sibling").then(|| sibling.clone()).into_iter().collect(),
+                interrupted: is("interrupted").then_some(7),
                 required: is("required"),
             };
             let step = decide(&facts);
@@ -161,9 +177,11 @@ mod tests {
                 )
             }
             Action::Upload => "upload".to_owned(),
+            Action::Resume { acknowledged } => format!("resume {acknowledged}"),
             other => panic!("{other:?}"),
         };
         let because = match &step.because {
+            Reason::Interrupted { at } => return format!("{action}: interrupted {at}"),
             Reason::Held => "held",
             Reason::HeldByParent => "held by parent",
             Reason::KnownIn { .. } => "known",

@@ -42,13 +42,21 @@ impl Plan {
             ByteSize(totals.bytes.total),
             ByteSize(totals.bytes.unique),
         )?;
+        if totals.bytes.resumed > 0 {
+            let resumed = ByteSize(totals.bytes.resumed);
+            writeln!(out, "{resumed} were sent by pushes that were interrupted")?;
+        }
         let requests = match totals.requests.total() {
             1 => "1 request".to_owned(),
             more => format!("{more} requests"),
         };
+        let resuming = match (totals.requests.get, totals.requests.patch) {
+            (0, 0) => String::new(),
+            (get, patch) => format!(", GET {get}, PATCH {patch}"),
+        };
         writeln!(
             out,
-            "at most {requests} (HEAD {}, POST {}, PUT {}), {} of them one after another",
+            "at most {requests} (HEAD {}, POST {}, PUT {}{resuming}), {} of them one after another",
             totals.requests.head, totals.requests.post, totals.requests.put, totals.depth,
         )
     }
@@ -68,7 +76,7 @@ fn row(step: &Step) -> [String; 4] {
             Some(first) => format!("mount from {}", first.path()),
             None => "mount".to_owned(),
         },
-        Action::Resume { acknowledged } => format!("resume at {acknowledged}"),
+        Action::Resume { acknowledged } => format!("resume at {}", ByteSize(*acknowledged)),
         Action::Upload => "upload".to_owned(),
         Action::Put { tag: None } => "put".to_owned(),
         Action::Put { tag: Some(tag) } => format!("put as {tag}"),

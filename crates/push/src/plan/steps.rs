@@ -1,18 +1,30 @@
 //! Facts into steps: blobs first, then manifests in the order they are put, tags last.
 
-use oci::{Descriptor, Tag};
+use std::collections::HashMap;
+
+use oci::{Descriptor, Digest, Tag};
 
 use super::{Action, Facts, Findings, Reason, Siblings, Standing, Step, decide};
 use crate::{graph::Graph, options::Options};
+
+/// What decides beside what the repository holds.
+pub(crate) struct Choices<'a> {
+    pub(crate) siblings: &'a Siblings,
+    pub(crate) options: &'a Options,
+    /// How far uploads got that were interrupted, in bytes.
+    pub(crate) interrupted: &'a HashMap<Digest, u64>,
+}
 
 /// One step for each blob, in the graph's order; then at least one for each manifest.
 pub(crate) fn steps(
     graph: &Graph,
     findings: &Findings,
     tags: &[Tag],
-    siblings: &Siblings,
-    options: &Options,
+    choices: &Choices<'_>,
 ) -> Vec<Step> {
+    let Choices {
+        siblings, options, ..
+    } = choices;
     let blobs = graph.blobs().iter().zip(&findings.blobs);
     let mut steps: Vec<Step> = blobs
         .map(|(blob, &standing)| {
@@ -22,6 +34,7 @@ pub(crate) fn steps(
                 standing,
                 foreign: options.foreign,
                 siblings: siblings.of(digest),
+                interrupted: choices.interrupted.get(digest).copied(),
                 required: options.must_mount.contains(digest) || siblings.must_mount(digest),
             })
         })

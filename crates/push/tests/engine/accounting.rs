@@ -12,7 +12,7 @@ fn check(report: &Report, target: &RecordingTarget, before: u64) {
     assert_eq!(bytes.uploaded + bytes.resent, target.blob_bytes() - before);
     assert_eq!(
         bytes.unique,
-        bytes.present + bytes.mounted + bytes.uploaded + bytes.foreign
+        bytes.present + bytes.mounted + bytes.uploaded + bytes.resumed + bytes.foreign
     );
     assert!(bytes.total >= bytes.unique);
     assert_eq!(report.bytes_sent(), bytes.uploaded + bytes.resent);
@@ -44,6 +44,7 @@ async fn k13_the_sums_of_a_report_are_those_of_the_log() {
             present: image.layers[0].size,
             mounted: image.layers[1].size,
             uploaded: image.layers[2].size + image.config.size,
+            resumed: 0,
             resent: 0,
             foreign: 0,
         }

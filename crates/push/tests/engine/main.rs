@@ -32,6 +32,8 @@ mod presence;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod seam;
 #[cfg(test)]
 mod tags;

@@ -123,25 +123,24 @@ fn connect(path: &Path) -> Result<Connection, Failed> {
 }
 
 /// Nothing is changed in a file that is not ours, or that this version does not understand.
+///
+/// One look at all of it: another process may be making the tables.
 fn check_origin(connection: &Connection) -> Result<(), Failed> {
-    let (application, format) = (
-        number(connection, "application_id")?,
-        number(connection, "user_version")?,
-    );
+    let look = connection.unchecked_transaction().map_err(Failed::of)?;
+    let application = number(&look, "application_id")?;
+    let format = number(&look, "user_version")?;
+    let tables: i64 = look
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(Failed::of)?;
+    drop(look);
     if application == APPLICATION && format > FORMAT {
         return Err(Failed::Other(NoDatabase::Newer {
             version: format,
             known: FORMAT,
         }));
     }
-    if application != APPLICATION {
-        let tables = "SELECT count(*) FROM sqlite_schema";
-        let tables: i64 = connection
-            .query_row(tables, [], |row| row.get(0))
-            .map_err(Failed::of)?;
-        if application != 0 || tables > 0 {
-            return Err(Failed::Other(NoDatabase::Foreign));
-        }
+    if application != APPLICATION && (application != 0 || tables > 0) {
+        return Err(Failed::Other(NoDatabase::Foreign));
     }
     Ok(())
 }
