@@ -55,7 +55,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the access log gets to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// The most that is read from a connection at once.
-const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES: usize = 128 * 1024;
 /// What connections are numbered that were not accepted from the listener.
 const PIPED: u64 = u64::MAX;
 

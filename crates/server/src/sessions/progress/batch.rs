@@ -4,16 +4,25 @@
 //! memory that is given back with every piece is memory that the system has to clear
 //! for the next one, and a small piece holds on to all of the buffer it was read into.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So much is gathered before it is handed on, in bytes. A batch has at most one piece more.
-pub(super) const BATCH_BYTES: usize = 256 * 1024;
+/// So much is gathered before it is handed on, in bytes, as long as the bodies are few. Only a
+/// batch of one piece may be longer.
+const BATCH_BYTES: usize = 256 * 1024;
+/// So much of all bodies together is gathered, in bytes: the more there are, the smaller is
+/// each one's batch,
+const GATHERED_BYTES: usize = 4 * 1024 * 1024;
+/// down to this, in bytes.
+const LEAST_BATCH_BYTES: usize = 32 * 1024;
 /// The most batches of one body that are being worked on.
 const OF_ONE_BODY: usize = 8;
 /// The most batches of all bodies together that are being worked on.
-const OF_ALL: usize = 64;
+const OF_ALL: usize = 32;
 /// The most buffers that are kept to be used again.
 const SPARE: usize = 32;
 /// A body whose first piece is smaller gets a buffer that fits, not one of those.
@@ -33,6 +42,8 @@ pub(crate) struct Room(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// How many bodies are being gathered.
+    bodies: AtomicUsize,
     places: Arc<Semaphore>,
     spare: Mutex<Vec<Vec<u8>>>,
 }
@@ -50,6 +61,7 @@ pub(super) struct Gathering {
 impl Default for Room {
     fn default() -> Self {
         Self(Arc::new(Shared {
+            bodies: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(OF_ALL)),
             spare: Mutex::default(),
         }))
@@ -59,6 +71,12 @@ impl Default for Room {
 impl Room {
     fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
         self.0.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much is gathered of one body, with as many as there are now.
+    fn batch_bytes(&self) -> usize {
+        let bodies = self.0.bodies.load(Ordering::Relaxed).max(1);
+        (GATHERED_BYTES / bodies).clamp(LEAST_BATCH_BYTES, BATCH_BYTES)
     }
 
     fn buffer(&self) -> Vec<u8> {
@@ -82,6 +100,7 @@ impl Room {
 
 impl Gathering {
     pub(super) fn new(room: &Room) -> Self {
+        room.0.bodies.fetch_add(1, Ordering::Relaxed);
         Self {
             bytes: Vec::new(),
             places: Arc::new(Semaphore::new(OF_ONE_BODY)),
@@ -93,8 +112,9 @@ impl Gathering {
         self.bytes.is_empty()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= BATCH_BYTES
+    /// Whether what was gathered goes first, before `more` bytes are.
+    pub(super) fn has_no_room_for(&self, more: usize) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() + more > self.room.batch_bytes()
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
@@ -122,6 +142,12 @@ impl Gathering {
             room: self.room.clone(),
             places: None,
         }
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.room.0.bodies.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -70,11 +70,11 @@ impl Lane {
         let mut piece = Some(first);
         while let Some(bytes) = piece {
             record.uploaded(bytes.len());
-            self.gathering.push(&bytes);
-            drop(bytes);
-            if self.gathering.is_full() {
+            if self.gathering.has_no_room_for(bytes.len()) {
                 self.hand_over().await?;
             }
+            self.gathering.push(&bytes);
+            drop(bytes);
             piece = intake.next().await?;
         }
         Ok(())
