@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -93,6 +94,20 @@ fn upload(address: SocketAddr, number: u64, mib: usize) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+}
+
+#[test]
+fn k11_forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
+    let served = Served::start();
+    let address = served.address;
+    let uploads: Vec<_> = (0..40)
+        .map(|number| thread::spawn(move || upload(address, number, 16)))
+        .collect();
+    for it in uploads {
+        it.join().unwrap();
+    }
+    let peak = served.account("VmHWM:");
+    assert!(peak <= BOUND, "{peak} KiB");
 }
 
 #[test]
