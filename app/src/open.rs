@@ -83,6 +83,7 @@ pub(crate) fn client_of(
     let mut builder = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
+        .chunk_size(settings.chunk_size)
         .timeouts(timeouts(settings))
         .registry_headers(settings.credentials.http_headers())
         .credentials(credentials(settings, registry));

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::CredentialStore;
+use registry::{ChunkSize, CredentialStore};
 use serde::Deserialize;
 
 use crate::{
@@ -67,6 +67,11 @@ pub(crate) struct ConnectionArgs {
     /// Requests in flight to one host at most [default: 32]
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
+
+    /// Longest body of an upload, in bytes; 0: each blob in one body; auto: in one body unless the
+    /// registry shows that it takes no such body [default: auto]
+    #[arg(long, value_name = "BYTES|auto", value_parser = chunk_size)]
+    chunk_size: Option<ChunkSize>,
 
     /// Longest wait for a connection [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -126,6 +131,7 @@ struct Time(Duration);
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) concurrency: NonZeroUsize,
+    pub(crate) chunk_size: ChunkSize,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) commit_timeout: Option<Duration>,
@@ -195,6 +201,7 @@ impl Settings {
                 .or(from_environment)
                 .or(file.concurrency)
                 .unwrap_or(CONCURRENCY),
+            chunk_size: args.chunk_size.unwrap_or_default(),
             connect_timeout: args.connect_timeout.or(file.connect_timeout.map(|it| it.0)),
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
@@ -355,6 +362,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .checked_mul(unit)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("{text:?} is too long a time"))
+}
+
+/// `auto`, or a number of bytes; 0 for one body each.
+fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    if text == "auto" {
+        return Ok(ChunkSize::Auto);
+    }
+    let bytes = text.parse();
+    bytes.map(ChunkSize::of).map_err(|_| {
+        format!("{text:?} is no chunk size: expected auto, 0, or a number of bytes as 16777216")
+    })
 }
 
 impl TryFrom<String> for Time {

@@ -25,10 +25,15 @@ use crate::{
         tls::{self, Tls},
         traffic::Traffic,
     },
+    uploads::{
+        Manner,
+        profile::{ChunkSize, UploadProfile},
+    },
 };
 
 pub(crate) mod call;
 pub(crate) mod login;
+mod tape;
 
 /// Requests in flight to one host, unless set otherwise.
 const MAX_IN_FLIGHT: usize = 32;
@@ -46,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) transport: Transport,
     pub(crate) auth: Auth,
     pub(crate) retry: RetryPolicy,
+    pub(crate) manner: Manner,
     pub(crate) user_agent: HeaderValue,
     /// For the registry's own origin only.
     pub(crate) registry_headers: HeaderMap,
@@ -69,6 +75,8 @@ pub struct ClientBuilder {
     max_in_flight: NonZeroUsize,
     timeouts: Timeouts,
     retry: RetryPolicy,
+    chunks: ChunkSize,
+    uploads: HashMap<Registry, UploadProfile>,
     user_agent: String,
     registry_headers: HeaderMap,
     fault: Option<BuildError>,
@@ -112,6 +120,8 @@ impl Client {
             max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            chunks: ChunkSize::default(),
+            uploads: HashMap::new(),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
             fault: None,
@@ -132,6 +142,12 @@ impl Client {
     /// keeping for the next process ([`ClientBuilder::known_challenge`]).
     pub fn known_challenges(&self) -> Vec<(Registry, KnownChallenge)> {
         self.inner.auth.known()
+    }
+
+    /// How the registries uploaded to so far take uploads, where that is not as usual: worth
+    /// keeping for the next process ([`ClientBuilder::known_uploads`]).
+    pub fn known_uploads(&self) -> Vec<(Registry, UploadProfile)> {
+        self.inner.manner.all()
     }
 
     /// What was sent so far, counted.
@@ -255,6 +271,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Into what bodies blobs are cut. One each, until a registry shows that it wants chunks.
+    pub fn chunk_size(mut self, size: ChunkSize) -> Self {
+        self.chunks = size;
+        self
+    }
+
+    /// Takes this for how the registry takes uploads, until it shows otherwise. From an earlier
+    /// process's [`Client::known_uploads`].
+    pub fn known_uploads(mut self, registry: Registry, known: UploadProfile) -> Self {
+        self.uploads.insert(registry, known);
+        self
+    }
+
     /// The `User-Agent` of every request. `longshore/<version>`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
@@ -298,6 +327,7 @@ impl ClientBuilder {
                     user_agent.clone(),
                 ),
                 retry: self.retry,
+                manner: Manner::new(self.chunks, self.uploads),
                 user_agent,
                 registry_headers: self.registry_headers,
                 plain_http: self.plain_http,

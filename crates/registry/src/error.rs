@@ -33,6 +33,8 @@ pub(crate) enum Unexpected {
     NoLocation,
     #[error("the answer to an upload says that it is done, and the blob is not there")]
     NotThere,
+    #[error("the answers to an upload contradict one another")]
+    Session,
     #[error("the answer is not JSON of the expected kind")]
     Json,
     #[error("there are more than {0} pages")]

@@ -55,3 +55,4 @@ pub use transport::{
     timeouts::Timeouts,
     traffic::{HostTraffic, Traffic},
 };
+pub use uploads::profile::{ChunkSize, UploadProfile};

@@ -13,10 +13,10 @@ pub(crate) fn declines_a_mount(status: StatusCode) -> bool {
         && (status.is_client_error() || status.is_server_error())
 }
 
-/// Statuses of a closing PUT that mean that its session is not known, any more or at all.
+/// Statuses of a PATCH or PUT that mean that its session is not known, any more or at all.
 ///
 /// GHCR answers 404 to a PUT that is tried again although the first was taken
-/// ([jib#4301](https://github.com/GoogleContainerTools/jib/issues/4301)); olareg 400, others 410 or 416.
+/// ([jib#4301](https://github.com/GoogleContainerTools/jib/issues/4301)); olareg 400, others 410.
 pub(crate) fn lost_its_session(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 404 | 410 | 416)
+    matches!(status.as_u16(), 404 | 410)
 }

@@ -99,6 +99,8 @@ pub(crate) enum Kind {
     Question,
     /// Answered when the registry has stored what was sent.
     Commit,
+    /// The same where so many bytes were sent before.
+    CommitOf(u64),
     /// Answered with a blob, that is read as slowly as its reader likes.
     Download,
     /// A question to a token service.

@@ -7,9 +7,12 @@
 //!         exchange  ── one request
 //! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -21,7 +24,7 @@ use oci::{BlobUpload, Registry, Repository, wire::ScopeSet};
 use tokio::time::Duration;
 use url::Url;
 
-use super::Inner;
+use super::{Inner, tape::Reel};
 use crate::{
     auth::{Asked, Door},
     error::CallError,
@@ -60,16 +63,22 @@ pub(crate) struct Call<'a> {
 pub(crate) enum Payload<'a> {
     Nothing,
     Bytes(Bytes),
-    Blob(&'a BlobPayload<'a>),
+    /// These bytes of a blob, at least one unless the blob has none.
+    Blob(&'a BlobPayload<'a>, Range<u64>),
+    /// No bytes, and a commit of so many that the registry has got already.
+    Commit(u64),
 }
 
-/// A blob as a payload: opened anew for every request.
+/// A blob as a payload: read on from where the last request ended, or opened anew.
 pub(crate) struct BlobPayload<'a> {
     pub(crate) upload: BlobUpload<'a>,
     /// Bytes handed to the transport, in all requests together.
     sent: AtomicU64,
     /// Bytes handed to it in the last request.
     last: AtomicU64,
+    /// Up to which offset the blob was handed over.
+    cursor: AtomicU64,
+    reel: Reel,
 }
 
 impl<'a> BlobPayload<'a> {
@@ -78,6 +87,8 @@ impl<'a> BlobPayload<'a> {
             upload,
             sent: AtomicU64::new(0),
             last: AtomicU64::new(0),
+            cursor: AtomicU64::new(0),
+            reel: Reel::default(),
         }
     }
 
@@ -86,15 +97,27 @@ impl<'a> BlobPayload<'a> {
         self.sent.load(Relaxed)
     }
 
-    fn begin(&self) -> Arc<Flow> {
-        if self.last.swap(0, Relaxed) > 0 {
-            self.upload.observer.rewound(0);
+    /// Bytes handed to it in the last request.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Relaxed)
+    }
+
+    /// What the last request was is of no interest any more.
+    pub(crate) fn forget_last(&self) {
+        self.last.store(0, Relaxed);
+    }
+
+    fn begin(&self, part: &Range<u64>) -> Arc<Flow> {
+        if self.cursor.swap(part.start, Relaxed) != part.start {
+            self.upload.observer.rewound(part.start);
         }
-        Arc::new(Flow::new(self.upload.blob.size))
+        self.last.store(0, Relaxed);
+        Arc::new(Flow::new(part.end - part.start))
     }
 
     fn end(&self, flow: &Flow) {
         self.sent.fetch_add(flow.handed(), Relaxed);
+        self.cursor.fetch_add(flow.handed(), Relaxed);
         self.last.store(flow.handed(), Relaxed);
     }
 }
@@ -125,10 +148,8 @@ impl Inner {
     pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, CallError> {
         let door = self.door(call.repository)?;
         let needed = match &call.payload {
-            Payload::Blob(payload) if payload.upload.blob.size >= LARGE_BODY => {
-                TOKEN_FOR_LARGE_BODY
-            }
-            Payload::Blob(_) => TOKEN_FOR_BODY,
+            Payload::Blob(_, part) if part.end - part.start >= LARGE_BODY => TOKEN_FOR_LARGE_BODY,
+            Payload::Blob(..) => TOKEN_FOR_BODY,
             _ if call.kind == Kind::Commit => TOKEN_FOR_COMMIT,
             _ => Duration::ZERO,
         };
@@ -163,6 +184,11 @@ impl Inner {
                 .await?;
             if !again {
                 answer.note = grant.map(Into::into);
+                return Ok(answer);
+            }
+            if matches!(&call.payload, Payload::Blob(payload, _) if payload.last() > 0) {
+                // What of the body has arrived is to be asked before any of it goes again.
+                answer.renewed = true;
                 return Ok(answer);
             }
             answer.finish().await;
@@ -250,24 +276,30 @@ impl Inner {
         };
         match &call.payload {
             Payload::Nothing => Ok(self.transport.exchange(outgoing).await?),
+            Payload::Commit(bytes) => {
+                let kind = Kind::CommitOf(*bytes);
+                let outgoing = Outgoing { kind, ..outgoing };
+                Ok(self.transport.exchange(outgoing).await?)
+            }
             Payload::Bytes(bytes) => {
                 let body = RequestBody::Bytes(bytes.clone());
                 let outgoing = Outgoing { body, ..outgoing };
                 Ok(self.transport.exchange(outgoing).await?)
             }
-            Payload::Blob(payload) => self.exchange_blob(payload, outgoing).await,
+            Payload::Blob(payload, part) => self.exchange_blob(payload, part, outgoing).await,
         }
     }
 
     async fn exchange_blob<'a>(
         &self,
         payload: &'a BlobPayload<'a>,
+        part: &Range<u64>,
         mut outgoing: Outgoing<'a>,
     ) -> Result<Answer, CallError> {
         let blob = payload.upload.blob;
         // Opened before there is a permit: a source may need one itself.
-        let stream = payload.upload.source.open(blob, 0).await?;
-        let flow = payload.begin();
+        let stream = payload.reel.read(&payload.upload, part).await?;
+        let flow = payload.begin(part);
         if blob.size == 0 {
             expect_empty(stream, blob).await?;
         } else {

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) url: Url,
     /// What is known of a refusal beside what the registry says of it.
     pub(crate) note: Option<Box<dyn Error + Send + Sync>>,
+    /// It refuses a body by 401, and the next request will have a new token.
+    pub(crate) renewed: bool,
     body: AnswerBody,
 }
 
@@ -52,6 +54,7 @@ impl Answer {
             headers: head.headers,
             url,
             note: None,
+            renewed: false,
             body: AnswerBody {
                 body,
                 idle,

@@ -70,6 +70,7 @@ impl Watch<'_> {
         let Some((flow, _)) = &self.flow else {
             return match self.kind {
                 Kind::Commit => (since + self.limits.commit, Limit::Commit),
+                Kind::CommitOf(bytes) => (since + self.limits.commit_of(bytes), Limit::Commit),
                 _ => (since + self.limits.idle, Limit::Idle),
             };
         };

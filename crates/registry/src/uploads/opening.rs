@@ -7,7 +7,7 @@
 use oci::{MountOutcome, TargetError, TargetErrorKind, UploadSession};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::session::FAREWELL;
+use super::session::{self, FAREWELL};
 use crate::RepositoryClient;
 
 /// An answer that may hold a session.
@@ -22,9 +22,9 @@ struct Opening<T: Opened> {
     task: Option<JoinHandle<Result<T, TargetError>>>,
 }
 
-impl Opened for UploadSession {
+impl Opened for session::Opening {
     fn into_session(self) -> Option<UploadSession> {
-        Some(self)
+        Some(self.session)
     }
 }
 

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CONTENT_TYPE, LOCATION, RANGE},
+    header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE},
 };
 use oci::{
-    Algorithm, Descriptor, Digest, SessionStatus, TargetError, UploadSession, wire::UploadedRange,
+    Algorithm, Descriptor, Digest, SessionStatus, TargetError, UploadSession,
+    wire::{ChunkRange, UploadedRange},
 };
 use url::Url;
 
+use super::machine::Part;
 use crate::{
     RepositoryClient,
     client::call::{BlobPayload, Call, Payload},
@@ -24,15 +26,21 @@ use crate::{
 
 /// The header that says how small a chunk may be, in bytes.
 const CHUNK_MINIMUM: &str = "oci-chunk-min-length";
+/// The header that says how large a body may be, in bytes; Cloudflare's own
+/// ([source](https://github.com/cloudflare/serverless-registry)).
+const CHUNK_MAXIMUM: &str = "oci-chunk-max-length";
 /// How long giving a session up may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
+/// A session that was opened, and the longest body it takes.
+pub(super) struct Opening {
+    pub(super) session: UploadSession,
+    pub(super) maximum: Option<u64>,
+}
+
 impl RepositoryClient {
     /// Opens a session for a blob.
-    pub(super) async fn open_session(
-        &self,
-        blob: &Descriptor,
-    ) -> Result<UploadSession, TargetError> {
+    pub(super) async fn open_session(&self, blob: &Descriptor) -> Result<Opening, TargetError> {
         let attempted = || {
             format!(
                 "open an upload in {} for blob {}",
@@ -55,22 +63,73 @@ impl RepositoryClient {
             return Err(refusal(answer, attempted()).await);
         }
         let session = session_of(self, &answer);
+        let maximum = chunk_maximum(&answer);
         answer.finish().await;
-        session.map_err(|fault| fault.into_target(attempted()))
+        let session = session.map_err(|fault| fault.into_target(attempted()))?;
+        Ok(Opening { session, maximum })
     }
 
-    /// Puts a blob's bytes into a session and closes it, once.
-    pub(super) async fn put_blob(
+    /// Sends a part of a blob into its session, once; a closing one with the digest.
+    pub(super) async fn send_part(
         &self,
         payload: &BlobPayload<'_>,
         session: &UploadSession,
+        part: Part,
     ) -> Result<Answer, CallError> {
+        let blob = payload.upload.blob;
         let mut url = self.location(session)?;
-        add_digest(&mut url, &payload.upload.blob.digest);
-        let mut call = self.session_call(Method::PUT, url, Payload::Blob(payload), Kind::Commit);
+        let method = if part.closing {
+            add_digest(&mut url, &blob.digest);
+            Method::PUT
+        } else {
+            Method::PATCH
+        };
+        let end = part.from + part.length;
+        let body = if part.length == 0 && blob.size > 0 {
+            Payload::Commit(blob.size)
+        } else {
+            Payload::Blob(payload, part.from..end)
+        };
+        let mut call = self.session_call(method, url, body, Kind::Commit);
         let octets = HeaderValue::from_static("application/octet-stream");
         call.headers.insert(CONTENT_TYPE, octets);
+        // Never with the whole of a blob: GHCR refuses it
+        // (https://github.com/cirruslabs/tart/pull/179).
+        let alone = part.closing && part.from == 0;
+        if let Some(range) = ChunkRange::new(part.from, part.length).filter(|_| !alone) {
+            let range = HeaderValue::try_from(range.to_string());
+            call.headers
+                .extend(range.ok().map(|it| (CONTENT_RANGE, it)));
+        }
         self.inner().attempt(&call).await
+    }
+
+    /// The session after an answer to a part: where it goes on now, and how much it says it has.
+    pub(super) fn session_after(
+        &self,
+        answer: &Answer,
+        before: &UploadSession,
+        expected: u64,
+    ) -> Result<(UploadSession, Option<u64>), TransportError> {
+        let range = answer.header(RANGE.as_str());
+        let range = range.and_then(|it| it.parse::<UploadedRange>().ok());
+        let location = self.location_in(answer, before)?;
+        let session = UploadSession::new(location).with_chunk_minimum(before.chunk_minimum());
+        Ok((session, range.map(|it| it.bytes(expected))))
+    }
+
+    fn location_in(
+        &self,
+        answer: &Answer,
+        before: &UploadSession,
+    ) -> Result<String, TransportError> {
+        Ok(match answer.header(LOCATION.as_str()) {
+            Some(location) => {
+                let origin = self.inner().origin(&self.repository)?;
+                location::follow(&answer.url, location, &origin)?.to_string()
+            }
+            None => before.location().to_owned(),
+        })
     }
 
     /// What the registry holds of a session.
@@ -108,13 +167,7 @@ impl RepositoryClient {
         let Some(range) = range.and_then(|it| it.parse::<UploadedRange>().ok()) else {
             return Ok(SessionStatus::Gone);
         };
-        let location = match answer.header(LOCATION.as_str()) {
-            Some(location) => {
-                let origin = self.inner().origin(&self.repository)?;
-                location::follow(&answer.url, location, &origin)?.to_string()
-            }
-            None => before.location().to_owned(),
-        };
+        let location = self.location_in(answer, before)?;
         let session = UploadSession::new(location)
             .with_acknowledged(range.bytes(before.acknowledged()))
             .with_chunk_minimum(before.chunk_minimum());
@@ -200,6 +253,11 @@ pub(crate) fn session_of(
     let minimum = answer.header(CHUNK_MINIMUM);
     let minimum = minimum.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
     Ok(UploadSession::new(url).with_chunk_minimum(minimum))
+}
+
+/// The longest body that an answer announces, in bytes.
+pub(super) fn chunk_maximum(answer: &Answer) -> Option<u64> {
+    answer.header(CHUNK_MAXIMUM)?.trim().parse().ok()
 }
 
 /// Appends `digest=<digest>` to whatever the registry put into a location, which stays as it is.

@@ -235,6 +235,7 @@ async fn z12_a_401_in_the_middle_of_a_push_renews_the_token_once() {
         [
             format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 401"),
             "GET /token?service=longshore&scope=repository:app:pull,push → 200".to_owned(),
+            "GET /v2/app/blobs/uploads/<1> → 204".to_owned(),
             format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 201"),
         ],
     );

@@ -10,6 +10,8 @@
 )]
 
 mod auth;
+mod chunks;
+mod commits;
 mod concurrency;
 mod exchange;
 mod fixture;
@@ -19,6 +21,7 @@ mod leaks;
 mod manifests;
 mod mounts;
 mod origins;
+mod resumes;
 mod retries;
 mod scripted;
 mod sources;

@@ -311,7 +311,7 @@ async fn n5_an_abandoned_session_is_given_up_in_the_background() {
     assert_eq!(server.log().requests(), 2);
 }
 
-/// A proxy says 413 to the head of a request and reads no further. Its answer counts, not the
+/// A proxy says 403 to the head of a request and reads no further. Its answer counts, not the
 /// connection that breaks under the rest of the body.
 #[tokio::test]
 async fn an_early_refusal_is_read_while_the_body_is_written() {
@@ -319,8 +319,8 @@ async fn an_early_refusal_is_read_while_the_body_is_written() {
     let target = client().push_target(&repository(&server, "app"));
     let (layer, content) = blob(1, 64 * MIB);
     let source = Blobs::one(&layer, &content);
-    let too_large = Answer::error(413, "SIZE_INVALID", "at most 1 MiB");
-    let rule = Rule::on(Endpoint::UploadPut).act(Action::Answer(too_large));
+    let quota = Answer::error(403, "DENIED", "over the quota");
+    let rule = Rule::on(Endpoint::UploadPut).act(Action::Answer(quota));
     let fault = server.faults().add(rule);
 
     let error = target
@@ -328,11 +328,11 @@ async fn an_early_refusal_is_read_while_the_body_is_written() {
         .await
         .unwrap_err();
 
-    assert_eq!(*error.kind(), TargetErrorKind::Refused, "{error}");
-    assert_eq!(error.status(), Some(413));
+    assert_eq!(*error.kind(), TargetErrorKind::Denied, "{error}");
+    assert_eq!(error.status(), Some(403));
     assert_eq!(
         error.answer().errors[0].message.as_deref(),
-        Some("at most 1 MiB")
+        Some("over the quota")
     );
     assert!(error.sent() < layer.size, "{}", error.sent());
     assert_eq!(fault.hits(), 1);
@@ -341,7 +341,7 @@ async fn an_early_refusal_is_read_while_the_body_is_written() {
         server.log().lines(),
         [
             "POST /v2/app/blobs/uploads/ → 202".to_owned(),
-            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 413"),
+            format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 403"),
             "DELETE /v2/app/blobs/uploads/<1> → 204".to_owned(),
         ],
     );

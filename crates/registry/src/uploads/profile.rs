@@ -1,0 +1,51 @@
+//! What is known of how a registry takes uploads, and how the user wants them.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+
+/// How a registry takes uploads, as far as it has shown.
+///
+/// Not a secret; worth keeping for the next process
+/// ([`ClientBuilder::known_uploads`](crate::ClientBuilder::known_uploads)). What is no longer true costs a
+/// few requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct UploadProfile {
+    /// The longest body it takes, in bytes, inclusive; none if no body was too long so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_limit: Option<NonZeroU64>,
+    /// Whether a session keeps what it got when its connection breaks; none if none has broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keeps_sessions: Option<bool>,
+    /// It takes no chunks: a PATCH was refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refuses_chunks: bool,
+    /// It counts one byte too many when it is asked how far a session got, as Quay does
+    /// ([source](https://github.com/quay/quay/blob/master/endpoints/v2/blob.py)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub counts_one_more: bool,
+    /// The closing PUT takes no bytes: the last chunk needs a PATCH too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closes_empty: bool,
+}
+
+/// Into what bodies a blob is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChunkSize {
+    /// One body, until the registry shows that it needs chunks.
+    #[default]
+    Auto,
+    /// One body, always.
+    Whole,
+    /// No body over so many bytes, inclusive. A registry's own minimum goes before it.
+    AtMost(NonZeroU64),
+}
+
+impl ChunkSize {
+    /// The setting `bytes` stands for: 0 is [`Whole`](Self::Whole).
+    pub fn of(bytes: u64) -> Self {
+        NonZeroU64::new(bytes).map_or(Self::Whole, Self::AtMost)
+    }
+}
