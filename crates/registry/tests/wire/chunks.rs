@@ -80,8 +80,10 @@ async fn v6_the_setting_bounds_every_body_and_0_is_one_body() {
 
 #[tokio::test]
 async fn z13_a_registrys_minimum_is_heeded_by_all_chunks_but_the_last() {
-    let mut options = UploadOptions::default();
-    options.chunk_min_length = Some(5000);
+    let options = UploadOptions {
+        chunk_min_length: Some(5000),
+        ..UploadOptions::default()
+    };
     let server = start(Server::builder().memory().uploads(options)).await;
     push(&in_chunks(1000), &server, 12_000).await;
     let expected = [
@@ -159,8 +161,10 @@ async fn z13_another_success_is_taken_if_its_range_or_the_status_says_so() {
 /// A proxy with a limit it does not tell: found by quarters, and known from then on.
 #[tokio::test]
 async fn a_413_makes_chunks_under_the_limit_and_is_not_met_again() {
-    let mut options = UploadOptions::default();
-    options.max_body_length = Some(MIB as u64);
+    let options = UploadOptions {
+        max_body_length: Some(MIB as u64),
+        ..UploadOptions::default()
+    };
     let server = start(Server::builder().memory().uploads(options)).await;
     let client = client();
     let target = client.push_target(&repository(&server, "app"));
@@ -183,8 +187,10 @@ async fn a_413_makes_chunks_under_the_limit_and_is_not_met_again() {
 /// Who asked for one body is told what to do.
 #[tokio::test]
 async fn a_413_to_who_wants_one_body_is_an_error() {
-    let mut options = UploadOptions::default();
-    options.max_body_length = Some(1000);
+    let options = UploadOptions {
+        max_body_length: Some(1000),
+        ..UploadOptions::default()
+    };
     let server = start(Server::builder().memory().uploads(options)).await;
     let target = in_chunks(0).push_target(&repository(&server, "app"));
     let (layer, content) = blob(1, 2500);
