@@ -146,6 +146,11 @@ async fn k13_with_faults_the_reports_sums_are_still_the_logs() {
             .nth(1)
             .act(Action::AnswerAtByte(largest.size, unavailable)),
     );
+    // Its session is not kept, or nothing would go again.
+    stage
+        .server
+        .faults()
+        .add(Rule::on(Endpoint::UploadStatus).act(Action::LoseSession));
     let reference = stage.reference("team/app:1");
     let run = stage
         .longshore(&[

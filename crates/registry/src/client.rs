@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::{
     auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
+    manner::{ChunkSize, Manner, UploadProfile},
     transport::{
         Transport, TransportError,
         address::{Resolver, SystemResolver},
@@ -24,10 +25,6 @@ use crate::{
         timeouts::Timeouts,
         tls::{self, Tls},
         traffic::Traffic,
-    },
-    uploads::{
-        Manner,
-        profile::{ChunkSize, UploadProfile},
     },
 };
 

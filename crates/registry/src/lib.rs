@@ -31,6 +31,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod manifests;
+mod manner;
 mod mounts;
 mod quirks;
 mod source;
@@ -47,6 +48,7 @@ pub use auth::{
     store::CredentialStore,
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
+pub use manner::{ChunkSize, UploadProfile};
 pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{
@@ -55,4 +57,3 @@ pub use transport::{
     timeouts::Timeouts,
     traffic::{HostTraffic, Traffic},
 };
-pub use uploads::profile::{ChunkSize, UploadProfile};

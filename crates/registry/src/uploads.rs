@@ -6,70 +6,24 @@
 //! ```
 //!
 //! One streaming PUT at any size, until the registry shows that it wants chunks
-//! ([`UploadProfile`]) or the user says so ([`ChunkSize`]). What is acknowledged is not sent
+//! ([`UploadProfile`](crate::UploadProfile)) or the user says so ([`ChunkSize`](crate::ChunkSize)). What is acknowledged is not sent
 //! again as long as the registry keeps it. The bytes are not verified here: whoever hands a
 //! source over does that, from the blob's start, wherever it is opened; and a stream that ends in an
 //! error never reaches its last byte.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
-use oci::{BlobUpload, Registry, TargetError, UploadReceipt, UploadSession};
+use oci::{BlobUpload, TargetError, UploadReceipt, UploadSession};
 
 use crate::RepositoryClient;
 
 mod machine;
 mod opening;
-pub(crate) mod profile;
 mod run;
 mod session;
 mod verdict;
 
 use machine::Machine;
-use profile::{ChunkSize, UploadProfile};
 use run::Run;
 pub(crate) use session::session_of;
-
-/// How uploads are to be made, and what was learned of each registry.
-#[derive(Debug, Default)]
-pub(crate) struct Manner {
-    pub(crate) chunks: ChunkSize,
-    known: Mutex<HashMap<Registry, UploadProfile>>,
-}
-
-impl Manner {
-    pub(crate) fn new(chunks: ChunkSize, known: HashMap<Registry, UploadProfile>) -> Self {
-        let known = Mutex::new(known);
-        Self { chunks, known }
-    }
-
-    pub(crate) fn of(&self, registry: &Registry) -> UploadProfile {
-        self.lock().get(registry).copied().unwrap_or_default()
-    }
-
-    pub(crate) fn all(&self) -> Vec<(Registry, UploadProfile)> {
-        let known = self.lock();
-        known
-            .iter()
-            .map(|(it, known)| (it.clone(), *known))
-            .collect()
-    }
-
-    fn learned(&self, registry: &Registry, before: UploadProfile, now: UploadProfile) {
-        if before == now {
-            return;
-        }
-        let mut known = self.lock();
-        let profile = known.entry(registry.clone()).or_default();
-        *profile = now;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Registry, UploadProfile>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl RepositoryClient {
     /// Uploads a blob, in as many attempts as the retry policy allows.

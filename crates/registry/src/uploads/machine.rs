@@ -16,7 +16,7 @@
 
 use std::num::NonZeroU64;
 
-use super::profile::{ChunkSize, UploadProfile};
+use crate::manner::{ChunkSize, UploadProfile};
 
 /// The longest chunk after a refusal that does not say how much would do, in bytes; each further
 /// one is a quarter. Below common limits of proxies: 100 MB, 20 MB, 5 MB, 1 MiB.

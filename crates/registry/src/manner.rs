@@ -1,7 +1,12 @@
 //! What is known of how a registry takes uploads, and how the user wants them.
 
-use std::num::NonZeroU64;
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
+use oci::Registry;
 use serde::{Deserialize, Serialize};
 
 /// How a registry takes uploads, as far as it has shown.
@@ -47,5 +52,45 @@ impl ChunkSize {
     /// The setting `bytes` stands for: 0 is [`Whole`](Self::Whole).
     pub fn of(bytes: u64) -> Self {
         NonZeroU64::new(bytes).map_or(Self::Whole, Self::AtMost)
+    }
+}
+
+/// How uploads are to be made, and what was learned of each registry.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) chunks: ChunkSize,
+    known: Mutex<HashMap<Registry, UploadProfile>>,
+}
+
+impl Manner {
+    pub(crate) fn new(chunks: ChunkSize, known: HashMap<Registry, UploadProfile>) -> Self {
+        let known = Mutex::new(known);
+        Self { chunks, known }
+    }
+
+    pub(crate) fn of(&self, registry: &Registry) -> UploadProfile {
+        self.lock().get(registry).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> Vec<(Registry, UploadProfile)> {
+        let known = self.lock();
+        known
+            .iter()
+            .map(|(it, known)| (it.clone(), *known))
+            .collect()
+    }
+
+    /// Keeps what an upload has shown.
+    pub(crate) fn learned(&self, registry: &Registry, before: UploadProfile, now: UploadProfile) {
+        if before == now {
+            return;
+        }
+        let mut known = self.lock();
+        let profile = known.entry(registry.clone()).or_default();
+        *profile = now;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Registry, UploadProfile>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
