@@ -9,6 +9,7 @@ pub(crate) mod logout;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod serve;
+pub(crate) mod session;
 
 /// Push OCI images, moving only the bytes that must be moved
 ///
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
+    Session(session::SessionArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }

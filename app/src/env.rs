@@ -14,6 +14,8 @@ pub(crate) struct Environment {
     pub(crate) password: Option<Password>,
     /// `LONGSHORE_CONCURRENCY`: requests in flight to one host.
     pub(crate) concurrency: Option<String>,
+    /// `LONGSHORE_STATE`: the file for what is kept between runs.
+    pub(crate) state: Option<PathBuf>,
     /// `LONGSHORE_LOG`: what to log to standard error, for instance `debug`.
     pub(crate) log: Option<String>,
     /// `DOCKER_CONFIG`: the directory of `config.json`, instead of `~/.docker`.
@@ -58,6 +60,7 @@ impl Environment {
             username: text("LONGSHORE_USERNAME"),
             password: text("LONGSHORE_PASSWORD").map(Password),
             concurrency: text("LONGSHORE_CONCURRENCY"),
+            state: path("LONGSHORE_STATE").map(PathBuf::from),
             log: text("LONGSHORE_LOG"),
             docker_config: path("DOCKER_CONFIG").map(PathBuf::from),
             docker_auth_config: text("DOCKER_AUTH_CONFIG").map(Password),

@@ -64,6 +64,8 @@ pub(crate) enum AppError {
     Partly { tags: Vec<String> },
     #[error("the command took longer than its --timeout")]
     Timeout,
+    #[error("the unfinished uploads could not be read or changed")]
+    State(#[source] push::journal::StateError),
     #[error("could not write the output")]
     Output(#[source] std::io::Error),
     #[error("could not {attempted}")]
@@ -97,7 +99,7 @@ impl AppError {
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
-            Self::Output(_) | Self::Io { .. } => Cause::Internal,
+            Self::State(_) | Self::Output(_) | Self::Io { .. } => Cause::Internal,
         }
     }
 

@@ -82,6 +82,7 @@ Environment:
   LONGSHORE_USERNAME     user name for the destination's registry
   LONGSHORE_PASSWORD     the password or token that goes with it
   LONGSHORE_CONCURRENCY  requests in flight to one host
+  LONGSHORE_STATE        file for what is kept between runs
   LONGSHORE_LOG          what to log to standard error, for instance debug
   DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)
   DOCKER_AUTH_CONFIG     the content of such a file, before any file

@@ -12,6 +12,7 @@ mod interrupt;
 mod open;
 mod render;
 mod settings;
+mod state;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -60,6 +61,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Serve(args) => command::serve::serve(&args).await,
             Command::Login(args) => command::login::login(&args, environment).await,
             Command::Logout(args) => command::logout::logout(&args, environment).await,
+            Command::Session(args) => command::session::session(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::Completions(args) => command::completions::completions(&args),
         }

@@ -111,6 +111,7 @@ struct SettingsFile {
     commit_timeout: Option<Time>,
     helper_timeout: Option<Time>,
     trust_token_service: Vec<String>,
+    state: Option<PathBuf>,
     registry: BTreeMap<String, RegistryFile>,
 }
 
@@ -274,6 +275,11 @@ fn read_file(environment: &Environment) -> Result<(PathBuf, SettingsFile), Setti
             error: Box::new(error),
         }),
     }
+}
+
+/// The file for what is kept between runs, if the settings file names one.
+pub(crate) fn state_file(environment: &Environment) -> Result<Option<PathBuf>, SettingsError> {
+    Ok(read_file(environment)?.1.state)
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::Args;
-use push::{Plan, PushError};
+use push::{Plan, PushError, Sessions};
 
 use crate::{
     command::push::{ImageArgs, Job, prepare},
@@ -12,6 +12,7 @@ use crate::{
     interrupt::{self, CLOSING},
     render::human,
     settings::ConnectionArgs,
+    state::StateArgs,
 };
 
 /// Show what pushing an image would do, and why
@@ -29,10 +30,15 @@ pub(crate) struct PlanArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
+
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(), AppError> {
-    let job = prepare(&args.image, &args.connection, environment).await?;
+    let state = args.state.look(environment).await?;
+    let kept = (state, Sessions::Keep);
+    let job = prepare(&args.image, &args.connection, environment, kept).await?;
     show(&job, args.json).await
 }
 

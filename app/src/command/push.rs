@@ -1,10 +1,12 @@
 //! `push`: an image into a registry.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use oci::{Platform, PushTarget as _, Repository, Tag};
-use push::{Engine, Foreign, MustMount, Options, Report, source::Selection};
+use push::{
+    Engine, Foreign, LayerRepos, MustMount, Options, Report, Sessions, State, source::Selection,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     open,
     render::{human, progress::Progress},
     settings::{ConnectionArgs, Settings},
+    state::{StateArgs, UnfinishedArgs},
 };
 
 /// Push an image to a registry
@@ -40,6 +43,12 @@ pub(crate) struct PushArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
+
+    #[command(flatten)]
+    state: StateArgs,
+
+    #[command(flatten)]
+    unfinished: UnfinishedArgs,
 }
 
 /// Which image goes where
@@ -113,7 +122,19 @@ pub(crate) struct Job {
 }
 
 pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(), AppError> {
-    let job = prepare(&args.image, &args.connection, environment).await?;
+    let state = if args.dry_run {
+        args.state.look(environment).await?
+    } else {
+        args.state.open(environment).await?
+    };
+    let sessions = args.unfinished.sessions(&state);
+    let job = prepare(
+        &args.image,
+        &args.connection,
+        environment,
+        (state, sessions),
+    )
+    .await?;
     if args.dry_run {
         return plan::show(&job, args.json).await;
     }
@@ -173,6 +194,7 @@ pub(crate) async fn prepare(
     args: &ImageArgs,
     connection: &ConnectionArgs,
     environment: &Environment,
+    (state, sessions): (State, Sessions),
 ) -> Result<Job, AppError> {
     let reference = open::reference(&args.destination)?;
     let settings = Settings::decide(connection, environment, reference.repository().registry())?;
@@ -190,7 +212,14 @@ pub(crate) async fn prepare(
     let (destination, source) = interrupt::until_interrupted(deadline, opening).await?;
     let target = client.push_target(reference.repository());
     Ok(Job {
-        engine: Engine::new(options(args, &settings)),
+        engine: Engine::with_journal(
+            Options {
+                sessions,
+                ..options(args, &settings)
+            },
+            Arc::new(LayerRepos::new()),
+            Arc::new(state),
+        ),
         client,
         source,
         target,

@@ -71,6 +71,13 @@ fn write_report(
     if bytes.foreign > 0 {
         writeln!(text, "{} foreign, kept out", ByteSize(bytes.foreign))?;
     }
+    if bytes.resumed > 0 {
+        writeln!(
+            text,
+            "{} were sent by a push that was interrupted",
+            ByteSize(bytes.resumed)
+        )?;
+    }
     if bytes.resent > 0 {
         writeln!(text, "{} sent again", ByteSize(bytes.resent))?;
     }

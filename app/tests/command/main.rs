@@ -38,4 +38,6 @@ mod sink;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod wire;

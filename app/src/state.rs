@@ -1,0 +1,125 @@
+//! Where what is kept between runs is: one file, shared by all runs of a user.
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use push::{Sessions, State};
+
+use crate::{
+    env::Environment,
+    error::AppError,
+    settings::{self, SettingsError},
+};
+
+/// What is kept between runs
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "State")]
+pub(crate) struct StateArgs {
+    /// Keep what a later run needs to go on with interrupted uploads in this file
+    /// [default: longshore/state.db in the user's state directory]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_state")]
+    state: Option<PathBuf>,
+
+    /// Keep nothing after the end of this run
+    #[arg(long)]
+    no_state: bool,
+}
+
+/// What becomes of unfinished uploads.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "State")]
+pub(crate) struct UnfinishedArgs {
+    /// What becomes of the unfinished uploads of large blobs (8 MiB and more) when a push fails
+    /// or is stopped
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    unfinished: Unfinished,
+}
+
+/// What becomes of unfinished uploads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Unfinished {
+    /// They stay open, for a later run to go on with
+    #[default]
+    Keep,
+    /// They are given up, so that the registry may forget them
+    Cancel,
+}
+
+impl UnfinishedArgs {
+    /// What becomes of them, with this state: what nobody can come back to is given up.
+    pub(crate) fn sessions(&self, state: &State) -> Sessions {
+        match self.unfinished {
+            Unfinished::Keep if state.lasts() => Sessions::Keep,
+            Unfinished::Keep | Unfinished::Cancel => Sessions::Cancel,
+        }
+    }
+}
+
+impl StateArgs {
+    /// As if `--state` had named this file, if one is named.
+    pub(crate) fn at(state: Option<PathBuf>) -> Self {
+        Self {
+            state,
+            no_state: false,
+        }
+    }
+
+    /// Opens the state for a run that writes.
+    pub(crate) async fn open(&self, environment: &Environment) -> Result<State, AppError> {
+        match self.path(environment)? {
+            Some(path) => opened(path).await,
+            None => Ok(State::memory()),
+        }
+    }
+
+    /// Opens the state for a run that only looks: no file is made for it.
+    pub(crate) async fn look(&self, environment: &Environment) -> Result<State, AppError> {
+        match self.path(environment)? {
+            Some(path) if path.exists() => opened(path).await,
+            _ => Ok(State::memory()),
+        }
+    }
+
+    /// The file; none if there is to be none.
+    pub(crate) fn path(&self, environment: &Environment) -> Result<Option<PathBuf>, SettingsError> {
+        if self.no_state {
+            return Ok(None);
+        }
+        if let Some(path) = self.state.as_ref().or(environment.state.as_ref()) {
+            return Ok(Some(path.clone()));
+        }
+        Ok(settings::state_file(environment)?.or_else(default_path))
+    }
+}
+
+/// Opens a file, and says what a person should know about it.
+async fn opened(path: PathBuf) -> Result<State, AppError> {
+    let place = path.clone();
+    let opening = tokio::task::spawn_blocking(move || State::open(&path));
+    let (state, notice) = opening.await.map_err(|error| AppError::Io {
+        attempted: format!("open the state file {}", place.display()),
+        error: std::io::Error::other(error),
+    })?;
+    if let Some(notice) = notice {
+        warn(&notice);
+    }
+    Ok(state)
+}
+
+fn warn(notice: &push::state::Notice) {
+    let mut text = format!("warning: {notice}");
+    let mut next = std::error::Error::source(notice);
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn default_path() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    let directory = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    Some(directory.join("longshore").join("state.db"))
+}

@@ -1,0 +1,162 @@
+//! What is kept between runs: where, for whom, and what a person can do about it.
+
+use std::{fs, path::Path};
+
+use longshore::push::{Journal as _, State, journal::BlobKey};
+use oci::{Digest, UploadSession};
+
+use crate::{
+    longshore::{finished, longshore, run},
+    stage::{Stage, small},
+};
+
+fn blob(name: &str) -> BlobKey {
+    BlobKey {
+        repository: "registry.test/team/app".parse().unwrap(),
+        digest: Digest::of(name.as_bytes()),
+    }
+}
+
+/// A state with an upload of `x` that was interrupted, and one of `y` that goes on as long as
+/// what comes back lives.
+async fn two_uploads(path: &Path) -> State {
+    let (gone, notice) = State::open(path);
+    assert!(notice.is_none());
+    let (state, _) = State::open(path);
+    for (state, name) in [(&gone, "x"), (&state, "y")] {
+        let claim = state.claim(blob(name), 10 << 30);
+        let session = UploadSession::new("https://registry.test/upload?_state=canary");
+        let session = session.with_acknowledged(3 << 30);
+        state.store(&claim, &session).await.unwrap();
+    }
+    state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_sessions_can_be_listed_and_dropped_and_their_addresses_are_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("state.db");
+    let going_on = two_uploads(&path).await;
+    let state = path.to_str().unwrap().to_owned();
+    let session = |args: &[&str]| {
+        let mut all = vec!["session", "--state", &state];
+        all.extend(args);
+        run(home.path(), all)
+    };
+    let listed = session(&["list"]).succeeded();
+    let digests = ["x", "y"].map(|it| Digest::of(it.as_bytes()));
+    for (digest, end) in digests.iter().zip(["just now\n", "just now, in use\n"]) {
+        let short = &digest.encoded()[..12];
+        let expected = format!("{short}    3.0 GiB of   10.0 GiB  registry.test/team/app  {end}");
+        assert!(listed.stdout.contains(&expected), "{listed:#?}");
+    }
+    let json = session(&["list", "--json"]).succeeded();
+    let uploads = json.json().as_array().unwrap().clone();
+    assert_eq!(uploads.len(), 2);
+    assert!(uploads.iter().all(|it| it["acknowledged"] == 3_u64 << 30));
+    assert!(!format!("{listed:?}{json:?}").contains("canary"));
+
+    let unknown = session(&["drop", "0123456789"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:#?}");
+    assert!(
+        unknown.stderr.contains("longshore session list"),
+        "{unknown:#?}"
+    );
+    let dropped = session(&["drop", &digests[0].encoded()[..12]]).succeeded();
+    assert_eq!(dropped.stdout, "dropped 1\n");
+    let dropped = session(&["drop", "--all"]).succeeded();
+    assert_eq!(
+        dropped.stdout,
+        "dropped 0; 1 in use by a running push stay\n"
+    );
+    drop(going_on);
+    assert_eq!(
+        session(&["drop", "--all"]).succeeded().stdout,
+        "dropped 1\n"
+    );
+    assert_eq!(
+        session(&["list"]).succeeded().stdout,
+        "no unfinished uploads\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_the_file_is_where_it_was_said_to_be_and_a_plan_makes_none() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let (reference, default) = (
+        stage.reference("team/app:1"),
+        stage.path(".local/state/longshore/state.db"),
+    );
+    let chosen = stage.path("chosen.db");
+    let push = |command: &str, args: &[&str]| {
+        let mut it = longshore(stage.home());
+        it.args([command, image.path(), &reference]).args(args);
+        it
+    };
+    let done = |mut it: std::process::Command| finished(it.output().unwrap()).succeeded();
+    done(push("plan", &[]));
+    done(push("push", &["--dry-run"]));
+    done(push("push", &["--no-state"]));
+    assert!(!default.exists());
+    let mut named = push("push", &[]);
+    named.env("LONGSHORE_STATE", &chosen);
+    done(named);
+    assert!(chosen.exists() && !default.exists());
+    let second = stage.path("other.db");
+    let mut flagged = push("push", &["--state", second.to_str().unwrap()]);
+    flagged.env("LONGSHORE_STATE", stage.path("unused.db"));
+    done(flagged);
+    assert!(second.exists() && !stage.path("unused.db").exists());
+    let settings = stage.path("settings.toml");
+    let third = stage.path("file.db");
+    fs::write(&settings, format!("state = {third:?}\n")).unwrap();
+    let mut configured = push("push", &[]);
+    configured.env("LONGSHORE_CONFIG", &settings);
+    done(configured);
+    assert!(third.exists() && !default.exists());
+    done(push("push", &[]));
+    assert!(default.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_file_that_cannot_be_used_is_a_warning() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let path = stage.path("state.db");
+    fs::write(&path, b"this is no database\n".repeat(300)).unwrap();
+    let damaged = path.to_str().unwrap();
+    let push = [
+        "push",
+        image.path(),
+        &stage.reference("team/app:1"),
+        "--quiet",
+        "--state",
+        damaged,
+    ];
+    let anew = stage.longshore(&push).await.succeeded();
+    let expected = format!(
+        "warning: the state file was damaged: {damaged} is begun anew, the old one is kept as {damaged}.damaged\n"
+    );
+    assert_eq!(anew.stderr, expected);
+    assert_eq!(stage.longshore(&push).await.succeeded().stderr, "");
+    let file = stage.path("image/index.json/state.db");
+    let unusable = [
+        "push",
+        image.path(),
+        &stage.reference("team/app:1"),
+        "--quiet",
+        "--state",
+        file.to_str().unwrap(),
+    ];
+    let run = stage.longshore(&unusable).await.succeeded();
+    assert!(
+        run.stderr.starts_with("warning: the state file "),
+        "{run:#?}"
+    );
+    assert!(
+        run.stderr
+            .contains("a push that is interrupted starts anew: it cannot be opened"),
+        "{run:#?}"
+    );
+}
