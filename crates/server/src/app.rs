@@ -15,6 +15,34 @@ use crate::{
     store::Store,
 };
 
+/// How many long manifests are received at a time: each may take its limit of memory.
+const MANIFESTS_AT_ONCE: usize = 64;
+/// How many manifests are read at a time: each may take its limit of memory.
+const READ_AT_ONCE: usize = 16;
+/// How many pages for people are made at a time.
+const PAGES_AT_ONCE: usize = 4;
+
+/// What is done for so many requests at a time only; others wait.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// Long manifests that come in.
+    pub(crate) manifests: Arc<Semaphore>,
+    /// Manifests that are read to be sent.
+    pub(crate) reading: Arc<Semaphore>,
+    pub(crate) pages: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let turns = |count| Arc::new(Semaphore::new(count));
+        Self {
+            manifests: turns(MANIFESTS_AT_ONCE),
+            reading: turns(READ_AT_ONCE),
+            pages: turns(PAGES_AT_ONCE),
+        }
+    }
+}
+
 /// What every request may use.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -25,8 +53,7 @@ pub(crate) struct App {
     pub(crate) guard: Guard,
     pub(crate) limits: Limits,
     pub(crate) options: Options,
-    pub(crate) manifest_turns: Arc<Semaphore>,
-    pub(crate) page_turns: Arc<Semaphore>,
+    pub(crate) turns: Turns,
     pub(crate) address: SocketAddr,
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a request asks of the registry: the unit faults are matched by, in a faults
-/// file by its name in kebab case.
+/// What a request asks of the registry: the unit faults are matched by and metrics count in,
+/// by its name in kebab case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -61,21 +61,21 @@ impl Endpoint {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ping => "ping",
-            Self::BlobHead => "blob_head",
-            Self::BlobGet => "blob_get",
-            Self::BlobDelete => "blob_delete",
-            Self::UploadPost => "upload_post",
-            Self::UploadSingle => "upload_single",
+            Self::BlobHead => "blob-head",
+            Self::BlobGet => "blob-get",
+            Self::BlobDelete => "blob-delete",
+            Self::UploadPost => "upload-post",
+            Self::UploadSingle => "upload-single",
             Self::Mount => "mount",
-            Self::UploadStatus => "upload_status",
-            Self::UploadPatch => "upload_patch",
-            Self::UploadPut => "upload_put",
-            Self::UploadCancel => "upload_cancel",
-            Self::ManifestHead => "manifest_head",
-            Self::ManifestGet => "manifest_get",
-            Self::ManifestPut => "manifest_put",
-            Self::ManifestDelete => "manifest_delete",
-            Self::TagList => "tag_list",
+            Self::UploadStatus => "upload-status",
+            Self::UploadPatch => "upload-patch",
+            Self::UploadPut => "upload-put",
+            Self::UploadCancel => "upload-cancel",
+            Self::ManifestHead => "manifest-head",
+            Self::ManifestGet => "manifest-get",
+            Self::ManifestPut => "manifest-put",
+            Self::ManifestDelete => "manifest-delete",
+            Self::TagList => "tag-list",
             Self::Referrers => "referrers",
             Self::Catalog => "catalog",
             Self::Token => "token",

@@ -4,13 +4,15 @@
 
 mod missing;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use bytes::Bytes;
+use futures_util::{Stream, stream};
 use oci::{
     Digest, Document, DocumentError, MediaType, Tag, TagOrDigest,
     wire::{ErrorCode, ErrorEntry},
@@ -19,6 +21,7 @@ use oci::{
 use crate::{
     Validation,
     answer::{self, Refusal, set, set_digest},
+    app::App,
     body, condition,
     exchange::Exchange,
     log::text,
@@ -31,6 +34,12 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// The most tags moved by one request.
 const MAX_TAGS: usize = 64;
+
+/// A manifest up to this length comes in whenever it comes, in bytes.
+const FREE_BYTES: usize = 64 * 1024;
+/// A manifest up to this length is in memory until its answer has left, in bytes. A longer one
+/// leaves in pieces of it.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// `PUT …/manifests/<tag or digest>[?tag=…]`.
 pub(crate) async fn put(
@@ -107,10 +116,11 @@ async fn receive(x: &mut Exchange, which: &TagOrDigest) -> Result<Document, Refu
     if declared.is_some_and(|declared: usize| declared > limit) {
         return Err(body::too_large(limit as u64));
     }
-    // Each may take its limit of memory, so not all come in at the same time.
-    let turn = Arc::clone(&x.app.manifest_turns);
-    let _turn = turn.acquire_owned().await;
-    let bytes = x.intake.collect(limit).await?;
+    // Each may take its limit of memory, so not all come in at the same time. Almost all are
+    // small, and do not wait for clients that send large ones slowly.
+    let turns = Arc::clone(&x.app.turns.manifests);
+    let coming = x.intake.collect_in_turn(limit, FREE_BYTES, &turns);
+    let (bytes, _turn) = coming.await?;
     let declared = text(&x.headers, header::CONTENT_TYPE).map(|it| MediaType::from_header(&it));
     let declared = declared.as_ref();
     match which {
@@ -153,9 +163,13 @@ fn created(name: &Name, which: &TagOrDigest, new: &NewManifest) -> Response {
 
 /// `GET` and `HEAD …/manifests/<tag or digest>`.
 pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<Response, Refusal> {
-    let store = Arc::clone(&x.app.store);
+    // Each may take its limit of memory while it is read and verified.
+    let turns = Arc::clone(&x.app.turns.reading);
+    let _turn = turns.acquire_owned().await;
+    let (store, repository) = (Arc::clone(&x.app.store), name.clone());
     let wanted = which.clone();
     let found = store::blocking(move || {
+        let name = repository;
         let digest = match wanted {
             TagOrDigest::Digest(digest) => Some(digest),
             TagOrDigest::Tag(tag) => store.tag(&name, &tag)?,
@@ -172,13 +186,15 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
     if condition::is_not_modified(&x.headers, &digest)? {
         return Ok(answer::not_modified(&digest));
     }
-    Ok(found_response(x, &digest, manifest))
+    Ok(found_response(x, name, &digest, manifest))
 }
 
-fn found_response(x: &Exchange, digest: &Digest, manifest: StoredManifest) -> Response {
+fn found_response(x: &Exchange, name: Name, digest: &Digest, manifest: StoredManifest) -> Response {
     let length = manifest.bytes.len();
     let body = if x.method == Method::HEAD {
         Body::empty()
+    } else if length > PIECE_BYTES {
+        Body::from_stream(pieces(Arc::clone(&x.app), name, digest.clone(), length))
     } else {
         Body::from(manifest.bytes)
     };
@@ -188,6 +204,34 @@ fn found_response(x: &Exchange, digest: &Digest, manifest: StoredManifest) -> Re
     set(&mut response, header::ETAG, format!("\"{digest}\""));
     set_digest(&mut response, digest);
     response
+}
+
+/// A long manifest, read and verified again for every piece of it: a client that does not read
+/// its answer has a piece in memory, not the whole.
+fn pieces(
+    app: Arc<App>,
+    name: Name,
+    digest: Digest,
+    length: usize,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(0, move |from| {
+        let (store, turns) = (Arc::clone(&app.store), Arc::clone(&app.turns.reading));
+        let (name, digest) = (name.clone(), digest.clone());
+        async move {
+            if from >= length {
+                return Ok(None);
+            }
+            let to = length.min(from + PIECE_BYTES);
+            let _turn = turns.acquire_owned().await;
+            let piece = store::blocking(move || {
+                let manifest = store.manifest(&name, &digest)?;
+                let piece = manifest.as_ref().and_then(|it| it.bytes.get(from..to));
+                let piece = piece.ok_or(io::ErrorKind::NotFound)?;
+                Ok(Bytes::copy_from_slice(piece))
+            });
+            Ok(Some((piece.await?, to)))
+        }
+    })
 }
 
 /// `DELETE …/manifests/<tag or digest>`: a tag alone, or a manifest with all its tags.

@@ -159,7 +159,8 @@ pub struct Limits {
     pub connections_per_client: usize,
     /// How many requests of one HTTP/2 connection are under way at once. 256.
     pub streams: u32,
-    /// How many bytes of blobs a server in memory keeps, those being uploaded included. 4 GiB.
+    /// How many bytes of blobs and manifests a server in memory keeps, blobs being uploaded
+    /// included. 4 GiB.
     pub memory_bytes: u64,
 }
 

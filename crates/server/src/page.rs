@@ -67,7 +67,7 @@ pub(crate) async fn answer(x: &Exchange, page: Page) -> Result<Response, Refusal
         Page::Home | Page::Repository(_) => {}
     }
     // A page may take reading many files: a few are made at a time, others wait.
-    let turn = Arc::clone(&x.app.page_turns);
+    let turn = Arc::clone(&x.app.turns.pages);
     let _turn = turn.acquire_owned().await;
     let frame = frame(x);
     match page {
@@ -80,14 +80,16 @@ pub(crate) async fn answer(x: &Exchange, page: Page) -> Result<Response, Refusal
 }
 
 fn frame(x: &Exchange) -> Frame {
-    // The client's word for this host, if it can be one: it ends up in commands.
-    let named = x.record.host();
-    let named = named.filter(|it| it.parse::<Registry>().is_ok());
+    // What clients are to call it, else this client's word for it, if that can be a host: it
+    // ends up in commands.
+    let origin = x.origin();
+    let (scheme, host) = origin.split_once("://").unwrap_or_default();
+    let named = host.parse::<Registry>().is_ok().then(|| host.to_owned());
     Frame {
         registry: named.unwrap_or_else(|| x.app.address.to_string()),
         user: x.principal.user.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        plain: !x.app.secure,
+        plain: scheme != "https",
     }
 }
 

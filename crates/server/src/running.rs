@@ -26,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     AccessLog, Faults, Limits, RequestLog, ServerBuilder, ServerError,
     activity::Still,
-    app::App,
+    app::{App, Turns},
     auth::Guard,
     builder::Storage,
     clients::Clients,
@@ -41,10 +41,6 @@ use crate::{
     watch::Watch,
 };
 
-/// How many manifests are received at a time: each may take its limit of memory.
-const MANIFESTS_AT_ONCE: usize = 64;
-/// How many pages for people are made at a time.
-const PAGES_AT_ONCE: usize = 4;
 /// How long requests that are under way may go on when the server shuts down, unless it is said.
 const GRACE: Duration = Duration::from_secs(10);
 /// How much HTTP/2 lets a client send ahead, per stream and per connection: with less,
@@ -113,8 +109,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         log: RequestLog::new(builder.log_entries, keep_headers, Some(watch)),
         faults: builder.faults,
         guard: Guard::new(builder.auth, builder.rules).map_err(ServerError::Random)?,
-        manifest_turns: Arc::new(Semaphore::new(MANIFESTS_AT_ONCE)),
-        page_turns: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+        turns: Turns::default(),
         limits: builder.limits,
         options: builder.options,
         address,

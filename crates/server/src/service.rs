@@ -231,6 +231,13 @@ impl Exchange {
         let refused = |status, message: String| {
             Err(Refusal::new(status, ErrorCode::Unsupported).message(message))
         };
+        // Two would be read one way here and another way by a proxy:
+        // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+        let hosts = self.headers.get_all(header::HOST).iter().count();
+        if self.version == Version::HTTP_11 && hosts != 1 {
+            let message = format!("a request has one Host header, this one has {hosts}");
+            return refused(StatusCode::BAD_REQUEST, message);
+        }
         let limits = &self.app.limits;
         if self.uri_bytes > limits.uri_bytes {
             let message = format!("the target is over the limit of {} bytes", limits.uri_bytes);

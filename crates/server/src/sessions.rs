@@ -22,8 +22,8 @@ use crate::{
 
 mod progress;
 
-pub(crate) use progress::Progress;
 use progress::Room;
+pub(crate) use progress::{Progress, gone};
 
 /// How long a request waits for another one to let go of a session.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
@@ -113,10 +113,7 @@ impl Sessions {
     /// The session with this id. Being looked for keeps it alive.
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.open_ones().get(id).cloned()?;
-        *session
-            .touched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        session.touch();
         Some(session)
     }
 
@@ -184,6 +181,12 @@ impl Session {
 
     pub(crate) fn set_length(&self, length: u64) {
         self.length.store(length, Ordering::Release);
+    }
+
+    /// A request for it came, or ended.
+    pub(crate) fn touch(&self) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        *touched = Instant::now();
     }
 
     fn idle(&self) -> Duration {

@@ -22,7 +22,7 @@ use crate::{
     exchange::Exchange,
     metrics::How,
     route::{self, Name},
-    sessions::{Progress, Session},
+    sessions::{self, Progress, Session},
     store::{self, Ticket},
 };
 
@@ -165,14 +165,14 @@ pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Respo
     let digest = route::digest(digest)?;
     let session = match find(x, name, id).await {
         Ok(session) => session,
-        // The commit whose answer was lost, again: what it was to bring about is so.
-        Err(_) if !x.faults.forget_committed && holds(x, name, &digest).await? => {
-            return Ok(committed(x, name, &digest));
-        }
-        Err(refusal) => return Err(refusal),
+        Err(refusal) => return again(x, name, &digest, refusal).await,
     };
     check_length(x)?;
     let mut progress = session.claim(&x.app.limits).await?;
+    // While this one waited, another request committed or cancelled it.
+    if progress.has_ended() {
+        return again(x, name, &digest, sessions::gone()).await;
+    }
     check_chunk(x, &session, &progress)?;
     receive(x, &session, &mut progress).await?;
     let came_of_it = progress.commit(&session, &digest).await?;
@@ -180,6 +180,20 @@ pub(crate) async fn put(x: &mut Exchange, name: &Name, id: &str) -> Result<Respo
     drop(progress);
     x.app.sessions.close(&session).await;
     Ok(committed(x, name, &digest))
+}
+
+/// A commit of a session that is not there. Perhaps it is one whose answer was lost: if what it
+/// was to bring about is so, it succeeds again.
+async fn again(
+    x: &Exchange,
+    name: &Name,
+    digest: &Digest,
+    refusal: Refusal,
+) -> Result<Response, Refusal> {
+    if !x.faults.forget_committed && holds(x, name, digest).await? {
+        return Ok(committed(x, name, digest));
+    }
+    Err(refusal)
 }
 
 /// Takes the body into the session. Where it breaks off, what came is kept, unless a fault
@@ -190,6 +204,7 @@ async fn receive(
     progress: &mut Progress,
 ) -> Result<(), Refusal> {
     let received = progress.receive(&mut x.intake, &x.record, session).await;
+    session.touch();
     if received.is_err() && x.faults.lose_broken {
         x.app.sessions.close(session).await;
     }

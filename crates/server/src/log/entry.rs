@@ -153,8 +153,12 @@ impl Entry {
         connection: u64,
     ) -> Self {
         let mut headers = LoggedHeaders::of(request.headers());
-        if headers.host.is_none() {
-            headers.host = request.uri().authority().map(ToString::to_string);
+        // What a target names outweighs the header:
+        // https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+        if let Some(authority) = request.uri().authority() {
+            let host = authority.as_str();
+            let host = host.rsplit_once('@').map_or(host, |it| it.1);
+            headers.host = Some(host.to_owned());
         }
         Self {
             number,

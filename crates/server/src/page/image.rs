@@ -19,7 +19,7 @@ pub(super) struct Budget {
     bytes: usize,
 }
 
-/// What is to be said of an image.
+/// What is to be said of an image, each text bounded.
 #[derive(Debug, Default)]
 pub(super) struct Image {
     /// `image`, `index`, or the type of an artifact.
@@ -81,9 +81,9 @@ impl Image {
                     Some(_) => None,
                 };
                 Ok(Self {
-                    kind: it.artifact_type.clone().unwrap_or_else(|| "image".into()),
+                    kind: shown(it.artifact_type.as_deref().unwrap_or("image")),
                     bytes: Some([layers, it.config.size, own].into_iter().fold(0, sum)),
-                    platforms: platform.iter().map(ToString::to_string).collect(),
+                    platforms: platform.iter().map(shown).collect(),
                     words: words(&it.annotations),
                 })
             }
@@ -95,14 +95,14 @@ impl Image {
                 }
                 let platforms = it.platforms();
                 Ok(Self {
-                    kind: it.artifact_type.clone().unwrap_or_else(|| "index".into()),
+                    kind: shown(it.artifact_type.as_deref().unwrap_or("index")),
                     bytes,
-                    platforms: platforms.iter().map(ToString::to_string).collect(),
+                    platforms: platforms.iter().map(shown).collect(),
                     words: words(&it.annotations),
                 })
             }
             _ => Ok(Self {
-                kind: document.media_type().to_string(),
+                kind: shown(document.media_type()),
                 ..Self::default()
             }),
         }
@@ -191,5 +191,10 @@ fn words(annotations: &BTreeMap<String, String>) -> Option<String> {
         .filter(|it| !it.trim().is_empty())
         .collect::<Vec<_>>()
         .join(" · ");
-    (!said.is_empty()).then(|| said.chars().take(MAX_WORDS).collect())
+    (!said.is_empty()).then(|| shown(&said))
+}
+
+/// As much of a text as is shown.
+fn shown(text: &(impl ToString + ?Sized)) -> String {
+    text.to_string().chars().take(MAX_WORDS).collect()
 }

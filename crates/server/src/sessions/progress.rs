@@ -50,6 +50,11 @@ impl Progress {
         }
     }
 
+    /// Whether it was committed or dropped.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.staged.is_none()
+    }
+
     /// Notes whether a chunk has to have been the last.
     pub(crate) fn note_chunk(&mut self, length: u64, minimum: u64) {
         self.short_chunk = length < minimum;
@@ -153,7 +158,8 @@ impl Progress {
     }
 }
 
-fn gone() -> Refusal {
+/// The session was committed or cancelled meanwhile.
+pub(crate) fn gone() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown)
         .message("the upload session has ended")
 }

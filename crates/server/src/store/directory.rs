@@ -165,7 +165,12 @@ fn claim(root: &Path, files: &files::Files) -> Result<File, ServerError> {
     let marker = root.join(MARKER);
     let is_new = !marker.try_exists().map_err(failed)?;
     if is_new && !is_unfinished(root).map_err(failed)? {
-        return Err(strange("it holds other files"));
+        let is_layout = root.join(oci::layout::MARKER).is_file();
+        return Err(strange(if is_layout {
+            "it is an OCI image layout, which is served by its path, without --store"
+        } else {
+            "it holds other files, and a store begins in an empty directory or one that is not there"
+        }));
     }
     let lock = File::create(root.join("lock")).map_err(failed)?;
     lock.try_lock().map_err(|error| match error {

@@ -44,7 +44,7 @@ struct Kept {
 struct Repository {
     /// Each with when somebody relied on it last.
     blobs: BTreeMap<Digest, SystemTime>,
-    manifests: BTreeMap<Digest, (StoredManifest, SystemTime)>,
+    manifests: BTreeMap<Digest, (StoredManifest, SystemTime, Counted)>,
     tags: BTreeMap<Tag, Digest>,
     referrers: HashMap<Digest, BTreeSet<Digest>>,
 }
@@ -54,6 +54,13 @@ struct Repository {
 struct Pieces {
     all: Vec<Bytes>,
     length: u64,
+    used: Arc<AtomicU64>,
+}
+
+/// Bytes of a manifest, counted the same way.
+#[derive(Debug)]
+struct Counted {
+    bytes: u64,
     used: Arc<AtomicU64>,
 }
 
@@ -73,7 +80,7 @@ struct Reading {
 // === impl Memory ===
 
 impl Memory {
-    /// An empty store that keeps at most `limit` bytes of blobs.
+    /// An empty store that keeps at most `limit` bytes of blobs and manifests.
     pub(crate) fn new(limit: u64, grace: Grace) -> Self {
         Self(Arc::new(Shared {
             kept: Mutex::default(),
@@ -112,7 +119,7 @@ impl Repository {
         if let Some(relied_on) = self.blobs.get_mut(digest) {
             *relied_on = now;
         }
-        if let Some((_, relied_on)) = self.manifests.get_mut(digest) {
+        if let Some((_, relied_on, _)) = self.manifests.get_mut(digest) {
             *relied_on = now;
         }
     }
@@ -139,6 +146,16 @@ impl Repository {
 }
 
 impl Memory {
+    /// Counts bytes of a manifest, unless they are more than there is room for.
+    fn count(&self, bytes: u64) -> io::Result<Counted> {
+        let used = Arc::clone(&self.0.used);
+        if used.load(Ordering::Relaxed) + bytes > self.0.limit {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        used.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Counted { bytes, used })
+    }
+
     fn rely_on(&self, name: &Name, digest: &Digest) {
         let now = self.0.grace.now();
         if let Some(repository) = self.kept().repositories.get_mut(name) {
@@ -230,6 +247,11 @@ impl Store for Memory {
         if !holds {
             return Ok(Put::ConditionFailed);
         }
+        let counted = if there {
+            None
+        } else {
+            Some(self.count(manifest.bytes.len() as u64)?)
+        };
         self.0.watches.note(manifest.mentions());
         let repository = kept.repositories.entry(name.clone()).or_default();
         for child in &manifest.children {
@@ -239,9 +261,12 @@ impl Store for Memory {
             media_type: manifest.media_type.clone(),
             bytes: manifest.bytes.clone(),
         };
-        repository
-            .manifests
-            .insert(manifest.digest.clone(), (stored, now));
+        let manifests = &mut repository.manifests;
+        if let Some(counted) = counted {
+            manifests.insert(manifest.digest.clone(), (stored, now, counted));
+        } else if let Some(entry) = manifests.get_mut(&manifest.digest) {
+            (entry.0, entry.1) = (stored, now);
+        }
         for tag in &manifest.tags {
             repository.tags.insert(tag.clone(), manifest.digest.clone());
         }
@@ -410,6 +435,12 @@ impl Collect for Memory {
 }
 
 // === impl Pieces ===
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Pieces {
     fn drop(&mut self) {

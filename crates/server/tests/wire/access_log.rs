@@ -124,9 +124,9 @@ async fn lines_of_json_are_objects() {
     assert_eq!(
         shown,
         [
-            "POST upload_post 202 answered in=0 out=0",
-            "PUT upload_put 201 answered in=7 out=0",
-            "GET blob_get 200 answered in=0 out=7",
+            "POST upload-post 202 answered in=0 out=0",
+            "PUT upload-put 201 answered in=7 out=0",
+            "GET blob-get 200 answered in=0 out=7",
         ]
     );
 }

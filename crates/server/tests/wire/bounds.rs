@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::client::{MANIFEST, Reply, TestReg};
+use crate::client::{INDEX, MANIFEST, Reply, TestReg};
 
 /// Soon enough for a test, and long enough for a machine that is busy.
 const SHORT: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ async fn a_target_over_the_limit_is_refused() {
         let target = format!("/v2/?{}", "x".repeat(length - 5));
         assert_eq!(reg.get(target).await.status, status);
     }
-    assert_eq!(refusals(&reg, "uri_too_long").await, 1);
+    assert_eq!(refusals(&reg, "uri-too-long").await, 1);
 }
 
 /// The second limit is what the HTTP library reads before it gives up.
@@ -70,7 +70,7 @@ async fn headers_over_the_limit_are_refused_by_number_and_by_length() {
         let ask = reg.ask("GET", "/v2/").header("x", "y".repeat(bytes));
         assert_eq!(ask.send().await.status, 431);
     }
-    assert!(refusals(&reg, "head_too_large").await >= 1);
+    assert!(refusals(&reg, "head-too-large").await >= 1);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
     stream.write_all(b"GET /v2/").await.unwrap();
     assert_eq!(rest(&mut stream).await, b"");
-    assert_eq!(refusals(&reg, "head_too_slow").await, 4);
+    assert_eq!(refusals(&reg, "head-too-slow").await, 4);
 }
 
 /// Byte after byte, so that it is never silent.
@@ -117,7 +117,7 @@ async fn a_head_that_trickles_ends_the_connection() {
         () = trickling => {}
     }
     assert_eq!(raw, b"");
-    assert_eq!(refusals(&reg, "head_too_slow").await, 1);
+    assert_eq!(refusals(&reg, "head-too-slow").await, 1);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_connection_without_requests_is_closed() {
         assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
     }
     assert_eq!(rest(&mut stream).await, b"");
-    assert_eq!(refusals(&reg, "head_too_slow").await, 0);
+    assert_eq!(refusals(&reg, "head-too-slow").await, 0);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn an_answer_that_is_not_read_ends_the_connection() {
     let mut stream = connect(&reg).await;
     let ask = format!("GET /v2/app/blobs/{digest} HTTP/1.1\r\nhost: x\r\n\r\n");
     stream.write_all(ask.as_bytes()).await.unwrap();
-    while refusals(&reg, "answer_unread").await == 0 {
+    while refusals(&reg, "answer-unread").await == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // What the system had taken in is there, and no more.
@@ -184,7 +184,7 @@ async fn a_body_that_trickles_is_refused_and_its_prefix_kept() {
     let range = reg.get(&location).await.header("range").to_owned();
     let last: u64 = range.strip_prefix("0-").unwrap().parse().unwrap();
     assert!((10..100).contains(&last), "{range}");
-    assert_eq!(refusals(&reg, "body_too_slow").await, 1);
+    assert_eq!(refusals(&reg, "body-too-slow").await, 1);
 }
 
 /// Nothing of it is read where its length is known; and no more than the limit where it is not.
@@ -210,7 +210,7 @@ async fn a_manifest_over_4_mib_is_refused_unread() {
     );
     let read = reg.server.log().body_bytes();
     assert!((4 << 20..5 << 20).contains(&read), "{read}");
-    assert_eq!(refusals(&reg, "body_too_large").await, 2);
+    assert_eq!(refusals(&reg, "body-too-large").await, 2);
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn connections_over_the_limit_wait_and_those_of_one_client_are_closed() {
     while reg.ask("GET", "/v2/").try_send().await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(refusals(&reg, "connections_of_client").await >= 1);
+    assert!(refusals(&reg, "connections-of-client").await >= 1);
 }
 
 /// A frame of HTTP/2.
@@ -360,4 +360,51 @@ async fn a_client_that_leaves_ends_what_waits_for_it() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(reg.get(&location).await.header("range"), "0-9");
+}
+
+/// Large ones may take all the room there is for them; others need none.
+#[tokio::test]
+async fn manifests_that_come_slowly_hold_up_no_others() {
+    let reg = TestReg::new().await;
+    let large = vec![b' '; 4 * 1024 * 1024];
+    let mut slow = Vec::new();
+    for _ in 0..70 {
+        let put = reg.ask("PUT", "/v2/app/manifests/large").body(&large);
+        slow.push(put.begin(70_000).await);
+    }
+    while reg.server.log().body_bytes() < 64 * 65_536 {
+        tokio::task::yield_now().await;
+    }
+    reg.push_image("app", "small").await;
+    let under_way = |it: &longshore_server::Entry| it.outcome == Outcome::Open;
+    let entries = reg.server.log().entries();
+    assert_eq!(entries.iter().filter(|it| under_way(it)).count(), 70);
+}
+
+/// One that is long leaves in pieces that are read again, whatever it is kept in.
+#[tokio::test]
+async fn a_long_manifest_is_the_same_as_a_short_one() {
+    for reg in TestReg::each().await {
+        for length in [131_071, 131_072, 131_073, 400_000, 4 * 1024 * 1024] {
+            let start = format!(
+                r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[],"annotations":{{"x":""#
+            );
+            let mut index = start.into_bytes();
+            let number = (0_u8..26).map(|it| b'a' + it).cycle();
+            index.extend(number.take(length - index.len() - 3));
+            index.extend(b"\"}}");
+            assert_eq!(index.len(), length);
+            let put = reg.put_manifest("/v2/app/manifests/1", INDEX, &index).await;
+            assert_eq!(put.status, 201);
+            let got = reg.get("/v2/app/manifests/1").await;
+            assert_eq!(got.status, 200);
+            assert_eq!(got.header("content-length"), length.to_string());
+            assert_eq!(got.header("content-type"), INDEX);
+            assert!(got.body == index, "{length}");
+            let head = reg.head("/v2/app/manifests/1").await;
+            assert_eq!(head.header("content-length"), length.to_string());
+            let entry = reg.server.log().entries().pop().unwrap();
+            assert_eq!(entry.answer_length, 0);
+        }
+    }
 }

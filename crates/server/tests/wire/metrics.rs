@@ -59,15 +59,15 @@ fn samples(text: &str) -> Samples {
 /// What the requests of the next test come to.
 const EXPECTED: &[(&str, u64)] = &[
     (
-        r#"requests_total{method="POST",endpoint="upload_post",status="202"}"#,
+        r#"requests_total{method="POST",endpoint="upload-post",status="202"}"#,
         4,
     ),
     (
-        r#"requests_total{method="PUT",endpoint="upload_put",status="201"}"#,
+        r#"requests_total{method="PUT",endpoint="upload-put",status="201"}"#,
         3,
     ),
     (
-        r#"requests_total{method="PUT",endpoint="upload_put",status="400"}"#,
+        r#"requests_total{method="PUT",endpoint="upload-put",status="400"}"#,
         1,
     ),
     (
@@ -75,26 +75,26 @@ const EXPECTED: &[(&str, u64)] = &[
         1,
     ),
     (
-        r#"requests_total{method="GET",endpoint="blob_get",status="200"}"#,
+        r#"requests_total{method="GET",endpoint="blob-get",status="200"}"#,
         1,
     ),
     (
-        r#"requests_total{method="HEAD",endpoint="blob_head",status="200"}"#,
+        r#"requests_total{method="HEAD",endpoint="blob-head",status="200"}"#,
         1,
     ),
     (
-        r#"requests_total{method="GET",endpoint="manifest_get",status="404"}"#,
+        r#"requests_total{method="GET",endpoint="manifest-get",status="404"}"#,
         1,
     ),
-    (r#"received_body_bytes_total{endpoint="upload_put"}"#, 24),
-    (r#"sent_body_bytes_total{endpoint="blob_get"}"#, 7),
-    (r#"sent_body_bytes_total{endpoint="blob_head"}"#, 0),
+    (r#"received_body_bytes_total{endpoint="upload-put"}"#, 24),
+    (r#"sent_body_bytes_total{endpoint="blob-get"}"#, 7),
+    (r#"sent_body_bytes_total{endpoint="blob-head"}"#, 0),
     (
-        r#"request_duration_seconds_count{endpoint="upload_put"}"#,
+        r#"request_duration_seconds_count{endpoint="upload-put"}"#,
         4,
     ),
     (
-        r#"request_duration_seconds_bucket{le="+Inf",endpoint="upload_put"}"#,
+        r#"request_duration_seconds_bucket{le="+Inf",endpoint="upload-put"}"#,
         4,
     ),
     (r#"blobs_total{how="uploaded"}"#, 2),
@@ -182,7 +182,7 @@ async fn a_request_that_gets_no_answer_is_counted_for_what_became_of_it() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(stream);
-    let key = r#"longshore_requests_total{method="PUT",endpoint="upload_put",status="gone"}"#;
+    let key = r#"longshore_requests_total{method="PUT",endpoint="upload-put",status="gone"}"#;
     while scrape(&reg).await.get(key) != Some(&1.0) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

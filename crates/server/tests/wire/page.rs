@@ -11,6 +11,29 @@ fn text(reply: &Reply) -> &str {
     std::str::from_utf8(&reply.body).unwrap()
 }
 
+/// What an image says of itself is shown as far as there is room for it.
+#[tokio::test]
+async fn a_page_is_no_longer_than_it_has_rows_for() {
+    let reg = TestReg::new().await;
+    let long = "<".repeat(1_000_000);
+    let child = reg.push_image("app", "child").await;
+    let platform = json!({"os": long, "architecture": "x", "os.version": long});
+    let child = json!({
+        "mediaType": MANIFEST, "digest": Digest::of(&child), "size": child.len(),
+        "platform": platform,
+    });
+    let index = json!({
+        "schemaVersion": 2, "mediaType": INDEX, "artifactType": long, "manifests": [child],
+        "annotations": {"org.opencontainers.image.title": long},
+    });
+    let index = index.to_string().into_bytes();
+    let put = reg.put_manifest("/v2/app/manifests/1", INDEX, &index).await;
+    assert_eq!(put.status, 201, "{put:?}");
+    let shown = reg.get("/repositories/app").await;
+    assert_eq!(shown.status, 200);
+    assert!(shown.body.len() < 20_000, "{}", shown.body.len());
+}
+
 /// Pushes an image for a platform, with these annotations.
 async fn push(reg: &TestReg, name: &str, tag: &str, annotations: serde_json::Value) -> Vec<u8> {
     let config = json!({"architecture": "arm64", "os": "linux", "variant": "v8"}).to_string();
@@ -107,6 +130,7 @@ async fn nothing_that_was_pushed_or_asked_runs_in_a_browser() {
         assert!(policy.is_none_or(|it| it.starts_with("default-src 'none'; style-src 'self';")));
     }
     let shown = reg.get("/repositories/app").await;
+    assert!(shown.body.len() < 20_000);
     assert!(text(&shown).contains("&#60;script&#62;alert(1)&#60;/script&#62;"));
     assert!(shown.find("content-security-policy").is_some());
     assert_eq!(shown.header("x-content-type-options"), "nosniff");

@@ -161,3 +161,24 @@ async fn nonsense_on_the_wire_harms_nobody_else() {
     assert_eq!(reg.get("/v2/").await.status, 200);
     assert_eq!(reg.server.open_sessions(), 0);
 }
+
+/// A proxy may go by the other one.
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let reg = TestReg::new().await;
+    for (hosts, status) in [
+        ("", 400),
+        ("host: a\r\nhost: b\r\n", 400),
+        ("host: a\r\n", 200),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(reg.server.addr())
+            .await
+            .unwrap();
+        let ask = format!("GET /v2/ HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut raw = Vec::new();
+        stream.read_to_end(&mut raw).await.unwrap();
+        let reply = Reply::parse(&raw, false).unwrap();
+        assert_eq!(reply.status, status, "{hosts:?}");
+    }
+}

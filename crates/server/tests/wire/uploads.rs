@@ -2,9 +2,9 @@
 
 use longshore_server::{Limits, Server, UploadOptions};
 use oci::{Algorithm, Digest};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::client::{TestReg, with_digest};
+use crate::client::{INDEX, Reply, TestReg, with_digest};
 
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -234,6 +234,11 @@ async fn any_earlier_location_of_a_session_works() {
 
     let status = reg.get(path(&first)).await;
     assert_eq!(status.header("location"), second);
+    // A target that names the host outweighs the header.
+    let target = format!("http://user@registry.test:81{}", path(&first));
+    let status = reg.ask("GET", target).header("host", "other").send().await;
+    let elsewhere = format!("http://registry.test:81{}", path(&second));
+    assert_eq!(status.header("location"), elsewhere);
     let digest = Digest::of(b"0123");
     let reply = reg.put_blob(&path(&first), &digest, b"").await;
     assert_eq!(reply.status, 201);
@@ -267,6 +272,38 @@ async fn commits_again(reg: &TestReg) {
     let reply = reg.put_blob(&location, &other, b"other").await;
     assert_eq!(reply.status, 404);
     assert_eq!(reply.codes(), ["BLOB_UPLOAD_UNKNOWN"]);
+}
+
+/// A client that gave up waiting for an answer asks again while the first commit is under way.
+#[tokio::test]
+async fn a_commit_that_waits_for_the_same_commit_is_a_success_too() {
+    for reg in TestReg::each().await {
+        let location = reg.open("app").await;
+        let content = b"0123456789";
+        let target = with_digest(&location, &Digest::of(content));
+        let mut first = reg.ask("PUT", &target).body(content).begin(4).await;
+        let second = reg.ask("PUT", &target).body(b"").send();
+        let finish = async {
+            // Two are under way: one has the session, the other waits for it or is about to.
+            while reg.server.log().entries().len() < 3 {
+                tokio::task::yield_now().await;
+            }
+            first.write_all(&content[4..]).await.unwrap();
+            let mut raw = Vec::new();
+            first.read_to_end(&mut raw).await.unwrap();
+            Reply::parse(&raw, false).unwrap()
+        };
+        let (second, first) = tokio::join!(second, finish);
+        assert_eq!(first.status, 201);
+        assert_eq!(second.status, 201, "{second:?}");
+        assert_eq!(
+            second.header("docker-content-digest"),
+            first.header("docker-content-digest")
+        );
+        // Another digest is not what the session became.
+        let other = Digest::of(b"other");
+        assert_eq!(reg.put_blob(&location, &other, b"").await.status, 404);
+    }
 }
 
 #[tokio::test]
@@ -441,6 +478,28 @@ async fn sessions_that_nobody_asks_for_end() {
     assert_eq!(reg.get(first).await.status, 404);
 }
 
+/// The time counts from the end of a request, however long that took.
+#[tokio::test]
+async fn a_session_outlives_a_request_that_takes_longer_than_it_may_be_idle() {
+    let idle = std::time::Duration::from_secs(2);
+    let limits = Limits {
+        session_idle: idle,
+        ..Limits::default()
+    };
+    let reg = TestReg::with(Server::builder().limits(limits)).await;
+    let location = reg.open("app").await;
+    let mut slow = reg.ask("PATCH", &location).body(b"0123").begin(2).await;
+    tokio::time::sleep(idle + idle / 10).await;
+    slow.write_all(b"23").await.unwrap();
+    let mut raw = Vec::new();
+    slow.read_to_end(&mut raw).await.unwrap();
+    assert_eq!(Reply::parse(&raw, false).unwrap().status, 202);
+    // Whoever opens one looks for old ones first.
+    reg.open("app").await;
+    let digest = Digest::of(b"0123");
+    assert_eq!(reg.put_blob(&location, &digest, b"").await.status, 201);
+}
+
 #[tokio::test]
 async fn z13_a_chunk_minimum_is_announced_and_kept_for_all_chunks_but_the_last() {
     let options = UploadOptions {
@@ -497,6 +556,40 @@ async fn memory_has_an_end() {
     assert_eq!(delete.send().await.status, 202);
     let again = reg.put_blob(&location, &Digest::of(&more), &more).await;
     assert_eq!(again.status, 201);
+}
+
+/// Else a client could fill the machine's with manifests.
+#[tokio::test]
+async fn manifests_take_room_in_memory_too() {
+    let limits = Limits {
+        memory_bytes: 1000,
+        ..Limits::default()
+    };
+    let reg = TestReg::with(Server::builder().limits(limits)).await;
+    let index = |which: &str| {
+        let pad = "x".repeat(400);
+        let it = serde_json::json!({
+            "schemaVersion": 2, "mediaType": INDEX, "manifests": [],
+            "annotations": {"which": which, "pad": pad},
+        });
+        it.to_string().into_bytes()
+    };
+    let put = async |which: &str| {
+        let target = format!("/v2/app/manifests/{which}");
+        reg.put_manifest(target, INDEX, &index(which)).await.status
+    };
+    assert_eq!(put("a").await, 201);
+    // The same one takes no more.
+    assert_eq!(put("a").await, 201);
+    let blob = noise(600);
+    let location = reg.open("app").await;
+    let full = reg.put_blob(&location, &Digest::of(&blob), &blob).await;
+    assert_eq!(full.status, 507);
+    assert_eq!(put("b").await, 507);
+    let digest = Digest::of(&index("a"));
+    let delete = reg.delete(format!("/v2/app/manifests/{digest}")).await;
+    assert_eq!(delete.status, 202);
+    assert_eq!(put("b").await, 201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
