@@ -4,4 +4,5 @@ use std::num::NonZeroU64;
 
 use super::*;
 
+mod properties;
 mod table;
