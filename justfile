@@ -42,6 +42,10 @@ bench-server *arguments:
 crash kills="1000":
     LONGSHORE_CRASH_KILLS={{ kills }} cargo test -p longshore --test crash -- --nocapture
 
+# A blob of 20 GB goes up in one body, within 64 MiB of memory
+large mib="19074":
+    LONGSHORE_LARGE_BLOB_MIB={{ mib }} cargo test --release -p longshore --test command p26 -- --nocapture
+
 # All checks, as the build machine runs them
 ci:
     .ci/run

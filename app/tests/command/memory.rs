@@ -149,8 +149,11 @@ fn push_and_measure(bytes: u64) -> u64 {
 /// Pushes the image at `image`, which has `digest` and over `bytes` bytes of blobs, and says the
 /// most memory that took, in KiB.
 fn peak_of_push(image: &Path, digest: &Digest, bytes: u64) -> u64 {
+    peak_of_push_to(&Sink::start(), image, digest, bytes)
+}
+
+fn peak_of_push_to(sink: &Sink, image: &Path, digest: &Digest, bytes: u64) -> u64 {
     let home = tempfile::tempdir().unwrap();
-    let sink = Sink::start();
     let mut command = longshore(home.path());
     command
         .args([
@@ -185,6 +188,31 @@ fn z8_a_blob_of_4_gib_raises_peak_memory_by_less_than_32_mib() {
         "{small} KiB for 1 MiB, {large} KiB for 4 GiB"
     );
     assert!(large < 64 * 1024, "{large} KiB");
+}
+
+/// One body whatever its size: a POST and a PUT. 2 GiB here; `just large` does it with 20 GB.
+#[cfg(target_os = "linux")]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test is told how much to send")]
+fn p26_a_very_large_blob_is_two_requests_and_stays_within_64_mib() {
+    let told = std::env::var("LONGSHORE_LARGE_BLOB_MIB").ok();
+    let bytes = told.map_or(2 << 10, |mib| mib.parse::<u64>().unwrap()) << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("image");
+    let digest = sparse_layout(&image, &[bytes]);
+    let layer = fs::read_dir(image.join("blobs/sha256")).unwrap().flatten();
+    let layer = layer
+        .max_by_key(|it| it.metadata().unwrap().len())
+        .and_then(|it| it.file_name().into_string().ok())
+        .unwrap();
+    let layer: Digest = format!("sha256:{layer}").parse().unwrap();
+    let sink = Sink::start();
+    let began = Instant::now();
+    let peak = peak_of_push_to(&sink, &image, &digest, bytes);
+    println!("{bytes} bytes in {:?}, {peak} KiB at most", began.elapsed());
+    assert!(peak < 64 * 1024, "{peak} KiB");
+    let expected = [("POST".to_owned(), 0), ("PUT".to_owned(), bytes)];
+    assert_eq!(sink.requests_about(&layer), expected);
 }
 
 /// As many bodies as there may be requests in flight, each with its own buffers.

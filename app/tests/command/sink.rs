@@ -21,6 +21,7 @@ type OnManifest = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 pub(crate) struct Sink {
     address: SocketAddr,
     body_bytes: Arc<AtomicU64>,
+    requests: Arc<Mutex<Vec<(String, u64)>>>,
     on_manifest: OnManifest,
 }
 
@@ -36,13 +37,16 @@ impl Sink {
         let sink = Self {
             address: listener.local_addr().unwrap(),
             body_bytes: Arc::default(),
+            requests: Arc::default(),
             on_manifest: Arc::default(),
         };
         let (bytes, on_manifest) = (sink.body_bytes.clone(), sink.on_manifest.clone());
+        let requests = sink.requests.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (bytes, on_manifest) = (bytes.clone(), on_manifest.clone());
-                thread::spawn(move || answer(stream, pause, &bytes, &on_manifest));
+                let requests = requests.clone();
+                thread::spawn(move || answer(stream, pause, &bytes, &requests, &on_manifest));
             }
         });
         sink
@@ -57,16 +61,36 @@ impl Sink {
         self.body_bytes.load(Ordering::SeqCst)
     }
 
+    /// The requests about this digest, in order: method and body length in bytes.
+    pub(crate) fn requests_about(&self, digest: &oci::Digest) -> Vec<(String, u64)> {
+        let hex = digest.encoded();
+        let requests = self.requests.lock().unwrap();
+        let about = requests.iter().filter(|(line, _)| line.contains(hex));
+        about
+            .map(|(line, length)| (line.split(' ').next().unwrap().to_owned(), *length))
+            .collect()
+    }
+
     /// Calls `this` when a manifest has arrived, before it is answered.
     pub(crate) fn on_manifest(&self, this: impl FnOnce() + Send + 'static) {
         *self.on_manifest.lock().unwrap() = Some(Box::new(this));
     }
 }
 
-fn answer(stream: TcpStream, pause: Duration, bytes: &AtomicU64, on_manifest: &OnManifest) {
+fn answer(
+    stream: TcpStream,
+    pause: Duration,
+    bytes: &AtomicU64,
+    about: &Mutex<Vec<(String, u64)>>,
+    on_manifest: &OnManifest,
+) {
     let mut answers = stream.try_clone().unwrap();
     let mut requests = BufReader::with_capacity(256 * 1024, stream);
     while let Some((method, path, length)) = head(&mut requests) {
+        about
+            .lock()
+            .unwrap()
+            .push((format!("{method} {path}"), length));
         let mut body = (&mut requests).take(length);
         let mut manifest = Vec::new();
         let is_manifest = path.contains("/manifests/");

@@ -100,9 +100,8 @@ impl Model {
                 assert!(part.length > 0 || part.closing, "{part:?}");
                 self.send(part, whim)
             }
-            Effect::Look { .. } if self.committed => Event::There,
+            Effect::Look { .. } | Effect::LookAndAsk if self.committed => Event::There,
             Effect::Look { .. } => Event::NotThere,
-            Effect::LookAndAsk if self.committed => Event::There,
             Effect::Ask | Effect::LookAndAsk => self.status(whim),
             Effect::Pause => Event::Paused,
             Effect::Done | Effect::Fail => unreachable!("an end"),
