@@ -27,6 +27,8 @@ mod plan;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod serve_files;

@@ -158,9 +158,8 @@ impl<'a> Run<'a> {
                 self.ask_presence(blob, &mut asked).await?;
             }
         } else if self.mode == Mode::AsItGoes && left {
-            // An upload that was interrupted may have got to its end, and a question that
-            // opens another session is not wanted.
-            self.ask_presence(blob, &mut asked).await?;
+            // An upload that was interrupted may have got to its end: whoever goes on with it
+            // asks. A question that opens another session is not wanted.
         } else if self.mode == Mode::AsItGoes {
             self.ask_itself(blob, &mut asked).await?;
         } else if !required {

@@ -164,7 +164,10 @@ impl SessionKeeper for Keeper<'_> {
     }
 
     fn lasts(&self) -> bool {
-        *self.held() == Held::Ours && self.run.shared.options.sessions == Sessions::Keep
+        // Asked before anything is kept, too.
+        self.kept.is_some()
+            && *self.held() != Held::Others
+            && self.run.shared.options.sessions == Sessions::Keep
     }
 }
 
