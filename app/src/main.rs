@@ -8,6 +8,7 @@ mod error;
 mod exit;
 mod faults_file;
 mod files;
+mod host_files;
 mod interrupt;
 mod open;
 mod render;

@@ -1,6 +1,6 @@
 //! From text to the things commands work with: references, sources, a client.
 
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
 use push::{Destination, source};
@@ -80,6 +80,9 @@ pub(crate) fn client_of(
     registry: &Registry,
     scheme: Option<Scheme>,
 ) -> Result<Client, AppError> {
+    for warning in &settings.warnings {
+        let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
+    }
     let mut builder = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
@@ -95,8 +98,8 @@ pub(crate) fn client_of(
     for registry in &settings.plain_http {
         builder = builder.plain_http(registry.clone());
     }
-    for registry in &settings.insecure {
-        builder = builder.insecure_skip_verify(registry.clone());
+    for (host, tls) in &settings.tls {
+        builder = builder.host_tls(host, tls.clone());
     }
     for host in &settings.token_services {
         builder = builder.trust_token_service(host);

@@ -9,13 +9,14 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore};
+use registry::{ChunkSize, CredentialStore, HostTls};
 use serde::Deserialize;
 
 use crate::{
     auth_files::{self, AuthFileError},
     env::{Environment, Password},
     files,
+    host_files::{self, HostFileError},
 };
 
 /// Requests in flight to one host, unless said otherwise.
@@ -32,6 +33,14 @@ pub(crate) struct ConnectionArgs {
     /// Trust the certificates in this PEM file beside the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+
+    /// Show the registry the client certificate in this PEM file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// The private key of --cert, in PEM and not encrypted
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 
     /// Do not check the registry's certificate
     #[arg(long)]
@@ -122,6 +131,8 @@ struct RegistryFile {
     plain_http: bool,
     insecure_skip_tls_verify: bool,
     ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -140,9 +151,12 @@ pub(crate) struct Settings {
     /// Hosts of token services that get credentials whatever their domain.
     pub(crate) token_services: Vec<String>,
     pub(crate) plain_http: Vec<Registry>,
-    pub(crate) insecure: Vec<Registry>,
-    /// Certificates in PEM.
+    /// What is said of the TLS of hosts.
+    pub(crate) tls: Vec<(Registry, HostTls)>,
+    /// Certificates in PEM, for every host.
     pub(crate) certificates: Vec<Vec<u8>>,
+    /// What is wrong, and does not stand in the way.
+    pub(crate) warnings: Vec<String>,
     /// For the destination's registry only.
     pub(crate) login: Option<Login>,
     /// What the files with credentials say, and the helpers they name.
@@ -179,6 +193,12 @@ pub(crate) enum SettingsError {
     },
     #[error(transparent)]
     AuthFile(#[from] AuthFileError),
+    #[error(transparent)]
+    HostFile(#[from] HostFileError),
+    #[error(
+        "settings file {path} has `cert` without `key`, or `key` without `cert`, for {registry}"
+    )]
+    HalfPair { path: PathBuf, registry: String },
     #[error("{name} is {value:?}: expected a number of at least 1")]
     Number { name: &'static str, value: String },
     #[error("there is a user name but no password: set LONGSHORE_PASSWORD or use --password-stdin")]
@@ -195,6 +215,7 @@ impl Settings {
         destination: &Registry,
     ) -> Result<Self, SettingsError> {
         let (path, file) = read_file(environment)?;
+        let directories = host_files::read(destination, environment)?;
         let from_environment = concurrency_of(environment)?;
         let mut settings = Self {
             concurrency: args
@@ -209,49 +230,80 @@ impl Settings {
             timeout: args.timeout,
             token_services: [&args.trust_token_service[..], &file.trust_token_service[..]].concat(),
             plain_http: Vec::new(),
-            insecure: Vec::new(),
+            tls: Vec::new(),
             certificates: Vec::new(),
+            warnings: directories.warnings,
             login: login(args, environment)?,
             credentials: credentials(args, environment, file.helper_timeout)?,
         };
+        // In this order: the first client certificate that will do is shown.
+        settings.add_flags(args, destination)?;
         for (name, it) in file.registry {
-            let registry: Registry = name.parse().map_err(|error| SettingsError::Registry {
-                path: path.clone(),
-                error,
-            })?;
-            settings.add(
-                &registry,
-                it.plain_http,
-                it.insecure_skip_tls_verify,
-                it.ca.as_deref(),
-            )?;
+            settings.add_registry(&path, &name, &it)?;
         }
-        settings.add(
-            destination,
-            args.plain_http,
-            args.insecure_skip_tls_verify,
-            args.ca.as_deref(),
-        )?;
+        let of_directories = directories.hosts.into_iter().map(|it| (it.host, it.tls));
+        settings.tls.extend(of_directories);
         Ok(settings)
     }
 
-    fn add(
+    /// What the settings file says of a registry.
+    fn add_registry(
         &mut self,
-        registry: &Registry,
-        plain_http: bool,
-        insecure: bool,
-        ca: Option<&Path>,
+        path: &Path,
+        name: &str,
+        it: &RegistryFile,
     ) -> Result<(), SettingsError> {
+        let registry: Registry = name.parse().map_err(|error| SettingsError::Registry {
+            path: path.to_owned(),
+            error,
+        })?;
+        let mut tls = HostTls::new();
+        if let Some(ca) = &it.ca {
+            tls = host_files::with_ca(tls, ca, &mut self.warnings)?;
+        }
+        tls = match (&it.cert, &it.key) {
+            (Some(certificate), Some(key)) => host_files::with_identity(tls, certificate, key)?,
+            (None, None) => tls,
+            _ => {
+                return Err(SettingsError::HalfPair {
+                    path: path.to_owned(),
+                    registry: name.to_owned(),
+                });
+            }
+        };
+        self.add(registry, tls, it.plain_http, it.insecure_skip_tls_verify);
+        Ok(())
+    }
+
+    fn add_flags(
+        &mut self,
+        args: &ConnectionArgs,
+        destination: &Registry,
+    ) -> Result<(), SettingsError> {
+        if let Some(path) = &args.ca {
+            self.certificates.push(read(path)?);
+        }
+        let mut tls = HostTls::new();
+        if let (Some(certificate), Some(key)) = (&args.cert, &args.key) {
+            tls = host_files::with_identity(tls, certificate, key)?;
+        }
+        self.add(
+            destination.clone(),
+            tls,
+            args.plain_http,
+            args.insecure_skip_tls_verify,
+        );
+        Ok(())
+    }
+
+    fn add(&mut self, registry: Registry, tls: HostTls, plain_http: bool, insecure: bool) {
         if plain_http {
             self.plain_http.push(registry.clone());
         }
-        if insecure {
-            self.insecure.push(registry.clone());
+        let tls = if insecure { tls.without_checks() } else { tls };
+        if !tls.is_empty() {
+            self.tls.push((registry, tls));
         }
-        if let Some(path) = ca {
-            self.certificates.push(read(path)?);
-        }
-        Ok(())
     }
 }
 
@@ -449,7 +501,7 @@ mod tests {
             settings.plain_http,
             ["lab.example.com:5000".parse().unwrap()]
         );
-        assert!(settings.insecure.is_empty());
+        assert!(settings.tls.iter().all(|(_, it)| it.is_checked()));
     }
 
     #[test]

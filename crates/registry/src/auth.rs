@@ -417,6 +417,9 @@ impl Auth {
         door: &Door,
         realm: &Url,
     ) -> Result<Reach, AuthError> {
+        if self.may_have_credentials(realm, &door.origin) {
+            transport.vouch(&Origin::of(realm)?, &door.origin);
+        }
         let named = realm.host_str();
         if named.is_some_and(|host| self.trusted.contains(host)) {
             return Ok(Reach::Anywhere);

@@ -23,7 +23,10 @@ use crate::{
         location::{LocationError, Origin},
         retry::RetryPolicy,
         timeouts::Timeouts,
-        tls::{self, Tls},
+        tls::{
+            Tls,
+            host::{HostTls, certificates},
+        },
         traffic::Traffic,
     },
 };
@@ -54,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) registry_headers: HeaderMap,
     plain_http: HashSet<Registry>,
     https: HashSet<Registry>,
+    /// Authorities (`host:port`) that certificates were given for.
+    with_tls: HashSet<String>,
     /// Work that goes on after whoever wanted it has gone: sessions being given up.
     pub(crate) afterwards: TaskTracker,
 }
@@ -65,7 +70,7 @@ pub struct ClientBuilder {
     plain_http: HashSet<Registry>,
     https: HashSet<Registry>,
     extra: Vec<CertificateDer<'static>>,
-    unchecked: HashSet<Registry>,
+    tls: HashMap<String, HostTls>,
     trusted: HashSet<String>,
     known: HashMap<Registry, KnownChallenge>,
     resolver: Arc<dyn Resolver>,
@@ -110,7 +115,7 @@ impl Client {
             plain_http: HashSet::new(),
             https: HashSet::new(),
             extra: Vec::new(),
-            unchecked: HashSet::new(),
+            tls: HashMap::new(),
             trusted: HashSet::new(),
             known: HashMap::new(),
             resolver: Arc::new(SystemResolver),
@@ -162,12 +167,23 @@ impl Client {
     }
 }
 
+/// Host and port of a registry's API over TLS.
+fn authority(registry: &Registry) -> String {
+    let api = registry.api_authority();
+    let host = registry.port().map_or(api, |_| registry.host());
+    let port = registry.port().unwrap_or(443);
+    format!("{host}:{port}").to_ascii_lowercase()
+}
+
 impl Inner {
     /// Whether a registry is spoken to without TLS: because it was said so, or because it is on
-    /// this machine. Decided once; a failure never changes it.
+    /// this machine and no certificates were given for it. Decided once; a failure never changes it.
     fn is_plain(&self, registry: &Registry) -> bool {
-        !self.https.contains(registry)
-            && (registry.is_loopback() || self.plain_http.contains(registry))
+        if self.https.contains(registry) {
+            return false;
+        }
+        let spared = registry.is_loopback() && !self.with_tls.contains(&authority(registry));
+        spared || self.plain_http.contains(registry)
     }
 
     /// A URL below a repository: `/v2/<path>/<rest>`.
@@ -216,7 +232,7 @@ impl ClientBuilder {
 
     /// Trusts the certificates in `pem` beside the system's, for every host.
     pub fn extra_ca(mut self, pem: &[u8]) -> Self {
-        match tls::certificates(pem) {
+        match certificates(pem) {
             Ok(more) => self.extra.extend(more),
             Err(error) => self.fault = Some(BuildError::Certificates(error)),
         }
@@ -224,8 +240,21 @@ impl ClientBuilder {
     }
 
     /// Takes any certificate from this registry, and from no other host.
-    pub fn insecure_skip_verify(mut self, registry: Registry) -> Self {
-        self.unchecked.insert(registry);
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "all that name a registry take it the same way"
+    )]
+    pub fn insecure_skip_verify(self, registry: Registry) -> Self {
+        self.host_tls(&registry, HostTls::new().without_checks())
+    }
+
+    /// Speaks TLS with this host so, beside what was said of it before. It may be a token service:
+    /// one gets what was said of its own host, and is trusted by the certificates of the registries
+    /// whose credentials it may have. A registry on loopback that something was said of is spoken to
+    /// over TLS, unless it was named for [plain HTTP](Self::plain_http).
+    pub fn host_tls(mut self, host: &Registry, tls: HostTls) -> Self {
+        let known = self.tls.remove(&authority(host)).unwrap_or_default();
+        self.tls.insert(authority(host), known.and(tls));
         self
     }
 
@@ -302,17 +331,12 @@ impl ClientBuilder {
         }
         let user_agent = HeaderValue::from_str(&self.user_agent)
             .map_err(|_| BuildError::UserAgent(self.user_agent.chars().take(100).collect()))?;
-        let unchecked = self
-            .unchecked
+        let with_tls = self
+            .tls
             .iter()
-            .map(|registry| {
-                let port = registry.port().unwrap_or(443);
-                let api = registry.api_authority();
-                let host = registry.port().map_or(api, |_| registry.host());
-                format!("{host}:{port}")
-            })
-            .collect();
-        let tls = Tls::new(self.extra, unchecked);
+            .filter(|(_, it)| it.roots() + it.identities() > 0);
+        let with_tls = with_tls.map(|(authority, _)| authority.clone()).collect();
+        let tls = Tls::new(self.extra, self.tls);
         Ok(Client {
             inner: Arc::new(Inner {
                 transport: Transport::new(tls, self.max_in_flight, self.timeouts, self.resolver),
@@ -329,6 +353,7 @@ impl ClientBuilder {
                 registry_headers: self.registry_headers,
                 plain_http: self.plain_http,
                 https: self.https,
+                with_tls,
                 afterwards: TaskTracker::new(),
             }),
         })

@@ -55,5 +55,6 @@ pub use transport::{
     address::Resolver,
     retry::RetryPolicy,
     timeouts::Timeouts,
+    tls::host::{HostTls, HostTlsError},
     traffic::{HostTraffic, Traffic},
 };

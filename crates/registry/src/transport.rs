@@ -11,7 +11,6 @@
 //! here. This is the only module that names the HTTP client.
 
 use std::{
-    io,
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -50,7 +49,7 @@ use redact::OriginOnly;
 use retry::{Retry, may_change, retry_after};
 use socket::Wire;
 use timeouts::{Limit, Timeouts};
-use tls::Tls;
+use tls::{Tls, refusal::TlsRefusal};
 use watch::Watch;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -69,6 +68,7 @@ pub(crate) struct Transport {
     /// Where only public addresses are connected to; a connection of the others never serves.
     public: Lanes,
     names: Arc<Names>,
+    tls: Arc<Tls>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) timeouts: Timeouts,
 }
@@ -147,12 +147,15 @@ impl TransportError {
         matches!(self, Self::Connect(_) | Self::Location(_))
     }
 
-    fn from_client(error: legacy::Error) -> Self {
+    fn from_client(error: legacy::Error, host: &str) -> Self {
         if error.is_connect() {
             return match connect_error(&error) {
                 ConnectError::TimedOut => Self::TimedOut(Limit::Connect),
                 error => Self::Connect(error),
             };
+        }
+        if let Some(refusal) = TlsRefusal::of_client_certificate(host, &error) {
+            return Self::Connect(ConnectError::Tls(refusal));
         }
         let parse = std::error::Error::source(&error)
             .and_then(|source| source.downcast_ref::<hyper::Error>())
@@ -173,12 +176,8 @@ fn connect_error(error: &legacy::Error) -> ConnectError {
         Some(ConnectError::Unwanted) => ConnectError::Unwanted,
         Some(ConnectError::Name) => ConnectError::Name,
         Some(ConnectError::Private(host)) => ConnectError::Private(host.clone()),
-        Some(ConnectError::Tls(error)) => {
-            ConnectError::Tls(io::Error::new(error.kind(), innermost(error)))
-        }
-        Some(ConnectError::TlsSetup(error)) => {
-            ConnectError::Tls(io::Error::other(error.to_string()))
-        }
+        Some(ConnectError::Tls(refusal)) => ConnectError::Tls(refusal.clone()),
+        Some(ConnectError::TlsSetup(error)) => ConnectError::TlsSetup(error.clone()),
         Some(ConnectError::Tcp(error)) => ConnectError::Tcp(innermost(&**error).into()),
         None => ConnectError::Tcp(innermost(error).into()),
     }
@@ -227,9 +226,16 @@ impl Transport {
             anywhere: lanes(Reach::Anywhere),
             public: lanes(Reach::Public),
             names,
+            tls,
             hosts,
             timeouts,
         }
+    }
+
+    /// The token service may have credentials of the registry: what the one is trusted by, the
+    /// other is.
+    pub(crate) fn vouch(&self, service: &Origin, registry: &Origin) {
+        self.tls.vouch(&service.authority(), &registry.authority());
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -255,6 +261,7 @@ impl Transport {
     ) -> Result<Answer, TransportError> {
         let flow = outgoing.flow.as_ref().map(|(flow, _)| flow.clone());
         let client = self.lane(&outgoing);
+        let authority = Origin::of(&outgoing.url)?.authority();
         let mut request = request(
             &outgoing.method,
             &outgoing.url,
@@ -273,7 +280,9 @@ impl Transport {
         };
         let answer = tokio::select! {
             biased;
-            answer = client.request(request) => answer.map_err(TransportError::from_client),
+            answer = client.request(request) => {
+                answer.map_err(|error| TransportError::from_client(error, &authority))
+            }
             limit = watch.run() => Err(TransportError::TimedOut(limit)),
         };
         if let Some(flow) = &flow {

@@ -21,7 +21,7 @@ use super::{
     limit::{Hosts, Lane},
     location::Origin,
     socket::{Counted, Socket},
-    tls::{Tls, TlsError},
+    tls::{Tls, TlsError, refusal::TlsRefusal},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,8 +44,8 @@ pub(crate) enum ConnectError {
     TimedOut,
     #[error("could not connect")]
     Tcp(#[source] BoxError),
-    #[error("could not agree on TLS")]
-    Tls(#[source] io::Error),
+    #[error(transparent)]
+    Tls(TlsRefusal),
     #[error(transparent)]
     TlsSetup(#[from] TlsError),
     #[error("the host is not one TLS can be spoken with")]
@@ -107,7 +107,7 @@ impl Connector {
             let counted = Counted::new(tcp.into_inner(), slot);
             host.counters.connection();
             if origin.tls() {
-                self.agree(counted, &url).await
+                self.agree(counted, &origin).await
             } else {
                 Ok(Socket::Plain(counted))
             }
@@ -118,17 +118,13 @@ impl Connector {
         Ok(TokioIo::new(socket))
     }
 
-    async fn agree(&self, counted: Counted, url: &Url) -> Result<Socket, ConnectError> {
-        let host = url.host_str().ok_or(ConnectError::Name)?;
-        let port = url.port_or_known_default().ok_or(ConnectError::Name)?;
-        let name = host.trim_start_matches('[').trim_end_matches(']');
+    async fn agree(&self, counted: Counted, origin: &Origin) -> Result<Socket, ConnectError> {
+        let name = origin.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::Name)?;
-        let config = self
-            .tls
-            .config(&format!("{host}:{port}"), self.lane)
-            .await?;
+        let config = self.tls.config(&origin.authority(), self.lane).await?;
         let stream = TlsConnector::from(config).connect(name, counted).await;
-        Ok(Socket::Tls(Box::new(stream.map_err(ConnectError::Tls)?)))
+        let refused = |error| ConnectError::Tls(TlsRefusal::of(origin.authority(), &error));
+        Ok(Socket::Tls(Box::new(stream.map_err(refused)?)))
     }
 }
 

@@ -146,6 +146,11 @@ impl Origin {
         &self.host
     }
 
+    /// `host:port`.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Whether the host is an address and not a name.
     pub(crate) fn is_address(&self) -> bool {
         !matches!(Host::parse(&self.host), Ok(Host::Domain(_)) | Err(_))

@@ -1,32 +1,58 @@
-//! TLS: one policy for every host, token services included.
+//! TLS: what is trusted, host by host, token services included.
 //!
-//! The system's roots and the extra ones, together. Certificates go unchecked for a
-//! registry only where its own name was given for that.
+//! ```text
+//!   every host          system's roots + extra ones
+//!   a host of its own    + its roots, its client certificates, its checks
+//!   a token service      + the roots of the registries whose credentials it may have
+//! ```
+//!
+//! Certificates go unchecked, and client certificates are shown, only where the host's own name and
+//! port were given for that: neither is inherited by a token service.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::sync::OnceCell;
 
 use super::limit::Lane;
 
+pub(crate) mod host;
+pub(crate) mod refusal;
+
+use host::HostTls;
+
+/// Token services that are remembered, and registries for each.
+const MAX_SERVICES: usize = 64;
+
+/// A configuration for each lane.
+type PerLane = [Arc<ClientConfig>; 2];
+
 /// What hosts are trusted, and the configurations made from it on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Tls {
     extra: Vec<CertificateDer<'static>>,
-    /// Authorities (`host:port`) whose certificates are not checked.
-    unchecked: HashSet<String>,
-    checked_config: OnceCell<[Arc<ClientConfig>; 2]>,
-    unchecked_config: OnceCell<[Arc<ClientConfig>; 2]>,
+    /// By authority (`host:port`).
+    hosts: HashMap<String, HostTls>,
+    /// By the authority of a token service: the registries that vouch for it.
+    services: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// The system's and the extra ones.
+    roots: OnceCell<RootCertStore>,
+    /// For every host that has nothing of its own.
+    common: OnceCell<PerLane>,
+    /// For those that have.
+    own: Mutex<HashMap<String, PerLane>>,
 }
 
 /// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TlsError {
     #[error("the system has no trusted certificates and none was given")]
@@ -37,22 +63,14 @@ pub(crate) enum TlsError {
     Interrupted,
 }
 
-/// Certificates out of PEM; an empty list is an error.
-pub(crate) fn certificates(
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
-    if found.is_empty() {
-        return Err(rustls::pki_types::pem::Error::NoItemsFound);
-    }
-    Ok(found)
-}
-
 impl Tls {
-    pub(crate) fn new(extra: Vec<CertificateDer<'static>>, unchecked: HashSet<String>) -> Self {
+    pub(crate) fn new(
+        extra: Vec<CertificateDer<'static>>,
+        hosts: HashMap<String, HostTls>,
+    ) -> Self {
         Self {
             extra,
-            unchecked,
+            hosts,
             ..Self::default()
         }
     }
@@ -63,57 +81,107 @@ impl Tls {
         authority: &str,
         lane: Lane,
     ) -> Result<Arc<ClientConfig>, TlsError> {
-        let configs = if self.unchecked.contains(authority) {
-            self.unchecked_config
-                .get_or_try_init(|| async { without_checks() })
-                .await?
-        } else {
-            self.checked_config
-                .get_or_try_init(|| self.with_checks())
-                .await?
-        };
+        let configs = self.per_lane(authority).await?;
         Ok(configs[usize::from(lane == Lane::Questions)].clone())
     }
 
-    async fn with_checks(&self) -> Result<[Arc<ClientConfig>; 2], TlsError> {
-        // Reads files: not on a thread that drives connections.
-        let native = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
-            .await
-            .map_err(|_| TlsError::Interrupted)?;
-        let mut roots = RootCertStore::empty();
-        // What cannot be parsed is left out: one odd certificate takes no others along.
-        roots.add_parsable_certificates(native.certs);
-        roots.add_parsable_certificates(self.extra.iter().cloned());
-        if roots.is_empty() {
-            return Err(TlsError::NoRoots);
+    /// The token service at `service` gets credentials of `registry`, so what vouches for the one
+    /// vouches for the other; both are authorities.
+    pub(crate) fn vouch(&self, service: &str, registry: &str) {
+        let has_roots = |it: &HostTls| !it.roots.is_empty();
+        if service == registry || !self.hosts.get(registry).is_some_and(has_roots) {
+            return;
         }
-        let config = builder()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(per_lane(config))
+        let mut services = lock(&self.services);
+        if services.len() >= MAX_SERVICES {
+            services.clear();
+        }
+        let registries = services.entry(service.to_owned()).or_default();
+        if registries.len() < MAX_SERVICES && registries.insert(registry.to_owned()) {
+            lock(&self.own).remove(service);
+        }
+    }
+
+    async fn per_lane(&self, authority: &str) -> Result<PerLane, TlsError> {
+        let Some(tls) = self.own(authority) else {
+            let common = self
+                .common
+                .get_or_try_init(|| async { config(&HostTls::new(), self.roots().await?.clone()) });
+            return Ok(common.await?.clone());
+        };
+        if let Some(known) = lock(&self.own).get(authority) {
+            return Ok(known.clone());
+        }
+        let roots = if tls.unchecked {
+            RootCertStore::empty()
+        } else {
+            self.roots().await?.clone()
+        };
+        let made = config(&tls, roots)?;
+        let mut own = lock(&self.own);
+        // One that another connection has made meanwhile knows the sessions of that connection.
+        Ok(own.entry(authority.to_owned()).or_insert(made).clone())
+    }
+
+    /// What holds for this host beside what holds for all.
+    fn own(&self, authority: &str) -> Option<HostTls> {
+        let mut tls = self.hosts.get(authority).cloned().unwrap_or_default();
+        let services = lock(&self.services);
+        for registry in services.get(authority).into_iter().flatten() {
+            let roots = self.hosts.get(registry).map(|it| &it.roots[..]);
+            tls.roots.extend_from_slice(roots.unwrap_or_default());
+        }
+        (!tls.is_empty()).then_some(tls)
+    }
+
+    async fn roots(&self) -> Result<&RootCertStore, TlsError> {
+        let read = async || {
+            // Reads files: not on a thread that drives connections.
+            let native = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+                .await
+                .map_err(|_| TlsError::Interrupted)?;
+            let mut roots = RootCertStore::empty();
+            // What cannot be parsed is left out: one odd certificate takes no others along.
+            roots.add_parsable_certificates(native.certs);
+            roots.add_parsable_certificates(self.extra.iter().cloned());
+            Ok(roots)
+        };
+        self.roots.get_or_try_init(read).await
     }
 }
 
-fn without_checks() -> Result<[Arc<ClientConfig>; 2], TlsError> {
-    let config = builder()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Unchecked(provider())))
-        .with_no_client_auth();
+/// The roots of all hosts, and what one has of its own.
+fn config(tls: &HostTls, mut roots: RootCertStore) -> Result<PerLane, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
+    let config = if tls.unchecked {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unchecked(provider())))
+            .with_client_cert_resolver(tls.resolver())
+    } else {
+        roots.add_parsable_certificates(tls.roots.iter().cloned());
+        if roots.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        builder
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(tls.resolver())
+    };
     Ok(per_lane(config))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Setup)
-}
-
 /// Bodies, then questions: only the latter may become HTTP/2.
-fn per_lane(config: ClientConfig) -> [Arc<ClientConfig>; 2] {
+fn per_lane(config: ClientConfig) -> PerLane {
     let mut bodies = config.clone();
     bodies.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut questions = config;
