@@ -30,12 +30,23 @@ pub(crate) struct Environment {
     pub(crate) config_home: Option<PathBuf>,
     /// `PATH`: the directories credential helpers are looked for in.
     pub(crate) path: Vec<PathBuf>,
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in upper or lower case: proxies.
+    pub(crate) proxies: ProxyVariables,
     /// The user's home directory.
     pub(crate) home: Option<PathBuf>,
 }
 
+/// What the environment says of proxies. There may be passwords in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProxyVariables {
+    pub(crate) https: Option<Password>,
+    pub(crate) http: Option<Password>,
+    pub(crate) all: Option<Password>,
+    pub(crate) except: Option<String>,
+}
+
 /// A password on its way to the client; `Debug` does not print it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 pub(crate) struct Password(pub(crate) String);
 
 impl std::fmt::Debug for Password {
@@ -55,7 +66,20 @@ impl Environment {
             env::var_os(name).filter(|value| !value.is_empty())
         };
         let text = |name: &str| path(name).and_then(|value| value.into_string().ok());
+        let either = |name: &str| text(name).or_else(|| text(&name.to_lowercase()));
+        let proxies = ProxyVariables {
+            https: either("HTTPS_PROXY").map(Password),
+            // Where requests set variables, anybody can set this one (CVE-2016-5385).
+            http: match path("REQUEST_METHOD") {
+                Some(_) => text("http_proxy"),
+                None => either("HTTP_PROXY"),
+            }
+            .map(Password),
+            all: either("ALL_PROXY").map(Password),
+            except: either("NO_PROXY"),
+        };
         Self {
+            proxies,
             config: path("LONGSHORE_CONFIG").map(PathBuf::from),
             username: text("LONGSHORE_USERNAME"),
             password: text("LONGSHORE_PASSWORD").map(Password),

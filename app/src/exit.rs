@@ -86,4 +86,6 @@ Environment:
   LONGSHORE_LOG          what to log to standard error, for instance debug
   DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)
   DOCKER_AUTH_CONFIG     the content of such a file, before any file
-  REGISTRY_AUTH_FILE     a file with credentials, before Docker's and podman's";
+  REGISTRY_AUTH_FILE     a file with credentials, before Docker's and podman's
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
+                         proxies, and hosts spoken to without; docs/hosts.md";

@@ -11,6 +11,7 @@ mod files;
 mod host_files;
 mod interrupt;
 mod open;
+mod proxies;
 mod render;
 mod settings;
 mod state;

@@ -88,6 +88,7 @@ pub(crate) fn client_of(
         .max_in_flight(settings.concurrency)
         .chunk_size(settings.chunk_size)
         .timeouts(timeouts(settings))
+        .proxies(settings.proxies.clone())
         .registry_headers(settings.credentials.http_headers())
         .credentials(credentials(settings, registry));
     match scheme {

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore, HostTls};
+use registry::{ChunkSize, CredentialStore, HostTls, Proxies};
 use serde::Deserialize;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     env::{Environment, Password},
     files,
     host_files::{self, HostFileError},
+    proxies::{self, ProxySettingError},
 };
 
 /// Requests in flight to one host, unless said otherwise.
@@ -133,6 +134,7 @@ struct RegistryFile {
     ca: Option<PathBuf>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    proxy: Option<Password>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -155,6 +157,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Vec<(Registry, HostTls)>,
     /// Certificates in PEM, for every host.
     pub(crate) certificates: Vec<Vec<u8>>,
+    /// Through which proxies hosts are spoken to.
+    pub(crate) proxies: Proxies,
     /// What is wrong, and does not stand in the way.
     pub(crate) warnings: Vec<String>,
     /// For the destination's registry only.
@@ -194,6 +198,8 @@ pub(crate) enum SettingsError {
     #[error(transparent)]
     AuthFile(#[from] AuthFileError),
     #[error(transparent)]
+    Proxy(#[from] ProxySettingError),
+    #[error(transparent)]
     HostFile(#[from] HostFileError),
     #[error(
         "settings file {path} has `cert` without `key`, or `key` without `cert`, for {registry}"
@@ -232,6 +238,7 @@ impl Settings {
             plain_http: Vec::new(),
             tls: Vec::new(),
             certificates: Vec::new(),
+            proxies: environment.proxies.proxies()?,
             warnings: directories.warnings,
             login: login(args, environment)?,
             credentials: credentials(args, environment, file.helper_timeout)?,
@@ -271,6 +278,14 @@ impl Settings {
                 });
             }
         };
+        if let Some(proxy) = &it.proxy {
+            let url = Some(proxy.0.as_str()).filter(|it| *it != proxies::NONE);
+            let with = self.proxies.clone().for_registry(&registry, url);
+            self.proxies = with.map_err(|error| ProxySettingError {
+                place: format!("{name} in {}", path.display()),
+                error,
+            })?;
+        }
         self.add(registry, tls, it.plain_http, it.insecure_skip_tls_verify);
         Ok(())
     }

@@ -20,7 +20,8 @@ use crate::{
     transport::{
         Transport, TransportError,
         address::{Resolver, SystemResolver},
-        location::{LocationError, Origin},
+        location::{LocationError, Origin, authority},
+        proxy::Proxies,
         retry::RetryPolicy,
         timeouts::Timeouts,
         tls::{
@@ -74,6 +75,7 @@ pub struct ClientBuilder {
     trusted: HashSet<String>,
     known: HashMap<Registry, KnownChallenge>,
     resolver: Arc<dyn Resolver>,
+    proxies: Proxies,
     max_in_flight: NonZeroUsize,
     timeouts: Timeouts,
     retry: RetryPolicy,
@@ -119,6 +121,7 @@ impl Client {
             trusted: HashSet::new(),
             known: HashMap::new(),
             resolver: Arc::new(SystemResolver),
+            proxies: Proxies::none(),
             max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
@@ -165,14 +168,6 @@ impl Client {
         let _ = tokio::time::timeout(deadline, afterwards.wait()).await;
         afterwards.reopen();
     }
-}
-
-/// Host and port of a registry's API over TLS.
-fn authority(registry: &Registry) -> String {
-    let api = registry.api_authority();
-    let host = registry.port().map_or(api, |_| registry.host());
-    let port = registry.port().unwrap_or(443);
-    format!("{host}:{port}").to_ascii_lowercase()
 }
 
 impl Inner {
@@ -279,6 +274,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Through which proxies hosts are spoken to, token services included; none by default.
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// How many requests may be in flight to one host, and how many connections open. 32.
     pub fn max_in_flight(mut self, requests: NonZeroUsize) -> Self {
         self.max_in_flight = requests;
@@ -339,7 +340,13 @@ impl ClientBuilder {
         let tls = Tls::new(self.extra, self.tls);
         Ok(Client {
             inner: Arc::new(Inner {
-                transport: Transport::new(tls, self.max_in_flight, self.timeouts, self.resolver),
+                transport: Transport::new(
+                    tls,
+                    self.max_in_flight,
+                    self.timeouts,
+                    self.resolver,
+                    self.proxies,
+                ),
                 auth: Auth::new(
                     self.credentials,
                     self.trusted,

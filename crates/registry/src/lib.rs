@@ -53,6 +53,7 @@ pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{
     address::Resolver,
+    proxy::{Proxies, ProxyError},
     retry::RetryPolicy,
     timeouts::Timeouts,
     tls::host::{HostTls, HostTlsError},

@@ -16,7 +16,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, Method, Request, Uri, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    header::{CONTENT_LENGTH, PROXY_AUTHORIZATION},
+};
 use hyper_util::{
     client::legacy::{self, connect::capture_connection},
     rt::{TokioExecutor, TokioTimer},
@@ -31,6 +34,7 @@ pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod limit;
 pub(crate) mod location;
+pub(crate) mod proxy;
 pub(crate) mod redact;
 pub(crate) mod retry;
 pub(crate) mod socket;
@@ -45,6 +49,7 @@ use body::{Flow, RequestBody};
 use connect::{ConnectError, Connector};
 use limit::{Host, Hosts, Lane, Permit};
 use location::{LocationError, Origin};
+use proxy::{Proxies, Proxy};
 use redact::OriginOnly;
 use retry::{Retry, may_change, retry_after};
 use socket::Wire;
@@ -69,6 +74,7 @@ pub(crate) struct Transport {
     public: Lanes,
     names: Arc<Names>,
     tls: Arc<Tls>,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) timeouts: Timeouts,
 }
@@ -133,10 +139,18 @@ impl TransportError {
     /// Whether another attempt may go better: not where the peer is the wrong one.
     pub(crate) fn may_change(&self) -> bool {
         match self {
-            Self::Connect(error) => matches!(
-                error,
-                ConnectError::TimedOut | ConnectError::Tcp(_) | ConnectError::Unwanted
-            ),
+            Self::Connect(error) => {
+                matches!(
+                    error,
+                    ConnectError::TimedOut
+                        | ConnectError::Tcp(_)
+                        | ConnectError::Proxy { .. }
+                        | ConnectError::Unwanted
+                ) || matches!(
+                    error,
+                    ConnectError::ProxyRefused { status, .. } if status.is_server_error()
+                )
+            }
             Self::Broken(_) | Self::TimedOut(_) => true,
             Self::NotHttp(_) | Self::TooLong(_) | Self::Location(_) => false,
         }
@@ -176,6 +190,23 @@ fn connect_error(error: &legacy::Error) -> ConnectError {
         Some(ConnectError::Unwanted) => ConnectError::Unwanted,
         Some(ConnectError::Name) => ConnectError::Name,
         Some(ConnectError::Private(host)) => ConnectError::Private(host.clone()),
+        Some(ConnectError::Proxy { proxy, error }) => ConnectError::Proxy {
+            proxy: proxy.clone(),
+            error: innermost(&**error).into(),
+        },
+        Some(ConnectError::ProxyCredentials(proxy)) => {
+            ConnectError::ProxyCredentials(proxy.clone())
+        }
+        Some(ConnectError::ProxyRefused {
+            proxy,
+            host,
+            status,
+        }) => ConnectError::ProxyRefused {
+            proxy: proxy.clone(),
+            host: host.clone(),
+            status: *status,
+        },
+        Some(ConnectError::NoProxy(proxy)) => ConnectError::NoProxy(proxy.clone()),
         Some(ConnectError::Tls(refusal)) => ConnectError::Tls(refusal.clone()),
         Some(ConnectError::TlsSetup(error)) => ConnectError::TlsSetup(error.clone()),
         Some(ConnectError::Tcp(error)) => ConnectError::Tcp(innermost(&**error).into()),
@@ -198,15 +229,16 @@ impl Transport {
         in_flight: NonZeroUsize,
         timeouts: Timeouts,
         resolver: Arc<dyn Resolver>,
+        proxies: Proxies,
     ) -> Self {
-        let tls = Arc::new(tls);
+        let (tls, proxies) = (Arc::new(tls), Arc::new(proxies));
         let hosts = Arc::new(Hosts::new(in_flight.get()));
         let names = Arc::new(Names::new(resolver));
         let client = |lane, reach| {
             let names = names.clone();
             let lookup = Lookup { names, reach };
-            let (tls, hosts) = (tls.clone(), hosts.clone());
-            let connector = Connector::new(tls, hosts, lane, timeouts.connect, lookup);
+            let (tls, hosts, proxies) = (tls.clone(), hosts.clone(), proxies.clone());
+            let connector = Connector::new(tls, hosts, lane, timeouts.connect, lookup, proxies);
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
@@ -227,6 +259,7 @@ impl Transport {
             public: lanes(Reach::Public),
             names,
             tls,
+            proxies,
             hosts,
             timeouts,
         }
@@ -262,12 +295,9 @@ impl Transport {
         let flow = outgoing.flow.as_ref().map(|(flow, _)| flow.clone());
         let client = self.lane(&outgoing);
         let authority = Origin::of(&outgoing.url)?.authority();
-        let mut request = request(
-            &outgoing.method,
-            &outgoing.url,
-            outgoing.headers,
-            outgoing.body,
-        )?;
+        let forwarding = forwarding(&self.proxies, &outgoing.url)?;
+        let headers = with_credentials(outgoing.headers, forwarding);
+        let mut request = request(&outgoing.method, &outgoing.url, headers, outgoing.body)?;
         let captured = capture_connection(&mut request);
         host.counters
             .request(&outgoing.method, outgoing.kind == Kind::Token);
@@ -285,6 +315,7 @@ impl Transport {
             }
             limit = watch.run() => Err(TransportError::TimedOut(limit)),
         };
+        let answer = of_proxy(answer, forwarding);
         if let Some(flow) = &flow {
             match &answer {
                 Ok(_) if flow.ended() => {}
@@ -339,8 +370,16 @@ impl Transport {
     }
 
     /// Which addresses a request to `to` may go to, that an answer of `registry` has led to.
+    ///
+    /// Where a proxy looks names up, nobody here does: such a name counts as public.
     pub(crate) async fn reach(&self, registry: &Origin, to: &Origin) -> Reach {
-        if to == registry || self.names.is_private(registry).await {
+        let private = async {
+            match self.proxies.of(registry) {
+                Some(_) => registry.is_private(),
+                None => self.names.is_private(registry).await,
+            }
+        };
+        if to == registry || private.await {
             Reach::Anywhere
         } else {
             Reach::Public
@@ -360,6 +399,39 @@ impl Transport {
             &lanes.questions
         }
     }
+}
+
+/// The proxy that is told what is sent to this URL, and does not only carry it.
+fn forwarding<'a>(
+    proxies: &'a Proxies,
+    url: &Url,
+) -> Result<Option<&'a Arc<Proxy>>, TransportError> {
+    let origin = Origin::of(url)?;
+    Ok(proxies.of(&origin).filter(|_| !origin.tls()))
+}
+
+/// An answer that is the proxy's own: it is not let in.
+fn of_proxy<B>(
+    answer: Result<Response<B>, TransportError>,
+    forwarding: Option<&Arc<Proxy>>,
+) -> Result<Response<B>, TransportError> {
+    match (answer, forwarding) {
+        (Ok(answer), Some(proxy))
+            if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+        {
+            let error = ConnectError::ProxyCredentials(proxy.origin.to_string());
+            Err(TransportError::Connect(error))
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// The headers, and what the proxy that is told of them wants to see.
+fn with_credentials(mut headers: HeaderMap, forwarding: Option<&Arc<Proxy>>) -> HeaderMap {
+    if let Some(shown) = forwarding.and_then(|proxy| proxy.authorization.as_ref()) {
+        headers.insert(PROXY_AUTHORIZATION, shown.clone());
+    }
+    headers
 }
 
 fn request(

@@ -1,4 +1,5 @@
-//! Connections: opened within a limit of time and of number, agreed on TLS.
+//! Connections: opened within a limit of time and of number, through a proxy where there is one,
+//! agreed on TLS.
 
 use std::{
     io,
@@ -8,11 +9,15 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
+use http::{StatusCode, Uri};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::pki_types::ServerName;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::Service;
 use url::Url;
 
@@ -20,6 +25,10 @@ use super::{
     address::{Lookup, PrivateAddress, Reach},
     limit::{Hosts, Lane},
     location::Origin,
+    proxy::{
+        Proxies, Proxy,
+        tunnel::{self, TunnelError},
+    },
     socket::{Counted, Socket},
     tls::{Tls, TlsError, refusal::TlsRefusal},
 };
@@ -30,6 +39,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     http: HttpConnector<Lookup>,
+    /// To proxies, that are the user's own.
+    to_proxies: HttpConnector<Lookup>,
+    proxies: Arc<Proxies>,
     reach: Reach,
     tls: Arc<Tls>,
     hosts: Arc<Hosts>,
@@ -48,6 +60,24 @@ pub(crate) enum ConnectError {
     Tls(TlsRefusal),
     #[error(transparent)]
     TlsSetup(#[from] TlsError),
+    #[error("could not connect to the proxy {proxy}")]
+    Proxy {
+        proxy: String,
+        #[source]
+        error: BoxError,
+    },
+    #[error(
+        "the proxy {0} wants a user name and a password (407): give them in its URL, http://NAME:PASSWORD@HOST"
+    )]
+    ProxyCredentials(String),
+    #[error("the proxy {proxy} does not connect to {host}: {status}")]
+    ProxyRefused {
+        proxy: String,
+        host: String,
+        status: StatusCode,
+    },
+    #[error("the answer of the proxy {0} is not HTTP: is it a proxy?")]
+    NoProxy(String),
     #[error("the host is not one TLS can be spoken with")]
     Name,
     #[error("the connection is no longer wanted")]
@@ -66,15 +96,25 @@ impl Connector {
         lane: Lane,
         limit: Duration,
         lookup: Lookup,
+        proxies: Arc<Proxies>,
     ) -> Self {
+        let tcp = |lookup| {
+            let mut tcp = HttpConnector::new_with_resolver(lookup);
+            tcp.enforce_http(false);
+            tcp.set_nodelay(true);
+            tcp.set_connect_timeout(Some(limit));
+            tcp.set_keepalive(Some(Duration::from_mins(1)));
+            tcp
+        };
         let reach = lookup.reach;
-        let mut http = HttpConnector::new_with_resolver(lookup);
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(limit));
-        http.set_keepalive(Some(Duration::from_mins(1)));
+        let anywhere = Lookup {
+            names: lookup.names.clone(),
+            reach: Reach::Anywhere,
+        };
         Self {
-            http,
+            http: tcp(lookup),
+            to_proxies: tcp(anywhere),
+            proxies,
             reach,
             tls,
             hosts,
@@ -95,21 +135,21 @@ impl Connector {
             .await
             .ok_or(ConnectError::Unwanted)?;
         let limit = self.limit;
+        let proxies = self.proxies.clone();
         let opening = async {
-            let tcp = self.http.call(uri).await;
-            let tcp = tcp.map_err(|error| {
-                if is_private_address(&error) {
-                    ConnectError::Private(origin.to_string())
-                } else {
-                    ConnectError::Tcp(error.into())
+            match proxies.of(&origin) {
+                None => {
+                    let tcp = self.direct(uri, &origin).await?;
+                    host.counters.connection();
+                    self.with_tls(Counted::new(tcp, slot), &origin).await
                 }
-            })?;
-            let counted = Counted::new(tcp.into_inner(), slot);
-            host.counters.connection();
-            if origin.tls() {
-                self.agree(counted, &origin).await
-            } else {
-                Ok(Socket::Plain(counted))
+                Some(proxy) => {
+                    let tcp = self.reach_proxy(proxy).await?;
+                    host.counters.connection();
+                    let counted = Counted::new(tcp, slot);
+                    // Kept apart: what is rare takes no room in every connection being made.
+                    Box::pin(self.through(proxy, counted, &origin)).await
+                }
             }
         };
         let socket = timeout(limit, opening)
@@ -118,14 +158,100 @@ impl Connector {
         Ok(TokioIo::new(socket))
     }
 
-    async fn agree(&self, counted: Counted, origin: &Origin) -> Result<Socket, ConnectError> {
+    async fn direct(&mut self, uri: Uri, origin: &Origin) -> Result<TcpStream, ConnectError> {
+        let tcp = self.http.call(uri).await.map_err(|error| {
+            if is_private_address(&error) {
+                ConnectError::Private(origin.to_string())
+            } else {
+                ConnectError::Tcp(error.into())
+            }
+        })?;
+        Ok(tcp.into_inner())
+    }
+
+    async fn reach_proxy(&mut self, proxy: &Proxy) -> Result<TcpStream, ConnectError> {
+        let uri = proxy.url.as_str().parse();
+        let uri: Uri = uri.map_err(|_| ConnectError::Name)?;
+        let tcp = self.to_proxies.call(uri).await;
+        let tcp = tcp.map_err(|error| ConnectError::Proxy {
+            proxy: proxy.origin.to_string(),
+            error: error.into(),
+        })?;
+        Ok(tcp.into_inner())
+    }
+
+    /// A connection to `origin` through a proxy that `counted` leads to.
+    async fn through(
+        &self,
+        proxy: &Proxy,
+        counted: Counted,
+        origin: &Origin,
+    ) -> Result<Socket, ConnectError> {
+        if proxy.origin.tls() {
+            // What a proxy is asked is no question to a registry: HTTP/1.1.
+            let mut stream = self.agree(counted, &proxy.origin, Lane::Bodies).await?;
+            if !origin.tls() {
+                return Ok(Socket::from(stream).forwarded());
+            }
+            dig(proxy, &mut stream, origin).await?;
+            return Ok(self.agree(stream, origin, self.lane).await?.into());
+        }
+        let mut counted = counted;
+        if !origin.tls() {
+            return Ok(Socket::from(counted).forwarded());
+        }
+        dig(proxy, &mut counted, origin).await?;
+        Ok(self.agree(counted, origin, self.lane).await?.into())
+    }
+
+    async fn with_tls(&self, counted: Counted, origin: &Origin) -> Result<Socket, ConnectError> {
+        if origin.tls() {
+            let agreeing = Box::pin(self.agree(counted, origin, self.lane));
+            Ok(agreeing.await?.into())
+        } else {
+            Ok(counted.into())
+        }
+    }
+
+    async fn agree<S>(
+        &self,
+        stream: S,
+        origin: &Origin,
+        lane: Lane,
+    ) -> Result<TlsStream<S>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = origin.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::Name)?;
-        let config = self.tls.config(&origin.authority(), self.lane).await?;
-        let stream = TlsConnector::from(config).connect(name, counted).await;
-        let refused = |error| ConnectError::Tls(TlsRefusal::of(origin.authority(), &error));
-        Ok(Socket::Tls(Box::new(stream.map_err(refused)?)))
+        let config = self.tls.config(&origin.authority(), lane).await?;
+        let stream = TlsConnector::from(config).connect(name, stream).await;
+        stream.map_err(|error| ConnectError::Tls(TlsRefusal::of(origin.authority(), &error)))
     }
+}
+
+/// Has the proxy connect to `origin`.
+async fn dig<S>(proxy: &Proxy, stream: &mut S, origin: &Origin) -> Result<(), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let opened = tunnel::open(stream, &origin.authority(), proxy.authorization.as_ref()).await;
+    let shown = proxy.origin.to_string();
+    opened.map_err(|error| match error {
+        TunnelError::Io(error) => ConnectError::Proxy {
+            proxy: shown,
+            error: error.into(),
+        },
+        TunnelError::Refused(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            ConnectError::ProxyCredentials(shown)
+        }
+        TunnelError::Refused(status) => ConnectError::ProxyRefused {
+            proxy: shown,
+            host: origin.authority(),
+            status,
+        },
+        TunnelError::NotHttp => ConnectError::NoProxy(shown),
+    })
 }
 
 /// Whether the lookup's verdict is somewhere in the chain.

@@ -11,6 +11,7 @@
 
 use std::{fmt, net::IpAddr};
 
+use oci::Registry;
 use url::{Host, Url};
 
 use super::address::is_private;
@@ -128,6 +129,14 @@ fn origin_of(url: &Url) -> Result<Origin, LocationError> {
     })
 }
 
+/// Host and port of a registry's API over TLS.
+pub(crate) fn authority(registry: &Registry) -> String {
+    let api = registry.api_authority();
+    let host = registry.port().map_or(api, |_| registry.host());
+    let port = registry.port().unwrap_or(443);
+    format!("{host}:{port}").to_ascii_lowercase()
+}
+
 // === impl Origin ===
 
 impl Origin {
@@ -144,6 +153,11 @@ impl Origin {
     /// The host; an IPv6 address in brackets.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// `host:port`.

@@ -45,11 +45,20 @@ struct WireState {
     waker: AtomicWaker,
 }
 
-/// A socket, with TLS or without.
+/// A connection to a host, or to the proxy before it.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) struct Socket {
+    stream: Stream,
+    /// The other end is a proxy, that is told whole URLs.
+    forwarded: bool,
+}
+
+/// With TLS or without, or within the TLS of a proxy.
+#[derive(Debug)]
+enum Stream {
     Plain(Counted),
     Tls(Box<TlsStream<Counted>>),
+    Nested(Box<TlsStream<TlsStream<Counted>>>),
 }
 
 /// A TCP connection that counts.
@@ -205,22 +214,68 @@ impl AsyncWrite for Counted {
 // === impl Socket ===
 
 impl Socket {
-    fn counted(&self) -> &Counted {
-        match self {
-            Self::Plain(counted) => counted,
-            Self::Tls(stream) => stream.get_ref().0,
+    /// The same for a proxy that is told whole URLs.
+    pub(crate) fn forwarded(self) -> Self {
+        Self {
+            forwarded: true,
+            ..self
         }
+    }
+
+    fn counted(&self) -> &Counted {
+        match &self.stream {
+            Stream::Plain(counted) => counted,
+            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Nested(stream) => stream.get_ref().0.get_ref().0,
+        }
+    }
+
+    fn speaks_http2(&self) -> bool {
+        let agreed = match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Stream::Nested(stream) => stream.get_ref().1.alpn_protocol(),
+        };
+        agreed == Some(b"h2")
+    }
+}
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        Self {
+            stream,
+            forwarded: false,
+        }
+    }
+}
+
+impl From<Counted> for Socket {
+    fn from(plain: Counted) -> Self {
+        Stream::Plain(plain).into()
+    }
+}
+
+impl From<TlsStream<Counted>> for Socket {
+    fn from(stream: TlsStream<Counted>) -> Self {
+        Stream::Tls(Box::new(stream)).into()
+    }
+}
+
+impl From<TlsStream<TlsStream<Counted>>> for Socket {
+    fn from(stream: TlsStream<TlsStream<Counted>>) -> Self {
+        Stream::Nested(Box::new(stream)).into()
     }
 }
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.counted().wire.clone());
-        match self {
-            Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                connected.negotiated_h2()
-            }
-            _ => connected,
+        let connected = Connected::new()
+            .extra(self.counted().wire.clone())
+            .proxy(self.forwarded);
+        if self.speaks_http2() {
+            connected.negotiated_h2()
+        } else {
+            connected
         }
     }
 }
@@ -231,9 +286,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(counted) => Pin::new(counted).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().stream {
+            Stream::Plain(counted) => Pin::new(counted).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Nested(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -244,9 +300,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(counted) => Pin::new(counted).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().stream {
+            Stream::Plain(counted) => Pin::new(counted).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Nested(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -255,30 +312,34 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(counted) => Pin::new(counted).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.get_mut().stream {
+            Stream::Plain(counted) => Pin::new(counted).poll_write_vectored(cx, bufs),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Nested(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(counted) => counted.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.stream {
+            Stream::Plain(counted) => counted.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+            Stream::Nested(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(counted) => Pin::new(counted).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().stream {
+            Stream::Plain(counted) => Pin::new(counted).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Nested(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(counted) => Pin::new(counted).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().stream {
+            Stream::Plain(counted) => Pin::new(counted).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Nested(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
