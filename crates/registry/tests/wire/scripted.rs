@@ -79,6 +79,10 @@ impl Reply {
 
 impl Scripted {
     /// Answers each request as `script` says: a request's head in, a reply out.
+    #[expect(
+        clippy::unused_async,
+        reason = "listening wants a runtime, so only who can await may start one"
+    )]
     pub(crate) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         // Little is taken before it is read, so that a client goes on in many small steps and
         // not in a few long ones.
