@@ -45,7 +45,8 @@ macro_rules! error_codes {
             fn from(text: &str) -> Self {
                 match text {
                     $($text => Self::$variant,)*
-                    other => Self::Other(printable(other, 100).into()),
+                    // Blanks first: what is cut may be all that can be seen.
+                    other => Self::Other(printable(printable(other, other.len()).trim(), 100).into()),
                 }
             }
         }

@@ -353,3 +353,13 @@ fn a_code_or_message_that_cannot_be_seen_is_none() {
         [ErrorEntry::new(ErrorCode::Unknown).message("m")]
     );
 }
+
+#[test]
+fn a_code_that_begins_with_blanks_is_still_seen_when_it_is_cut() {
+    let blanks = " ".repeat(120);
+    let body = format!(r#"{{"errors":[{{"code":"{blanks}LATE"}},{{"message":"m"}}]}}"#);
+    let errors = ErrorBody::parse(body.as_bytes());
+    assert_eq!(errors.errors[0].code.as_str(), "LATE");
+    let printed = serde_json::to_vec(&errors).unwrap();
+    assert_eq!(ErrorBody::parse(&printed), errors);
+}
