@@ -4,6 +4,7 @@
 # that takes too long, and where a target tried nothing.
 #
 #   ci/fuzz.sh [SECONDS [TARGET…]]
+#   FUZZ_SEED=7 ci/fuzz.sh               the same inputs again; without it others every time
 #
 # libFuzzer with the stable toolchain: the flags are those of `cargo fuzz --sanitizer none`,
 # without cargo-fuzz. There is no unsafe code that a sanitizer would look into. Needs a C++ compiler.
@@ -11,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
 
 seconds=${1:-60}
+seed=${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
@@ -31,19 +33,19 @@ began=$SECONDS
 # With a target named, build scripts and macros go without the flags. Not --locked: the lock
 # file here follows what the crates of the workspace depend on.
 RUSTFLAGS="${flags[*]}" cargo build --release --bins --target "$host" --target-dir "$build"
-echo "fuzz: built in $((SECONDS - began)) s"
+echo "fuzz: built in $((SECONDS - began)) s; seed $seed"
 
 # run TARGET: what it finds beyond the corpus is thrown away, but for a crash.
 run() {
   local name=$1 code=0 tried
   mkdir -p "$work/$name" artifacts
   "$build/$host/release/$name" "$work/$name" "corpus/$name" -dict="dictionaries/$name" -max_len=8192 \
-    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+    -seed="$seed" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
     -artifact_prefix="artifacts/$name-" >"$work/$name.log" 2>&1 || code=$?
   tried=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log")
   if [ "$code" -ne 0 ]; then
     tail -n 40 "$work/$name.log"
-    echo "fuzz: $name: FAILED after ${tried:-no} inputs; what did it is in fuzz/artifacts"
+    echo "fuzz: $name: FAILED after ${tried:-no} inputs; what did it is in fuzz/artifacts, seed $seed"
     return 1
   fi
   [ "${tried:-0}" -gt 0 ] || { echo "fuzz: $name: FAILED, no input was tried"; return 1; }
