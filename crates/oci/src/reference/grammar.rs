@@ -102,11 +102,12 @@ fn host_name(host: &str) -> Option<Cow<'_, str>> {
     host.split('.').all(is_label).then_some(host.into())
 }
 
-/// A part of a host's name. Underscores are no host's, strictly, but container
-/// networks name services so.
+/// A part of a host's name, at most 63 bytes
+/// ([RFC 1035](https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4)). Underscores are no host's,
+/// strictly, but container networks name services so.
 fn is_label(label: &str) -> bool {
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    !label.is_empty()
+    (1..=63).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
         && label.bytes().all(is_word)

@@ -407,3 +407,17 @@ fn a_digest_in_the_manifest_slot_has_a_colon() {
     assert!(matches!("v1".parse(), Ok(TagOrDigest::Tag(_))));
     assert!("sha256:zz".parse::<TagOrDigest>().is_err());
 }
+
+#[test]
+fn a_part_of_a_host_takes_63_bytes_and_no_more() {
+    let longest = "h".repeat(63);
+    assert_eq!(
+        parse(&format!("{longest}.io/app")).repository().path(),
+        "app"
+    );
+    let longer = format!("h{longest}:443/app");
+    assert!(matches!(
+        longer.parse::<Reference>(),
+        Err(ReferenceError::Registry(_))
+    ));
+}
