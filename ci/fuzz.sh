@@ -5,6 +5,7 @@
 #
 #   ci/fuzz.sh [SECONDS [TARGET…]]
 #   FUZZ_SEED=7 ci/fuzz.sh               the same inputs again; without it others every time
+#   FUZZ_RUNS=100000 ci/fuzz.sh          no more than so many inputs
 #
 # libFuzzer with the stable toolchain: the flags are those of `cargo fuzz --sanitizer none`,
 # without cargo-fuzz. There is no unsafe code that a sanitizer would look into. Needs a C++ compiler.
@@ -13,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../fuzz"
 
 seconds=${1:-60}
 seed=${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+runs=${FUZZ_RUNS:--1}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
@@ -40,7 +42,7 @@ run() {
   local name=$1 code=0 tried
   mkdir -p "$work/$name" artifacts
   "$build/$host/release/$name" "$work/$name" "corpus/$name" -dict="dictionaries/$name" -max_len=8192 \
-    -seed="$seed" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+    -seed="$seed" -runs="$runs" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
     -artifact_prefix="artifacts/$name-" >"$work/$name.log" 2>&1 || code=$?
   tried=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log")
   if [ "$code" -ne 0 ]; then
@@ -49,7 +51,7 @@ run() {
     return 1
   fi
   [ "${tried:-0}" -gt 0 ] || { echo "fuzz: $name: FAILED, no input was tried"; return 1; }
-  echo "fuzz: $name: $tried inputs in $seconds s, nothing found"
+  echo "fuzz: $name: $tried inputs, nothing found"
 }
 
 failed=0

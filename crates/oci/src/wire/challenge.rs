@@ -99,7 +99,9 @@ impl Challenge {
                 scheme: parsed.scheme,
             });
         }
-        let realm = parsed.take("realm").filter(|realm| !realm.is_empty());
+        // Control characters are no part of it: a tab alone names no token service.
+        let realm = parsed.take("realm");
+        let realm = realm.filter(|realm| realm.chars().any(|c| !c.is_control()));
         let scope = parsed.take("scope");
         Ok(Self::Bearer {
             realm: realm.ok_or(ChallengeError::NoRealm)?,

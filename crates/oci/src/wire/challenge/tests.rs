@@ -225,3 +225,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_realm_of_control_characters_is_none() {
+    assert_eq!(
+        Challenge::parse("Bearer realm=\"\t\""),
+        Err(ChallengeError::NoRealm)
+    );
+}
