@@ -30,7 +30,7 @@ use oci::{BlobStream, SourceError};
 pub(super) const PIECE: u32 = 256 * 1024;
 
 /// How much a stream reads at once, in bytes, by how many are open beside it.
-const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, 128 * 1024)];
+const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, 64 * 1024)];
 
 /// The streams of this process that are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);

@@ -17,7 +17,7 @@ use tokio::{runtime::Handle, sync::Notify};
 /// A blob up to this many bytes is hashed where it is read: handing it over costs more.
 const INLINE_BYTES: u64 = 128 * 1024;
 /// How many bytes may wait, what is being hashed included; one piece may always.
-const WINDOW_BYTES: usize = 1024 * 1024;
+const WINDOW_BYTES: usize = 512 * 1024;
 
 /// A hasher that takes pieces without doing the work at once.
 pub(super) enum Pipeline {

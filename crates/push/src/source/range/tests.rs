@@ -46,7 +46,7 @@ async fn where_many_streams_are_open_pieces_are_small() {
     let whole = range(&content(20 * PIECE as usize));
     let mut streams: Vec<BlobStream> = (0..17).map(|_| whole.clone().stream(0).unwrap()).collect();
     let small = streams[16].try_next().await.unwrap().unwrap();
-    assert_eq!(small.len(), 128 * 1024);
+    assert_eq!(small.len(), 64 * 1024);
 }
 
 #[tokio::test]
