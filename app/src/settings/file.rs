@@ -1,0 +1,73 @@
+//! The settings file: its keys, and where it is.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{error::SettingsError, values::Time};
+use crate::{
+    env::{Environment, Password},
+    files,
+};
+
+/// The settings file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct SettingsFile {
+    pub(super) concurrency: Option<NonZeroUsize>,
+    pub(super) connect_timeout: Option<Time>,
+    pub(super) idle_timeout: Option<Time>,
+    pub(super) commit_timeout: Option<Time>,
+    pub(super) helper_timeout: Option<Time>,
+    pub(super) trust_token_service: Vec<String>,
+    pub(super) state: Option<PathBuf>,
+    pub(super) registry: BTreeMap<String, RegistryFile>,
+}
+
+/// What the settings file says of one registry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct RegistryFile {
+    pub(super) plain_http: bool,
+    pub(super) insecure_skip_tls_verify: bool,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) proxy: Option<Password>,
+}
+
+/// The file and what stands in it; nothing if there is none where none was named.
+pub(super) fn read_file(
+    environment: &Environment,
+) -> Result<(PathBuf, SettingsFile), SettingsError> {
+    let chosen = environment.config.clone();
+    let must_exist = chosen.is_some();
+    let Some(path) = chosen.or_else(default_path) else {
+        return Ok(Default::default());
+    };
+    let text = match files::read_text(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+            return Ok((path, SettingsFile::default()));
+        }
+        Err(error) => return Err(SettingsError::Read { path, error }),
+    };
+    match toml::from_str(&text) {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(SettingsError::File {
+            path,
+            error: Box::new(error),
+        }),
+    }
+}
+
+/// The file for what is kept between runs, if the settings file names one.
+pub(crate) fn state_file(environment: &Environment) -> Result<Option<PathBuf>, SettingsError> {
+    Ok(read_file(environment)?.1.state)
+}
+
+fn default_path() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    Some(strategy.config_dir().join("longshore").join("config.toml"))
+}
