@@ -59,16 +59,16 @@ pub(super) fn open_blob(
     store: &Arc<Shared>,
     digest: &Digest,
 ) -> io::Result<Option<Box<dyn Content>>> {
+    let check = store.integrity.check(digest);
     let Some(file) = files::open(&store.content(digest))? else {
         return Ok(None);
     };
     let length = file.metadata()?.len();
-    let check = store.integrity.check(digest);
     Ok(Some(Box::new(FileContent {
         file,
         length,
         spare: Arc::default(),
-        check: check.map(|it| (it, Arc::clone(store))),
+        check: check.map(|it| (it.of(length), Arc::clone(store))),
     })))
 }
 
@@ -94,17 +94,10 @@ impl FileContent {
 
     /// Checks what was read, if it is to be checked.
     fn checked(&mut self, piece: Bytes) -> io::Result<Bytes> {
-        let Some((check, _)) = &mut self.check else {
-            return Ok(piece);
-        };
-        check.update(&piece);
-        if check.bytes() < self.length {
-            return Ok(piece);
+        if let Some((check, store)) = &mut self.check {
+            store.integrity.pass(check, &piece)?;
         }
-        match self.check.take() {
-            Some((check, store)) => store.integrity.end(check).map(|()| piece),
-            None => Ok(piece),
-        }
+        Ok(piece)
     }
 }
 
@@ -138,12 +131,14 @@ impl Content for FileContent {
     }
 
     fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
-        if self.check.is_some() {
+        if let Some((check, _)) = &self.check
+            && !check.is_ahead(limit)
+        {
             // Hashing takes longer than copying.
             return Ok(None);
         }
         match self.piece(limit, read_cached) {
-            Ok(piece) => Ok(Some(piece)),
+            Ok(piece) => self.checked(piece).map(Some),
             // It is not in memory, or this file system cannot tell.
             Err(error)
                 if matches!(
