@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod plan;
+pub(crate) mod profile;
 pub(crate) mod push;
 pub(crate) mod serve;
 pub(crate) mod session;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
     Session(session::SessionArgs),
+    Profile(profile::ProfileArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }

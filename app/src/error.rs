@@ -66,6 +66,8 @@ pub(crate) enum AppError {
     Timeout,
     #[error("the unfinished uploads could not be read or changed")]
     State(#[source] push::journal::StateError),
+    #[error("what is known of registries could not be read or changed")]
+    Profiles(#[source] push::journal::StateError),
     #[error("could not write the output")]
     Output(#[source] std::io::Error),
     #[error("could not {attempted}")]
@@ -99,7 +101,9 @@ impl AppError {
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
-            Self::State(_) | Self::Output(_) | Self::Io { .. } => Cause::Internal,
+            Self::State(_) | Self::Profiles(_) | Self::Output(_) | Self::Io { .. } => {
+                Cause::Internal
+            }
         }
     }
 

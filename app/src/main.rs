@@ -11,6 +11,7 @@ mod files;
 mod host_files;
 mod interrupt;
 mod open;
+mod profiles;
 mod proxies;
 mod render;
 mod settings;
@@ -64,6 +65,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Login(args) => command::login::login(&args, environment).await,
             Command::Logout(args) => command::logout::logout(&args, environment).await,
             Command::Session(args) => command::session::session(&args, environment).await,
+            Command::Profile(args) => command::profile::profile(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::Completions(args) => command::completions::completions(&args),
         }

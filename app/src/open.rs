@@ -4,10 +4,11 @@ use std::{io::Write as _, path::Path};
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
 use push::{Destination, source};
-use registry::{Client, CredentialStore, Credentials, Timeouts};
+use registry::{Client, ClientBuilder, CredentialStore, Credentials, Timeouts};
 
 use crate::{
     error::AppError,
+    profiles::StateProfiles,
     settings::{Login, Settings},
 };
 
@@ -68,18 +69,29 @@ pub(crate) async fn destination(
     })
 }
 
-/// The client, as the settings say; `login` is for `destination` only.
-pub(crate) fn client(settings: &Settings, destination: &Reference) -> Result<Client, AppError> {
+/// The client, as the settings say, that knows what is in `profiles` and adds to it; `login` is for
+/// `destination` only.
+pub(crate) fn client(
+    settings: &Settings,
+    destination: &Reference,
+    profiles: StateProfiles,
+) -> Result<Client, AppError> {
     let registry = destination.repository().registry();
-    client_of(settings, registry, destination.scheme())
+    let builder = builder(settings, registry, destination.scheme()).profiles(profiles);
+    builder.build().map_err(AppError::Client)
 }
 
-/// The same for a registry as a whole.
+/// A client for a registry as a whole, that knows nothing of it.
 pub(crate) fn client_of(
     settings: &Settings,
     registry: &Registry,
     scheme: Option<Scheme>,
 ) -> Result<Client, AppError> {
+    let builder = builder(settings, registry, scheme);
+    builder.build().map_err(AppError::Client)
+}
+
+fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> ClientBuilder {
     for warning in &settings.warnings {
         let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
     }
@@ -108,7 +120,7 @@ pub(crate) fn client_of(
     for pem in &settings.certificates {
         builder = builder.extra_ca(pem);
     }
-    builder.build().map_err(AppError::Client)
+    builder
 }
 
 fn timeouts(settings: &Settings) -> Timeouts {

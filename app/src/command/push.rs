@@ -15,6 +15,7 @@ use crate::{
     error::AppError,
     interrupt::{self, CLOSING},
     open,
+    profiles::StateProfiles,
     render::{human, progress::Progress},
     settings::{ConnectionArgs, Settings},
     state::{StateArgs, UnfinishedArgs},
@@ -198,7 +199,7 @@ pub(crate) async fn prepare(
 ) -> Result<Job, AppError> {
     let reference = open::reference(&args.destination)?;
     let settings = Settings::decide(connection, environment, reference.repository().registry())?;
-    let client = open::client(&settings, &reference)?;
+    let client = open::client(&settings, &reference, StateProfiles(state.clone()))?;
     let selection = Selection {
         name: args.image.clone(),
         platform: args.platform.clone(),

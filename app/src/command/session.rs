@@ -1,6 +1,6 @@
 //! `session`: the unfinished uploads that a later push goes on with.
 
-use std::{io::Write as _, path::PathBuf, time::SystemTime};
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use push::{
@@ -9,7 +9,15 @@ use push::{
 };
 use serde_json::{Value, json};
 
-use crate::{env::Environment, error::AppError, render::Short, state::StateArgs};
+use crate::{
+    env::Environment,
+    error::AppError,
+    render::{
+        Short,
+        age::{ago, seconds},
+    },
+    state::StateArgs,
+};
 
 /// Show or drop unfinished uploads
 ///
@@ -130,21 +138,4 @@ fn json_of(listed: &[Listed]) -> Value {
         })
     };
     listed.iter().map(one).collect()
-}
-
-/// Seconds since 1970.
-fn seconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |it| it.as_secs())
-}
-
-fn ago(time: SystemTime) -> String {
-    let seconds = time.elapsed().map_or(0, |it| it.as_secs());
-    let (count, unit) = match seconds {
-        0..120 => return "just now".into(),
-        120..7200 => (seconds / 60, "minutes"),
-        7200..172_800 => (seconds / 3600, "hours"),
-        _ => (seconds / 86_400, "days"),
-    };
-    format!("{count} {unit} ago")
 }

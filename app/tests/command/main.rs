@@ -27,6 +27,8 @@ mod operation;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod resume;

@@ -61,7 +61,7 @@ pub(crate) struct Auth {
     /// For token services; they are asked by nobody else.
     user_agent: HeaderValue,
     /// What an earlier process has learned.
-    known: HashMap<Registry, KnownChallenge>,
+    known: Mutex<HashMap<Registry, KnownChallenge>>,
     doors: Mutex<HashMap<Registry, Arc<Door>>>,
     /// Token services that exchange a refresh token by GET only.
     by_get: Mutex<HashSet<Url>>,
@@ -159,6 +159,17 @@ impl Door {
         self.state().wants.clone()
     }
 
+    /// Whether a single request should find out what the registry wants: nobody knows, or it is
+    /// hearsay that nothing would contradict before the request. A token service does.
+    fn is_unsure(&self) -> bool {
+        let state = self.state();
+        match state.wants {
+            None => true,
+            Some(Wants::Nothing | Wants::Basic) => state.assumed,
+            Some(Wants::Bearer { .. }) => false,
+        }
+    }
+
     fn learn(&self, wants: Wants) {
         *self.state() = State {
             wants: Some(wants),
@@ -201,7 +212,7 @@ impl Auth {
             trusted,
             retry,
             user_agent,
-            known,
+            known: Mutex::new(known),
             doors: Mutex::default(),
             by_get: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -212,7 +223,8 @@ impl Auth {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         let door = || {
             // What cannot be used is not known.
-            let known = self.known.get(registry);
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.get(registry);
             let wants = known.and_then(|known| known.wants(&origin).ok());
             Arc::new(Door {
                 registry: registry.clone(),
@@ -227,6 +239,12 @@ impl Auth {
             })
         };
         doors.entry(registry.clone()).or_insert_with(door).clone()
+    }
+
+    /// What an earlier process has learned, unless there is something better to go by.
+    pub(crate) fn told(&self, registry: &Registry, known: &KnownChallenge) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(registry.clone()).or_insert_with(|| known.clone());
     }
 
     /// What this process has seen of each registry, in no order.
@@ -251,17 +269,17 @@ impl Auth {
         asked: &Asked,
     ) -> Result<Permission, AuthError> {
         loop {
-            match door.wants() {
-                None => {
-                    let alone = door.gate.clone().lock_owned().await;
-                    if door.wants().is_none() {
-                        self.prepare(door, repository);
-                        return Ok(Permission {
-                            _alone: Some(alone),
-                            ..Permission::none()
-                        });
-                    }
+            if door.is_unsure() {
+                let alone = door.gate.clone().lock_owned().await;
+                if door.is_unsure() {
+                    return Ok(Permission {
+                        _alone: Some(alone),
+                        ..self.first(door, repository).await?
+                    });
                 }
+            }
+            match door.wants() {
+                None => {}
                 Some(Wants::Nothing) => return Ok(Permission::none()),
                 Some(Wants::Basic) => {
                     let credentials = self.credentials(door, repository).await?;
@@ -281,6 +299,20 @@ impl Auth {
                 }
             }
         }
+    }
+
+    /// What the request may show that finds out what the registry wants.
+    async fn first(
+        &self,
+        door: &Door,
+        repository: Option<&Repository>,
+    ) -> Result<Permission, AuthError> {
+        if let Some(Wants::Basic) = door.wants() {
+            let credentials = self.credentials(door, repository).await?;
+            return Ok(Permission::with(credentials.and_then(|it| it.basic())));
+        }
+        self.prepare(door, repository);
+        Ok(Permission::none())
     }
 
     /// Answers a 401: whether the request is worth making again, with what `asked` says now.

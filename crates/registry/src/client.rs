@@ -17,6 +17,10 @@ use url::Url;
 use crate::{
     auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
     manner::{ChunkSize, Manner, UploadProfile},
+    profile::{
+        ledger::Ledger,
+        store::{MemoryProfiles, ProfileStore},
+    },
     transport::{
         Transport, TransportError,
         address::{Resolver, SystemResolver},
@@ -33,6 +37,7 @@ use crate::{
 };
 
 pub(crate) mod call;
+mod known;
 pub(crate) mod login;
 mod tape;
 
@@ -53,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) auth: Auth,
     pub(crate) retry: RetryPolicy,
     pub(crate) manner: Manner,
+    profiles: Ledger,
     pub(crate) user_agent: HeaderValue,
     /// For the registry's own origin only.
     pub(crate) registry_headers: HeaderMap,
@@ -81,6 +87,7 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     chunks: ChunkSize,
     uploads: HashMap<Registry, UploadProfile>,
+    profiles: Arc<dyn ProfileStore>,
     user_agent: String,
     registry_headers: HeaderMap,
     fault: Option<BuildError>,
@@ -127,6 +134,7 @@ impl Client {
             retry: RetryPolicy::default(),
             chunks: ChunkSize::default(),
             uploads: HashMap::new(),
+            profiles: Arc::new(MemoryProfiles::default()),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
             fault: None,
@@ -160,12 +168,14 @@ impl Client {
         self.inner.transport.hosts.traffic()
     }
 
-    /// Waits for what goes on in the background, upload sessions being given up, at most this long.
-    /// The client can be used afterwards.
+    /// Has what was learned of registries kept ([`ClientBuilder::profiles`]), and waits for what goes
+    /// on in the background, upload sessions being given up; both at most this long. The client
+    /// can be used afterwards.
     pub async fn close(&self, deadline: Duration) {
         let afterwards = &self.inner.afterwards;
         afterwards.close();
-        let _ = tokio::time::timeout(deadline, afterwards.wait()).await;
+        let both = futures_util::future::join(self.inner.keep_profiles(), afterwards.wait());
+        let _ = tokio::time::timeout(deadline, both).await;
         afterwards.reopen();
     }
 }
@@ -311,6 +321,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Where it is kept what registries have shown of themselves, so that the next process sends
+    /// fewer requests; in memory by default. [`Client::close`] has it kept.
+    pub fn profiles(mut self, store: impl ProfileStore + 'static) -> Self {
+        self.profiles = Arc::new(store);
+        self
+    }
+
     /// The `User-Agent` of every request. `longshore/<version>`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
@@ -356,6 +373,7 @@ impl ClientBuilder {
                 ),
                 retry: self.retry,
                 manner: Manner::new(self.chunks, self.uploads),
+                profiles: Ledger::new(self.profiles),
                 user_agent,
                 registry_headers: self.registry_headers,
                 plain_http: self.plain_http,

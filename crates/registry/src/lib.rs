@@ -33,6 +33,7 @@ pub mod fuzzing;
 mod manifests;
 mod manner;
 mod mounts;
+mod profile;
 mod quirks;
 mod source;
 mod tags;
@@ -49,6 +50,10 @@ pub use auth::{
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
 pub use manner::{ChunkSize, UploadProfile};
+pub use profile::{
+    Fact, Profile, Seen,
+    store::{KeptFact, MemoryProfiles, ProfileStore},
+};
 pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{

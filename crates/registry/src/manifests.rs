@@ -6,7 +6,7 @@ use http::{
 };
 use oci::{
     Digest, Document, MAX_MANIFEST_BYTES, ManifestReceipt, MediaType, Presence, Tag, TagOrDigest,
-    TargetError, TargetErrorKind,
+    TargetError, TargetErrorKind, wire::ErrorCode,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     blobs::{DIGEST, check_digest},
     client::call::{Call, Payload},
     error::{CallError, Unexpected, protocol, refusal},
+    profile::Fact,
     transport::{Kind, answer::Answer},
 };
 
@@ -39,11 +40,21 @@ impl RepositoryClient {
         let answer = self.put(document, &at).await;
         let answer = answer.map_err(|error| error.into_target(attempted()))?;
         if answer.status != StatusCode::CREATED {
-            return Err(refusal(answer, attempted()).await);
+            let refusal = refusal(answer, attempted()).await;
+            if refusal
+                .codes()
+                .any(|it| *it == ErrorCode::ManifestBlobUnknown)
+            {
+                self.learn(Fact::Validates(true));
+            }
+            return Err(refusal);
         }
         let said = answer.header(DIGEST).map(str::to_owned);
         let subject = document.subject().map(|it| it.digest.to_string());
-        let subject = subject.is_some() && answer.header(SUBJECT) == subject.as_deref();
+        let listed = subject.is_some() && answer.header(SUBJECT) == subject.as_deref();
+        if subject.is_some() {
+            self.learn(Fact::Referrers(listed));
+        }
         answer.finish().await;
         let ours = document.digest();
         let said = said.map_or(Ok(false), |said| check_digest(&said, ours));
@@ -54,7 +65,7 @@ impl RepositoryClient {
         } else {
             ManifestReceipt::default()
         };
-        Ok(receipt.with_subject(subject))
+        Ok(receipt.with_subject(listed))
     }
 
     /// Whether a manifest is where it was put, as far as the registry can say.

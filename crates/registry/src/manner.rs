@@ -48,6 +48,38 @@ pub enum ChunkSize {
     AtMost(NonZeroU64),
 }
 
+impl UploadProfile {
+    /// Takes over what is not as it was before.
+    fn change(&mut self, before: Self, now: Self) {
+        fn change<T: PartialEq>(it: &mut T, before: &T, now: T) {
+            if now != *before {
+                *it = now;
+            }
+        }
+        change(&mut self.body_limit, &before.body_limit, now.body_limit);
+        change(
+            &mut self.keeps_sessions,
+            &before.keeps_sessions,
+            now.keeps_sessions,
+        );
+        change(
+            &mut self.refuses_chunks,
+            &before.refuses_chunks,
+            now.refuses_chunks,
+        );
+        change(
+            &mut self.counts_one_more,
+            &before.counts_one_more,
+            now.counts_one_more,
+        );
+        change(
+            &mut self.closes_empty,
+            &before.closes_empty,
+            now.closes_empty,
+        );
+    }
+}
+
 impl ChunkSize {
     /// The setting `bytes` stands for: 0 is [`Whole`](Self::Whole).
     pub fn of(bytes: u64) -> Self {
@@ -80,14 +112,21 @@ impl Manner {
             .collect()
     }
 
-    /// Keeps what an upload has shown.
+    /// What an earlier process has learned, unless there is something better to go by.
+    pub(crate) fn told(&self, registry: &Registry, profile: UploadProfile) {
+        if profile != UploadProfile::default() {
+            self.lock().entry(registry.clone()).or_insert(profile);
+        }
+    }
+
+    /// Keeps what an upload has shown, beside what others have shown meanwhile.
     pub(crate) fn learned(&self, registry: &Registry, before: UploadProfile, now: UploadProfile) {
         if before == now {
             return;
         }
         let mut known = self.lock();
         let profile = known.entry(registry.clone()).or_default();
-        *profile = now;
+        profile.change(before, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Registry, UploadProfile>> {

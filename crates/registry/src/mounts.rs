@@ -1,7 +1,7 @@
 //! Mounts: a blob linked from a sibling repository, in one request and without its bytes.
 
 use http::{HeaderMap, Method, StatusCode};
-use oci::{Descriptor, MountOutcome, Repository, TargetError};
+use oci::{Descriptor, MountOutcome, Presence, Repository, TargetError};
 use url::form_urlencoded;
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     blobs::{DIGEST, check_digest},
     client::call::{Call, Payload},
     error::{CallError, refusal},
+    profile::Fact,
     quirks,
     transport::Kind,
     uploads::session_of,
@@ -35,6 +36,7 @@ impl RepositoryClient {
             Err(error) => Err(error),
         };
         let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        self.learn_mounts(from, answer.status);
         match answer.status {
             StatusCode::CREATED => {
                 let said = answer.header(DIGEST).map(str::to_owned);
@@ -56,6 +58,37 @@ impl RepositoryClient {
             }
             _ => Err(refusal(answer, attempted()).await),
         }
+    }
+
+    /// Asks whether the repository itself has a blob, in the request that also opens the session for
+    /// its upload if it has not; of a registry that does not answer that, in one that does not. It
+    /// has to have shown that to this process: a fact of yesterday that is not true any more would
+    /// cost a request for each blob, and nothing would contradict it.
+    pub(crate) async fn probe(&self, blob: &Descriptor) -> Result<MountOutcome, TargetError> {
+        let refuses = Fact::MountsFromItself(false);
+        if self.inner().seen(self.repository.registry(), refuses.key()) != Some(refuses) {
+            return self.mount(blob, &self.repository).await;
+        }
+        Ok(match self.has_blob(blob).await? {
+            Presence::Held(_) => MountOutcome::Mounted,
+            Presence::Absent | Presence::Unknown => MountOutcome::Refused(None),
+        })
+    }
+
+    /// A pair of repositories may be refused for what it is: that says nothing of others.
+    fn learn_mounts(&self, from: &Repository, status: StatusCode) {
+        let itself = *from == self.repository;
+        let mounts = match status.as_u16() {
+            201 => true,
+            202 if itself => true,
+            405 | 501 => false,
+            _ => return,
+        };
+        self.learn(if itself {
+            Fact::MountsFromItself(mounts)
+        } else {
+            Fact::Mounts(mounts)
+        });
     }
 
     fn mount_call(&self, blob: &Descriptor, from: &Repository) -> Result<Call<'_>, CallError> {

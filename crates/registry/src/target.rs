@@ -92,7 +92,13 @@ impl PushTarget for RegistryPushTarget {
         }
         self.will_pull_from(std::slice::from_ref(from));
         let (here, blob, from) = (self.here(), blob.clone(), from.clone());
-        let asking = async move { here.mount(&blob, &from).await };
+        let asking = async move {
+            if from == here.repository {
+                here.probe(&blob).await
+            } else {
+                here.mount(&blob, &from).await
+            }
+        };
         self.here().to_its_end(asking).await
     }
 

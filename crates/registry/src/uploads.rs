@@ -13,7 +13,7 @@
 
 use oci::{BlobUpload, TargetError, UploadReceipt, UploadSession};
 
-use crate::RepositoryClient;
+use crate::{RepositoryClient, profile::Fact};
 
 mod machine;
 mod opening;
@@ -33,11 +33,16 @@ impl RepositoryClient {
     ) -> Result<UploadReceipt, TargetError> {
         let manner = &self.inner().manner;
         let registry = self.repository.registry();
+        self.inner().recall(registry).await;
         let before = manner.of(registry);
         let machine = Machine::new(upload.blob.size, manner.chunks, before);
         let mut run = Run::new(self, upload, machine);
         let outcome = Box::pin(run.finish()).await;
-        manner.learned(registry, before, run.machine().profile);
+        let now = run.machine().profile;
+        manner.learned(registry, before, now);
+        for fact in Fact::of_uploads(before, now) {
+            self.inner().learn(registry, fact);
+        }
         match outcome {
             Ok(()) => Ok(UploadReceipt::new(run.sent())),
             Err(error) => Err(error.with_sent(run.sent())),

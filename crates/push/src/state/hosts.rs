@@ -63,6 +63,40 @@ impl State {
         .await
     }
 
+    /// Keeps several things about a host, keys and values, all of them or none; each as
+    /// [`put_host_fact`](Self::put_host_fact) does.
+    pub async fn put_host_facts(
+        &self,
+        host: &str,
+        facts: Vec<(String, String)>,
+    ) -> Result<(), StateError> {
+        bounded("a host", host, NAME)?;
+        for (key, value) in &facts {
+            bounded("a key", key, NAME)?;
+            bounded("a value", value, VALUE)?;
+        }
+        let host = host.to_owned();
+        self.run(Access::Write, move |table, now| {
+            for (key, value) in facts {
+                table.put_fact(&Fact {
+                    host: host.clone(),
+                    key,
+                    value,
+                    seen: now.time,
+                })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Everything that is known about a host, ordered by key; at most 4096 facts.
+    pub async fn facts_of_host(&self, host: &str) -> Result<Vec<HostFact>, StateError> {
+        let host = host.to_owned();
+        let read = self.run(Access::Read, move |table, _| table.facts_of(&host));
+        Ok(read.await?.into_iter().map(HostFact::from).collect())
+    }
+
     /// Forgets a host, and says how many facts that were.
     pub async fn forget_host(&self, host: &str) -> Result<usize, StateError> {
         let host = host.to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::table::{Fact, ROWS, Table};
+use super::table::{FACT_LIFE, Fact, ROWS, Table};
 use crate::journal::{
     BlobKey, StateError,
     rules::{Now, Row},
@@ -54,6 +54,11 @@ impl Table for MemoryTable {
         Ok(before - self.facts.len())
     }
 
+    fn facts_of(&self, host: &str) -> Result<Vec<Fact>, StateError> {
+        let of_host = self.facts.values().filter(|it| it.host == host);
+        Ok(of_host.take(ROWS).cloned().collect())
+    }
+
     fn facts(&self) -> Result<Vec<Fact>, StateError> {
         Ok(self.facts.values().take(ROWS).cloned().collect())
     }
@@ -69,6 +74,8 @@ impl Table for MemoryTable {
 
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError> {
         self.sessions.retain(|_, row| !now.outlived(row));
+        let forgotten = now.time.saturating_sub(FACT_LIFE);
+        self.facts.retain(|_, it| it.seen >= forgotten);
         self.pauses.retain(|_, until| *until > now.time);
         Ok(())
     }

@@ -8,6 +8,10 @@ use crate::journal::{
 /// The most rows a list has.
 pub(super) const ROWS: usize = 4096;
 
+/// How long something learned of a host is kept, in milliseconds: 90 days. Whoever reads it
+/// believes it for less.
+pub(super) const FACT_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
+
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -37,6 +41,8 @@ pub(super) trait Table {
     fn put_fact(&mut self, fact: &Fact) -> Result<(), StateError>;
     /// How many there were.
     fn forget(&mut self, host: &str) -> Result<usize, StateError>;
+    /// Of one host: at most [`ROWS`], ordered by key.
+    fn facts_of(&self, host: &str) -> Result<Vec<Fact>, StateError>;
     /// At most [`ROWS`], ordered by host and key.
     fn facts(&self) -> Result<Vec<Fact>, StateError>;
 

@@ -146,6 +146,7 @@ impl Inner {
 
     /// Makes a call once: with what the registry wants to see, and where its redirects lead.
     pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, CallError> {
+        self.recall(call.repository.registry()).await;
         let door = self.door(call.repository)?;
         let needed = match &call.payload {
             Payload::Blob(_, part) if part.end - part.start >= LARGE_BODY => TOKEN_FOR_LARGE_BODY,

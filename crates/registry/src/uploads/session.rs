@@ -17,6 +17,7 @@ use crate::{
     RepositoryClient,
     client::call::{BlobPayload, Call, Payload},
     error::{CallError, Unexpected, protocol, refusal},
+    profile::Fact,
     transport::{
         Kind, TransportError,
         answer::Answer,
@@ -252,6 +253,9 @@ pub(crate) fn session_of(
         .map_err(SessionFault::Location)?;
     let minimum = answer.header(CHUNK_MINIMUM);
     let minimum = minimum.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
+    if minimum > 0 {
+        repository.learn(Fact::ChunkMinimum(minimum));
+    }
     Ok(UploadSession::new(url).with_chunk_minimum(minimum))
 }
 

@@ -23,6 +23,7 @@ mod leaks;
 mod manifests;
 mod mounts;
 mod origins;
+mod profiles;
 mod proxies;
 mod resumes;
 mod retries;

@@ -14,7 +14,7 @@ use crate::{
         BlobKey, StateError,
         rules::{LIFE, Now, Row},
     },
-    state::table::{Fact, ROWS, Table},
+    state::table::{FACT_LIFE, Fact, ROWS, Table},
 };
 
 /// The tables, inside a transaction.
@@ -102,6 +102,15 @@ impl Table for SqliteTable<'_> {
         self.0.execute(sql, [host]).map_err(failed)
     }
 
+    fn facts_of(&self, host: &str) -> Result<Vec<Fact>, StateError> {
+        let sql = format!(
+            "SELECT host, key, value, seen FROM host_fact WHERE host = ? ORDER BY key LIMIT {ROWS}"
+        );
+        let mut statement = self.0.prepare(&sql).map_err(failed)?;
+        let rows = statement.query_map([host], fact).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     fn facts(&self) -> Result<Vec<Fact>, StateError> {
         let sql =
             format!("SELECT host, key, value, seen FROM host_fact ORDER BY host, key LIMIT {ROWS}");
@@ -126,6 +135,9 @@ impl Table for SqliteTable<'_> {
         let outlived = signed(now.time.saturating_sub(LIFE));
         let sessions = "DELETE FROM session WHERE touched < ?";
         self.0.execute(sessions, [outlived]).map_err(failed)?;
+        let forgotten = signed(now.time.saturating_sub(FACT_LIFE));
+        let facts = "DELETE FROM host_fact WHERE seen < ?";
+        self.0.execute(facts, [forgotten]).map_err(failed)?;
         let pauses = "DELETE FROM pause WHERE until <= ?";
         self.0.execute(pauses, [signed(now.time)]).map_err(failed)?;
         Ok(())

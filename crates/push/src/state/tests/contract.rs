@@ -195,12 +195,30 @@ async fn facts_are_shared_until_a_host_is_forgotten() {
         assert_eq!(b.forget_host("one.test").await.unwrap(), 0);
         assert_eq!(a.host_fact("one.test", "chunks").await.unwrap(), None);
         assert_eq!(a.host_facts().await.unwrap()[0].host, "two.test");
+        let several = [("a", "1"), ("b", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        b.put_host_facts("two.test", several.to_vec())
+            .await
+            .unwrap();
+        let of_two = a.facts_of_host("two.test").await.unwrap();
+        let shown: Vec<_> = of_two.iter().map(|it| (&*it.key, &*it.value)).collect();
+        assert_eq!(shown, [("a", "1"), ("b", "2"), ("chunks", "no")]);
+        assert_eq!(a.facts_of_host("one.test").await.unwrap(), []);
         let long = "x".repeat(4097);
         let error = a
             .put_host_fact("one.test", "chunks", &long)
             .await
             .unwrap_err();
         assert!(matches!(error, StateError::TooLong { limit: 4096, .. }));
+        let some_too_long = vec![("c".to_owned(), "3".to_owned()), ("d".to_owned(), long)];
+        let error = a.put_host_facts("two.test", some_too_long).await;
+        assert!(matches!(error, Err(StateError::TooLong { .. })));
+        assert_eq!(a.host_fact("two.test", "c").await.unwrap(), None);
+        for (days, left) in [(90, 3), (1, 0)] {
+            world.passes(days * 24 * 60 * 60 * 1000 - 5 * u64::from(days == 90));
+            let purge = |table: &mut dyn Table, now: &Now<'_>| table.purge(now);
+            b.run(Access::Write, purge).await.unwrap();
+            assert_eq!(a.host_facts().await.unwrap().len(), left);
+        }
     })
     .await;
 }

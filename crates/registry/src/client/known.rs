@@ -1,0 +1,62 @@
+//! What earlier processes learned of a registry is told to whoever can use it, and what this one
+//! learns is kept.
+
+use oci::Registry;
+
+use super::{Inner, RepositoryClient};
+use crate::profile::{Fact, Profile};
+
+impl RepositoryClient {
+    /// The registry has shown something of itself.
+    pub(crate) fn learn(&self, fact: Fact) {
+        self.inner().learn(self.repository.registry(), fact);
+    }
+}
+
+impl Inner {
+    /// What is kept of this registry has been told when this is over: before its first request.
+    pub(crate) async fn recall(&self, registry: &Registry) {
+        let page = self.profiles.page(registry);
+        let host = self.profile_name(registry);
+        let told = |profile: &Profile| {
+            tracing::debug!(%registry, facts = profile.facts().count(), "known from before");
+            if let Some(challenge) = profile.challenge() {
+                self.auth.told(registry, challenge);
+            }
+            self.manner.told(registry, profile.uploads());
+        };
+        self.profiles.recall(&page, &host, told).await;
+    }
+
+    /// A registry has shown something of itself.
+    pub(crate) fn learn(&self, registry: &Registry, fact: Fact) {
+        self.profiles.page(registry).learn(fact);
+    }
+
+    /// What a registry has shown to this process by this key.
+    pub(crate) fn seen(&self, registry: &Registry, key: &str) -> Option<Fact> {
+        self.profiles.page(registry).seen(key)
+    }
+
+    /// Keeps what was learned of all registries.
+    pub(super) async fn keep_profiles(&self) {
+        for (registry, challenge) in self.auth.known() {
+            self.learn(&registry, Fact::Challenge(challenge));
+        }
+        for registry in self.profiles.registries() {
+            let page = self.profiles.page(&registry);
+            let host = self.profile_name(&registry);
+            self.profiles.keep(&page, &host).await;
+        }
+    }
+
+    /// A registry as a store names it. What it says without TLS anybody may have said: it counts
+    /// for nothing where there is TLS.
+    fn profile_name(&self, registry: &Registry) -> String {
+        if self.is_plain(registry) {
+            format!("http://{registry}")
+        } else {
+            registry.to_string()
+        }
+    }
+}

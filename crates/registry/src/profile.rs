@@ -1,0 +1,293 @@
+//! What registries have shown of themselves, kept from one process to the next.
+//!
+//! ```text
+//!   store ──load, once a process──▶ Ledger ──told──▶ auth · uploads · limits
+//!     ▲                               ▲                       │
+//!     └────── keep, at the end ───────┴────── learned ────────┘
+//! ```
+//!
+//! A [`Profile`] is facts, each with the time it was seen and an age at which it is not believed
+//! any more. A fact saves requests and proves nothing: none of them skips an upload or a check, and
+//! one that is no longer true is corrected by the answer that contradicts it. What a store gives
+//! out may be damaged, from another version or from somebody else: what cannot be read is not
+//! there. None of it is secret.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroU64,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{auth::known::KnownChallenge, manner::UploadProfile};
+
+pub(crate) mod ledger;
+pub(crate) mod store;
+
+use store::KeptFact;
+
+const DAY: Duration = Duration::from_hours(24);
+/// The longest value that is read or kept, in bytes.
+const MAX_VALUE: usize = 2048;
+/// Facts of one host that are looked at, at the most.
+const MAX_FACTS: usize = 256;
+/// How far a time may lie ahead: clocks of machines that share a store differ.
+const AHEAD: Duration = Duration::from_hours(1);
+
+/// Something a registry has shown of itself.
+///
+/// Serialised it is its value alone; what the value is of says its [`key`](Self::key).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Fact {
+    /// How it wants to be authenticated to.
+    Challenge(KnownChallenge),
+    /// Whether it links blobs of another of its repositories.
+    Mounts(bool),
+    /// Whether it can be asked for a blob by mounting it from the repository it may be in.
+    MountsFromItself(bool),
+    /// The longest body it takes, in bytes, inclusive.
+    BodyLimit(NonZeroU64),
+    /// The shortest chunk it takes, in bytes, the last one excepted; 0 for no minimum.
+    ChunkMinimum(u64),
+    /// Whether it takes chunks at all.
+    TakesChunks(bool),
+    /// Whether a session keeps what it got when its connection breaks.
+    KeepsSessions(bool),
+    /// Whether it counts one byte too many when it is asked how far a session got.
+    CountsOneMore(bool),
+    /// Whether the last chunk needs a request of its own before the closing one.
+    ClosesEmpty(bool),
+    /// Whether it lists manifests under their subjects by itself.
+    Referrers(bool),
+    /// Whether it refuses a manifest whose content is missing.
+    Validates(bool),
+}
+
+/// A fact, and when it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The fact.
+    pub fact: Fact,
+    /// When the registry showed it.
+    pub at: SystemTime,
+}
+
+/// What one registry has shown of itself: at most one fact of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    facts: BTreeMap<&'static str, Seen>,
+}
+
+// === impl Fact ===
+
+impl Fact {
+    /// What it is about, as stores name it.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Challenge(_) => "challenge",
+            Self::Mounts(_) => "mounts",
+            Self::MountsFromItself(_) => "mounts-from-itself",
+            Self::BodyLimit(_) => "body-limit",
+            Self::ChunkMinimum(_) => "chunk-minimum",
+            Self::TakesChunks(_) => "takes-chunks",
+            Self::KeepsSessions(_) => "keeps-sessions",
+            Self::CountsOneMore(_) => "counts-one-more",
+            Self::ClosesEmpty(_) => "closes-empty",
+            Self::Referrers(_) => "referrers",
+            Self::Validates(_) => "validates",
+        }
+    }
+
+    /// How long it is believed after it was seen. What only costs something when it has changed to
+    /// the better is doubted sooner: nothing would contradict it.
+    pub fn lasts(&self) -> Duration {
+        match self {
+            Self::BodyLimit(_) | Self::TakesChunks(_) | Self::MountsFromItself(_) => 7 * DAY,
+            _ => 30 * DAY,
+        }
+    }
+
+    /// The value, as stores keep it: JSON. None if it is too long to be kept.
+    fn value(&self) -> Option<String> {
+        let value = serde_json::to_string(self).ok()?;
+        (value.len() <= MAX_VALUE).then_some(value)
+    }
+
+    fn read(key: &str, value: &str) -> Option<Self> {
+        fn of<T: DeserializeOwned>(value: &str, fact: impl FnOnce(T) -> Fact) -> Option<Fact> {
+            serde_json::from_str(value).ok().map(fact)
+        }
+        if value.len() > MAX_VALUE {
+            return None;
+        }
+        match key {
+            "challenge" => of(value, Self::Challenge),
+            "mounts" => of(value, Self::Mounts),
+            "mounts-from-itself" => of(value, Self::MountsFromItself),
+            "body-limit" => of(value, Self::BodyLimit),
+            "chunk-minimum" => of(value, Self::ChunkMinimum),
+            "takes-chunks" => of(value, Self::TakesChunks),
+            "keeps-sessions" => of(value, Self::KeepsSessions),
+            "counts-one-more" => of(value, Self::CountsOneMore),
+            "closes-empty" => of(value, Self::ClosesEmpty),
+            "referrers" => of(value, Self::Referrers),
+            "validates" => of(value, Self::Validates),
+            _ => None,
+        }
+    }
+
+    /// What an upload has shown: what differs from what was known `before`.
+    pub(crate) fn of_uploads(before: UploadProfile, now: UploadProfile) -> Vec<Self> {
+        let mut facts = Vec::new();
+        if let Some(limit) = now
+            .body_limit
+            .filter(|_| now.body_limit != before.body_limit)
+        {
+            facts.push(Self::BodyLimit(limit));
+        }
+        if let Some(keeps) = now
+            .keeps_sessions
+            .filter(|_| now.keeps_sessions != before.keeps_sessions)
+        {
+            facts.push(Self::KeepsSessions(keeps));
+        }
+        if now.refuses_chunks != before.refuses_chunks {
+            facts.push(Self::TakesChunks(!now.refuses_chunks));
+        }
+        if now.counts_one_more != before.counts_one_more {
+            facts.push(Self::CountsOneMore(now.counts_one_more));
+        }
+        if now.closes_empty != before.closes_empty {
+            facts.push(Self::ClosesEmpty(now.closes_empty));
+        }
+        facts
+    }
+}
+
+impl fmt::Display for Fact {
+    /// One line for people. Parts of it are the registry's own words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let says = |yes: bool, so: &'static str, not: &'static str| if yes { so } else { not };
+        let text = match self {
+            Self::Challenge(KnownChallenge::Open) => "lets everybody in",
+            Self::Challenge(KnownChallenge::Basic) => "wants a user name and a password",
+            Self::Challenge(KnownChallenge::Bearer { realm, service }) => {
+                write!(f, "wants a token from {realm}")?;
+                return match service {
+                    Some(service) => write!(f, " for {service}"),
+                    None => Ok(()),
+                };
+            }
+            Self::BodyLimit(bytes) => return write!(f, "takes bodies of at most {bytes} bytes"),
+            Self::ChunkMinimum(0) => "takes chunks of any length",
+            Self::ChunkMinimum(bytes) => {
+                return write!(f, "takes chunks of at least {bytes} bytes");
+            }
+            Self::Mounts(it) => says(*it, "mounts blobs", "does not mount blobs"),
+            Self::MountsFromItself(it) => says(
+                *it,
+                "says by a mount whether a blob is there",
+                "has to be asked apart whether a blob is there",
+            ),
+            Self::TakesChunks(it) => says(*it, "takes chunks", "takes no chunks"),
+            Self::KeepsSessions(it) => says(
+                *it,
+                "keeps what it got of a broken upload",
+                "forgets what it got of a broken upload",
+            ),
+            Self::CountsOneMore(it) => says(
+                *it,
+                "counts one byte too many of an upload",
+                "counts the bytes of an upload",
+            ),
+            Self::ClosesEmpty(it) => says(
+                *it,
+                "takes no bytes with the end of an upload",
+                "takes bytes with the end of an upload",
+            ),
+            Self::Referrers(it) => says(
+                *it,
+                "lists what refers to a manifest",
+                "does not list what refers to a manifest",
+            ),
+            Self::Validates(it) => says(
+                *it,
+                "refuses manifests with content missing",
+                "takes manifests with content missing",
+            ),
+        };
+        f.write_str(text)
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Whether it is still believed.
+    pub fn is_current(&self, now: SystemTime) -> bool {
+        match now.duration_since(self.at) {
+            Ok(age) => age <= self.fact.lasts(),
+            Err(ahead) => ahead.duration() <= AHEAD,
+        }
+    }
+}
+
+// === impl Profile ===
+
+impl Profile {
+    /// What can be read of what a store has, however old.
+    pub fn read(kept: &[KeptFact]) -> Self {
+        let facts = kept.iter().take(MAX_FACTS).filter_map(|it| {
+            let fact = Fact::read(&it.key, &it.value)?;
+            Some((fact.key(), Seen { fact, at: it.seen }))
+        });
+        Self {
+            facts: facts.collect(),
+        }
+    }
+
+    /// The facts, in the order of their keys.
+    pub fn facts(&self) -> impl Iterator<Item = &Seen> {
+        self.facts.values()
+    }
+
+    /// The same without what is too old to be believed.
+    pub(crate) fn current(mut self, now: SystemTime) -> Self {
+        self.facts.retain(|_, it| it.is_current(now));
+        self
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Seen> {
+        self.facts.get(key)
+    }
+
+    pub(crate) fn challenge(&self) -> Option<&KnownChallenge> {
+        match &self.get("challenge")?.fact {
+            Fact::Challenge(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn uploads(&self) -> UploadProfile {
+        let mut profile = UploadProfile::default();
+        for it in self.facts() {
+            match it.fact {
+                Fact::BodyLimit(limit) => profile.body_limit = Some(limit),
+                Fact::KeepsSessions(keeps) => profile.keeps_sessions = Some(keeps),
+                Fact::TakesChunks(takes) => profile.refuses_chunks = !takes,
+                Fact::CountsOneMore(counts) => profile.counts_one_more = counts,
+                Fact::ClosesEmpty(closes) => profile.closes_empty = closes,
+                _ => {}
+            }
+        }
+        profile
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What is known of each registry in this process: loaded once, added to, kept at the end.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use oci::Registry;
+use tokio::sync::OnceCell;
+
+use super::{Fact, Profile, store::ProfileStore};
+
+/// What is known of the registries spoken to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    store: Arc<dyn ProfileStore>,
+    pages: Mutex<HashMap<Registry, Arc<Page>>>,
+}
+
+/// One registry's.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// What the store had that is still believed.
+    kept: OnceCell<Profile>,
+    /// What this process has seen, by key.
+    learned: Mutex<BTreeMap<&'static str, Fact>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(store: Arc<dyn ProfileStore>) -> Self {
+        Self {
+            store,
+            pages: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn page(&self, registry: &Registry) -> Arc<Page> {
+        let mut pages = lock(&self.pages);
+        pages.entry(registry.clone()).or_default().clone()
+    }
+
+    /// What the store knows of a registry it calls `host`; `told` is called with it, once, before
+    /// anybody gets on.
+    pub(crate) async fn recall(&self, page: &Page, host: &str, told: impl FnOnce(&Profile)) {
+        let load = async {
+            let profile = Profile::read(&self.store.load(host).await).current(SystemTime::now());
+            told(&profile);
+            profile
+        };
+        page.kept.get_or_init(|| load).await;
+    }
+
+    /// Has the store keep what is new or has been seen again after a while.
+    pub(crate) async fn keep(&self, page: &Page, host: &str) {
+        let facts = page.worth_keeping(SystemTime::now());
+        if !facts.is_empty() {
+            self.store.keep(host, facts).await;
+        }
+    }
+
+    pub(crate) fn registries(&self) -> Vec<Registry> {
+        lock(&self.pages).keys().cloned().collect()
+    }
+}
+
+impl Page {
+    /// The registry has shown this.
+    pub(crate) fn learn(&self, fact: Fact) {
+        lock(&self.learned).insert(fact.key(), fact);
+    }
+
+    /// What the registry has shown to this process.
+    pub(crate) fn seen(&self, key: &str) -> Option<Fact> {
+        lock(&self.learned).get(key).cloned()
+    }
+
+    fn worth_keeping(&self, now: SystemTime) -> Vec<(String, String)> {
+        let known = |fact: &Fact| {
+            let kept = self.kept.get()?.get(fact.key())?;
+            let age = now.duration_since(kept.at).unwrap_or_default();
+            (kept.fact == *fact && age < fact.lasts() / 4).then_some(())
+        };
+        let learned = lock(&self.learned);
+        let new = learned.values().filter(|fact| known(fact).is_none());
+        new.filter_map(|fact| Some((fact.key().to_owned(), fact.value()?)))
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
