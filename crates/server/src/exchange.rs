@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, Version};
+use axum::http::{HeaderMap, Method, Version, header};
 
 use crate::{
     answer::Refusal,
@@ -66,5 +66,36 @@ impl Exchange {
         let host = self.record.host();
         let host = host.unwrap_or_else(|| self.app.address.to_string());
         format!("{}://{host}", self.app.scheme())
+    }
+}
+
+/// Whatever prints headers from here on leaves out what these hold.
+pub(crate) fn mark_secrets(headers: &mut HeaderMap) {
+    for name in [
+        header::AUTHORIZATION,
+        header::PROXY_AUTHORIZATION,
+        header::COOKIE,
+    ] {
+        if let header::Entry::Occupied(mut values) = headers.entry(name) {
+            values.iter_mut().for_each(|it| it.set_sensitive(true));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_hold_secrets_do_not_print() {
+        let mut headers = HeaderMap::new();
+        for name in [header::AUTHORIZATION, header::COOKIE] {
+            headers.append(&name, "one-canary".parse().unwrap());
+            headers.append(&name, "two-canary".parse().unwrap());
+        }
+        mark_secrets(&mut headers);
+        let printed = format!("{headers:?}");
+        assert!(printed.contains("authorization"), "{printed}");
+        assert!(!printed.contains("canary"), "{printed}");
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum Page {
 
 /// The parameters of a query, percent-decoded, in order. A `+` stays a `+`:
 /// media types have them, and clients forget to escape them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 /// The most parameters read of one query.
@@ -71,6 +71,15 @@ impl fmt::Display for Name {
 }
 
 // === impl Query ===
+
+/// The names alone: a form may hold a password.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(name, _)| name);
+        f.write_str("Query")?;
+        f.debug_list().entries(names).finish()
+    }
+}
 
 impl Query {
     pub(crate) fn parse(query: Option<&str>) -> Self {

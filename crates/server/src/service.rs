@@ -22,7 +22,7 @@ use crate::{
     blobs,
     body::{self, Intake},
     endpoint::Endpoint,
-    exchange::Exchange,
+    exchange::{Exchange, mark_secrets},
     faults::{
         Asked,
         plan::{After, Instead},
@@ -93,8 +93,10 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
         headers: request.headers(),
     });
     record.faults(&faults.names);
-    let is_api = request.uri().path().starts_with("/v2");
-    let (parts, body) = request.into_parts();
+    let path = request.uri().path();
+    let is_api = path == "/v2" || path.starts_with("/v2/");
+    let (mut parts, body) = request.into_parts();
+    mark_secrets(&mut parts.headers);
     let uri_bytes = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let intake = Intake::new(
         body,

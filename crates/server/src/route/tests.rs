@@ -102,3 +102,15 @@ fn a_query_is_decoded_and_keeps_its_plus_signs() {
     let many = "a&".repeat(1000);
     assert_eq!(Query::parse(Some(&many)).all("a").count(), MAX_PARAMETERS);
 }
+
+#[test]
+fn a_form_prints_without_its_values() {
+    let form = Query::form("grant_type=password&username=ann&password=canary");
+    assert_eq!(form.get("password"), Some("canary"));
+    let printed = format!("{form:?}");
+    assert!(printed.contains("password"), "{printed}");
+    assert!(
+        !printed.contains("canary") && !printed.contains("ann"),
+        "{printed}"
+    );
+}
