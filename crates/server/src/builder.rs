@@ -7,6 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use axum::http::Uri;
+use oci::Registry;
+
 use crate::{
     AccessLog, Auth, Collection, Faults, Limits, ReadOnly, Rules, ServerError, UploadOptions,
     Validation, Warning, log, options::Options, store, tls,
@@ -140,17 +143,12 @@ impl ServerBuilder {
     /// How clients reach this server, where that is not where it listens: `https://` or
     /// `http://`, a host and perhaps a port. Challenges and absolute locations name it.
     pub fn public_url(mut self, url: &str) -> Result<Self, ServerError> {
-        let trimmed = url.strip_suffix('/').unwrap_or(url);
-        let host = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| trimmed.strip_prefix(scheme));
-        let spelled = |it: u8| it.is_ascii_alphanumeric() || b".-:[]".contains(&it);
-        match host {
-            Some(host) if !host.is_empty() && host.bytes().all(spelled) => {
-                self.public_url = Some(trimmed.to_owned());
+        match origin(url) {
+            Some(origin) => {
+                self.public_url = Some(origin);
                 Ok(self)
             }
-            _ => Err(ServerError::PublicUrl {
+            None => Err(ServerError::PublicUrl {
                 text: url.chars().take(300).collect(),
             }),
         }
@@ -242,4 +240,21 @@ impl ServerBuilder {
         self.keep_headers = Some(on);
         self
     }
+}
+
+/// The origin of a URL that is one and nothing else: a scheme, a host, perhaps a port.
+fn origin(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri
+        .scheme_str()
+        .filter(|it| ["https", "http"].contains(it))?;
+    let registry: Registry = uri.authority()?.as_str().parse().ok()?;
+    let is_bare = uri.path_and_query().is_none_or(|it| it.as_str() == "/");
+    let origin = format!("{scheme}://{}", registry.name());
+    // No fragment either, which the grammar of requests drops.
+    let is_all = url
+        .strip_suffix('/')
+        .unwrap_or(url)
+        .eq_ignore_ascii_case(&origin);
+    (is_bare && is_all).then_some(origin)
 }

@@ -254,6 +254,10 @@ async fn a_server_behind_a_proxy_says_where_clients_reach_it() {
         "https://x/path",
         "https://u:p@x",
         "https://x\"y",
+        "https://a:b:c",
+        "https://x:99999",
+        "https://x?y",
+        "https://x#y",
     ] {
         let refused = Server::builder().public_url(wrong);
         assert!(matches!(refused, Err(ServerError::PublicUrl { text }) if text == wrong));
