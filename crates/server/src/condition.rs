@@ -84,5 +84,5 @@ fn entity_tag(text: &str, weak_counts: bool) -> Option<Digest> {
 }
 
 fn malformed(message: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).message(message)
+    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported).message(message)
 }

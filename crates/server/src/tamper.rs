@@ -123,7 +123,7 @@ fn range(response: &mut Response, fault: RangeFault) {
     } else {
         ""
     };
-    let Some(last) = last_byte(text) else {
+    let Some(last) = last_byte(text, unit) else {
         return;
     };
     let text = match fault {
@@ -140,9 +140,9 @@ fn range(response: &mut Response, fault: RangeFault) {
     answer::set(response, header::RANGE, text);
 }
 
-/// The last byte that a range of the form `0-<last>` names.
-fn last_byte(range: &str) -> Option<u64> {
-    let (_, last) = range.split_once("0-")?;
+/// The last byte that a range of the form `0-<last>` names, after its unit.
+fn last_byte(range: &str, unit: &str) -> Option<u64> {
+    let last = range.strip_prefix(unit)?.strip_prefix("0-")?;
     last.parse().ok().filter(|it| *it < u64::MAX)
 }
 

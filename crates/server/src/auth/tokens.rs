@@ -218,7 +218,7 @@ fn bad(message: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported).message(message)
 }
 
-/// What a form offers is wrong: 401 without a challenge, since nothing else could be sent.
+/// What a form offers is wrong: 401, with the challenge that every 401 has to have.
 fn refused(message: &str) -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         .message(message)

@@ -12,7 +12,7 @@ use super::{Directory, files, manifests};
 use crate::{
     route::Name,
     store::{
-        Rules, Store as _, Tally,
+        Rules, Tally,
         collection::{Collect, Held, Pass},
         watch::Watch,
     },
@@ -146,36 +146,6 @@ impl Collect for Directory {
             dropped.add(Tally::one(files::length(&data)?.unwrap_or(0)));
             if !rules.dry_run {
                 self.0.files.remove_tree(&upload)?;
-            }
-        }
-        // Files of stores that wrote beside the place instead of in a directory for that.
-        let mut places: Vec<PathBuf> = vec![self.0.root.join("blobs"), self.0.root.clone()];
-        for name in self.repositories()? {
-            let repository = self.0.repository(&name);
-            for holding in ["_blobs", "_manifests", "_tags"] {
-                places.push(repository.join(holding));
-            }
-        }
-        for place in places {
-            for below in ["", ALGORITHMS[0], ALGORITHMS[1]] {
-                dropped.add(self.drop_unfinished(&place.join(below), rules)?);
-            }
-        }
-        Ok(dropped)
-    }
-}
-
-impl Directory {
-    /// `~` is in no tag, digest or name.
-    fn drop_unfinished(&self, directory: &Path, rules: &Rules) -> io::Result<Tally> {
-        let mut dropped = Tally::default();
-        for name in files::names(directory)? {
-            if name.contains('~') {
-                let path = directory.join(name);
-                dropped.add(Tally::one(files::length(&path)?.unwrap_or(0)));
-                if !rules.dry_run {
-                    self.0.files.remove(&path)?;
-                }
             }
         }
         Ok(dropped)
