@@ -47,6 +47,7 @@ use crate::transport::{
     Transport,
     address::Reach,
     location::{self, LocationError, Origin},
+    pause::Account,
     redact::OriginOnly,
     retry::RetryPolicy,
 };
@@ -258,6 +259,12 @@ impl Auth {
         seen.collect()
     }
 
+    /// In whose name requests to a registry are made, as far as that is known without asking.
+    pub(crate) fn account(&self, door: &Door, repository: Option<&Repository>) -> Account {
+        let name = self.provider.account(&door.registry, repository);
+        name.map_or_else(Account::anonymous, |name| Account::named(&name))
+    }
+
     /// What a request to `repository` may show.
     ///
     /// Waits while another request finds out what the registry wants.
@@ -286,10 +293,12 @@ impl Auth {
                     return Ok(Permission::with(credentials.and_then(|it| it.basic())));
                 }
                 Some(Wants::Bearer { realm, service }) => {
+                    let account = self.account(door, repository);
                     let service = Service {
                         realm: &realm,
                         name: service.as_deref(),
                         reach: self.reach(transport, door, &realm).await?,
+                        account: &account,
                     };
                     let token = self.token(transport, door, repository, asked, service);
                     match token.await {

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::{
     auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
+    event::ClientObserver,
     manner::{ChunkSize, Manner, UploadProfile},
     profile::{
         ledger::Ledger,
@@ -25,6 +26,7 @@ use crate::{
         Transport, TransportError,
         address::{Resolver, SystemResolver},
         location::{LocationError, Origin, authority},
+        pause::{PauseBoard, Pauses},
         proxy::Proxies,
         retry::RetryPolicy,
         timeouts::Timeouts,
@@ -88,6 +90,8 @@ pub struct ClientBuilder {
     chunks: ChunkSize,
     uploads: HashMap<Registry, UploadProfile>,
     profiles: Arc<dyn ProfileStore>,
+    pauses: Option<Arc<dyn PauseBoard>>,
+    observer: Arc<dyn ClientObserver>,
     user_agent: String,
     registry_headers: HeaderMap,
     fault: Option<BuildError>,
@@ -135,6 +139,8 @@ impl Client {
             chunks: ChunkSize::default(),
             uploads: HashMap::new(),
             profiles: Arc::new(MemoryProfiles::default()),
+            pauses: None,
+            observer: Arc::new(()),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
             fault: None,
@@ -166,6 +172,11 @@ impl Client {
     /// What was sent so far, counted.
     pub fn traffic(&self) -> Traffic {
         self.inner.transport.hosts.traffic()
+    }
+
+    /// The hosts that want no requests now, by their URLs without a path, and for how long still.
+    pub fn paused(&self) -> Vec<(String, Duration)> {
+        self.inner.transport.pauses.now()
     }
 
     /// Has what was learned of registries kept ([`ClientBuilder::profiles`]), and waits for what goes
@@ -328,6 +339,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Shares with other processes which hosts want no requests for a while. By default only what
+    /// shares the client knows of it.
+    pub fn pause_board(mut self, board: impl PauseBoard + 'static) -> Self {
+        self.pauses = Some(Arc::new(board));
+        self
+    }
+
+    /// Who is told what happens; nobody by default.
+    pub fn observer(mut self, observer: impl ClientObserver + 'static) -> Self {
+        self.observer = Arc::new(observer);
+        self
+    }
+
     /// The `User-Agent` of every request. `longshore/<version>`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
@@ -355,6 +379,12 @@ impl ClientBuilder {
             .filter(|(_, it)| it.roots() + it.identities() > 0);
         let with_tls = with_tls.map(|(authority, _)| authority.clone()).collect();
         let tls = Tls::new(self.extra, self.tls);
+        let pauses = Pauses::new(
+            self.pauses,
+            self.observer,
+            self.retry.max_retry_after,
+            self.retry.base,
+        );
         Ok(Client {
             inner: Arc::new(Inner {
                 transport: Transport::new(
@@ -363,6 +393,7 @@ impl ClientBuilder {
                     self.timeouts,
                     self.resolver,
                     self.proxies,
+                    pauses,
                 ),
                 auth: Auth::new(
                     self.credentials,

@@ -63,6 +63,7 @@ fn kind_of(error: &TransportError) -> TargetErrorKind {
         }
         TransportError::Connect(_) | TransportError::Broken(_) => TargetErrorKind::Network,
         TransportError::TimedOut(_) => TargetErrorKind::Timeout,
+        TransportError::Paused { .. } => TargetErrorKind::RateLimited,
         TransportError::NotHttp(_) | TransportError::TooLong(_) => TargetErrorKind::Protocol,
     }
 }

@@ -28,6 +28,7 @@ mod auth;
 mod blobs;
 mod client;
 mod error;
+mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod manifests;
@@ -49,6 +50,7 @@ pub use auth::{
     store::CredentialStore,
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
+pub use event::{ClientEvent, ClientObserver};
 pub use manner::{ChunkSize, UploadProfile};
 pub use profile::{
     Fact, Profile, Seen,
@@ -58,6 +60,7 @@ pub use source::RegistrySource;
 pub use target::RegistryPushTarget;
 pub use transport::{
     address::Resolver,
+    pause::PauseBoard,
     proxy::{Proxies, ProxyError},
     retry::RetryPolicy,
     timeouts::Timeouts,

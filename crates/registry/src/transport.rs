@@ -34,6 +34,7 @@ pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod limit;
 pub(crate) mod location;
+pub(crate) mod pause;
 pub(crate) mod proxy;
 pub(crate) mod redact;
 pub(crate) mod retry;
@@ -49,6 +50,7 @@ use body::{Flow, RequestBody};
 use connect::{ConnectError, Connector};
 use limit::{Host, Hosts, Lane, Permit};
 use location::{LocationError, Origin};
+use pause::{Account, Pauses};
 use proxy::{Proxies, Proxy};
 use redact::OriginOnly;
 use retry::{Retry, may_change, retry_after};
@@ -76,6 +78,7 @@ pub(crate) struct Transport {
     tls: Arc<Tls>,
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) pauses: Pauses,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -96,6 +99,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) flow: Option<(Arc<Flow>, &'a dyn UploadObserver)>,
     pub(crate) kind: Kind,
     pub(crate) reach: Reach,
+    /// In whose name.
+    pub(crate) account: Account,
 }
 
 /// What a request is for, as far as limits are concerned.
@@ -125,6 +130,8 @@ pub(crate) enum TransportError {
     Broken(#[source] BoxError),
     #[error("{0}")]
     TimedOut(Limit),
+    #[error("{host} wants no requests for another {}", Seconds(*left))]
+    Paused { host: String, left: Duration },
     #[error("the answer is not HTTP, or its head is too long")]
     NotHttp(#[source] BoxError),
     #[error("the answer's body is over {0} bytes")]
@@ -152,13 +159,16 @@ impl TransportError {
                 )
             }
             Self::Broken(_) | Self::TimedOut(_) => true,
-            Self::NotHttp(_) | Self::TooLong(_) | Self::Location(_) => false,
+            Self::Paused { .. } | Self::NotHttp(_) | Self::TooLong(_) | Self::Location(_) => false,
         }
     }
 
-    /// Whether nothing can have arrived: there was no connection.
+    /// Whether nothing can have arrived: there was no connection, or nothing was tried.
     pub(crate) fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Location(_))
+        matches!(
+            self,
+            Self::Connect(_) | Self::Location(_) | Self::Paused { .. }
+        )
     }
 
     fn from_client(error: legacy::Error, host: &str) -> Self {
@@ -179,6 +189,15 @@ impl TransportError {
         } else {
             Self::Broken(error.into())
         }
+    }
+}
+
+/// A time in seconds, rounded up.
+struct Seconds(Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} s", self.0.as_millis().div_ceil(1000))
     }
 }
 
@@ -230,6 +249,7 @@ impl Transport {
         timeouts: Timeouts,
         resolver: Arc<dyn Resolver>,
         proxies: Proxies,
+        pauses: Pauses,
     ) -> Self {
         let (tls, proxies) = (Arc::new(tls), Arc::new(proxies));
         let hosts = Arc::new(Hosts::new(in_flight.get()));
@@ -261,6 +281,7 @@ impl Transport {
             tls,
             proxies,
             hosts,
+            pauses,
             timeouts,
         }
     }
@@ -273,16 +294,51 @@ impl Transport {
 
     /// Sends one request and waits for the head of its answer.
     pub(crate) async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Answer, TransportError> {
-        let host = self.hosts.of(&Origin::of(&outgoing.url)?);
-        let permit = match outgoing.kind {
-            Kind::Download => host.admit_download().await,
-            _ => host.admit().await,
-        };
-        match self.timeouts.total {
+        let origin = Origin::of(&outgoing.url)?;
+        let host = self.hosts.of(&origin);
+        let account = outgoing.account.clone();
+        let permit = self.admit(&host, &origin, &account, outgoing.kind).await?;
+        let answer = match self.timeouts.total {
             None => self.send(outgoing, &host, permit).await,
             Some(total) => tokio::time::timeout(total, self.send(outgoing, &host, permit))
                 .await
                 .unwrap_or(Err(TransportError::TimedOut(Limit::Total))),
+        }?;
+        // Here, so that no lane has to learn it from an answer of its own.
+        let asked = retry_after(&answer.headers, SystemTime::now());
+        if answer.status == StatusCode::TOO_MANY_REQUESTS
+            || may_change(answer.status) && asked.is_some()
+        {
+            self.pauses.begin(&origin, &account, asked).await;
+        }
+        Ok(answer)
+    }
+
+    /// The right to have one more request in flight, when the host wants requests.
+    async fn admit(
+        &self,
+        host: &Host,
+        origin: &Origin,
+        account: &Account,
+        kind: Kind,
+    ) -> Result<Permit, TransportError> {
+        loop {
+            let permit = match kind {
+                Kind::Download => host.admit_download().await,
+                _ => host.admit().await,
+            };
+            match self.pauses.left(origin, account).await {
+                Ok(None) => return Ok(permit),
+                Ok(Some(left)) => {
+                    // Others may ask in another name meanwhile.
+                    drop(permit);
+                    tokio::time::sleep(left).await;
+                }
+                Err(left) => {
+                    let host = origin.to_string();
+                    return Err(TransportError::Paused { host, left });
+                }
+            }
         }
     }
 
@@ -345,8 +401,6 @@ impl Transport {
     }
 
     /// How long to wait before the same is tried again; none if the outcome stands.
-    ///
-    /// A wait that the registry asks for holds back every request to that host.
     pub(crate) fn patience(
         &self,
         retry: &mut Retry,
@@ -363,9 +417,6 @@ impl Transport {
         let wait = retry.after_failure(asked)?;
         let host = self.hosts.of(&Origin::of(url).ok()?);
         host.counters.retry();
-        if let Some(asked) = asked {
-            host.pause(asked);
-        }
         Some(wait)
     }
 

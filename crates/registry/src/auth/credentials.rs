@@ -38,6 +38,13 @@ pub trait CredentialProvider: fmt::Debug + Send + Sync {
         repository: Option<&Repository>,
     ) -> Result<Option<Credentials>, CredentialError>;
 
+    /// A name for whoever the credentials would be of: equal for the same account, another one for
+    /// another. Nobody is asked for it, so that it may be how they are kept, where no more is
+    /// known. It is neither sent nor shown; `None`: nobody in particular.
+    fn account(&self, _registry: &Registry, _repository: Option<&Repository>) -> Option<String> {
+        None
+    }
+
     /// Told when the first request to a registry is about to be made: what takes long can begin.
     /// Does nothing unless a provider has it do something.
     async fn prepare(&self, _registry: &Registry, _repository: Option<&Repository>) {}
@@ -109,6 +116,14 @@ impl Credentials {
     /// A refresh token.
     pub fn identity(token: impl Into<String>) -> Self {
         Self::Identity(SecretString::from(token.into()))
+    }
+
+    /// What tells accounts apart and is no secret: tokens are all the same.
+    pub(crate) fn account(&self) -> String {
+        match self {
+            Self::Password { username, .. } => format!("user {username}"),
+            Self::Bearer(_) | Self::Identity(_) => "token".to_owned(),
+        }
     }
 
     /// Whether both are the same.

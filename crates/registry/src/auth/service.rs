@@ -20,7 +20,8 @@ use super::{
     token::{self, Issued, MAX_ANSWER_BYTES, Token, TokenRequest},
 };
 use crate::transport::{
-    Kind, Outgoing, Transport, address::Reach, body::RequestBody, redact::OriginOnly,
+    Kind, Outgoing, Transport, address::Reach, body::RequestBody, pause::Account,
+    redact::OriginOnly,
 };
 
 /// Refresh tokens of one registry that are followed, and token services that are remembered.
@@ -40,6 +41,7 @@ pub(super) struct Service<'a> {
     pub(super) name: Option<&'a str>,
     /// Which addresses it may have.
     pub(super) reach: Reach,
+    pub(super) account: &'a Account,
 }
 
 impl Auth {
@@ -149,6 +151,7 @@ impl Auth {
                 flow: None,
                 kind: Kind::Token,
                 reach: service.reach,
+                account: service.account.clone(),
             };
             let outcome = transport.exchange(outgoing).await;
             if let Some(wait) = transport.patience(&mut retry, &request.url, &outcome) {

@@ -103,6 +103,18 @@ impl CredentialProvider for CredentialStore {
         Ok(None)
     }
 
+    fn account(&self, registry: &Registry, repository: Option<&Repository>) -> Option<String> {
+        if let Some(explicit) = self.explicit.get(registry) {
+            return Some(explicit.account());
+        }
+        let files = self.files.iter();
+        let mut places = files.flat_map(|file| file.places(registry, repository));
+        places.find_map(|place| match place {
+            Place::Helper(name) => Some(format!("helper {name}")),
+            Place::Entry(entry) => entry.credentials(registry).ok()?.map(|it| it.account()),
+        })
+    }
+
     /// A helper's answer of long ago is asked for again.
     async fn refused(&self, registry: &Registry, _: Option<&Repository>) -> bool {
         let helpers = self.helpers.as_ref();

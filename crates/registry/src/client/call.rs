@@ -34,6 +34,7 @@ use crate::{
         answer::Answer,
         body::{BlobBody, Flow, RequestBody, expect_empty},
         location::{self, LocationError, Origin},
+        pause::Account,
     },
 };
 
@@ -196,16 +197,13 @@ impl Inner {
         }
     }
 
-    /// Counts a body that is sent again, and heeds the pause its registry asked for.
-    pub(crate) fn sending_again(&self, repository: &Repository, pause: Option<Duration>) {
+    /// Counts a body that is sent again.
+    pub(crate) fn sending_again(&self, repository: &Repository) {
         let Ok(origin) = self.origin(repository) else {
             return;
         };
         let host = self.transport.hosts.of(&origin);
         host.counters.retry();
-        if let Some(pause) = pause {
-            host.pause(pause);
-        }
     }
 
     pub(crate) fn door_of(&self, registry: &Registry) -> Result<Arc<Door>, TransportError> {
@@ -224,14 +222,21 @@ impl Inner {
         credentials: Option<&HeaderValue>,
     ) -> Result<Answer, CallError> {
         let mut url = call.url.clone();
+        let account = self.auth.account(door, Some(call.repository));
         for _ in 0..=MAX_REDIRECTS {
             let origin = Origin::of(&url).map_err(TransportError::from)?;
             let own = credentials.filter(|_| origin == door.origin);
             let headers = self.headers(call, origin == door.origin, own);
+            let account = if origin == door.origin {
+                account.clone()
+            } else {
+                Account::anonymous()
+            };
             let to = Hop {
                 url: url.clone(),
                 headers,
                 reach: self.transport.reach(&door.origin, &origin).await,
+                account,
             };
             let answer = self.exchange(call, to).await?;
             let Some(location) = redirect(&call.method, &answer) else {
@@ -264,6 +269,7 @@ impl Inner {
             url,
             headers,
             reach,
+            account,
         }: Hop,
     ) -> Result<Answer, CallError> {
         let outgoing = Outgoing {
@@ -274,6 +280,7 @@ impl Inner {
             flow: None,
             kind: call.kind,
             reach,
+            account,
         };
         match &call.payload {
             Payload::Nothing => Ok(self.transport.exchange(outgoing).await?),
@@ -329,6 +336,7 @@ struct Hop {
     url: Url,
     headers: HeaderMap,
     reach: Reach,
+    account: Account,
 }
 
 /// A body that is given up when this is dropped before there was an answer.

@@ -11,7 +11,9 @@ use super::{Client, Inner};
 use crate::{
     auth::Asked,
     error::{CallError, Unexpected, protocol, refusal},
-    transport::{Kind, Outgoing, address::Reach, answer::Answer, body::RequestBody},
+    transport::{
+        Kind, Outgoing, address::Reach, answer::Answer, body::RequestBody, pause::Account,
+    },
 };
 
 /// What a registry made of the client's credentials for it.
@@ -61,7 +63,8 @@ impl Inner {
                 .await?;
             let header = permission.header.clone();
             let shown = header.is_some();
-            let answer = self.get_api(registry, header).await?;
+            let account = self.auth.account(&door, None);
+            let answer = self.get_api(registry, header, &account).await?;
             if answer.status != StatusCode::UNAUTHORIZED {
                 door.passed(&permission);
                 return Ok((answer, shown));
@@ -81,6 +84,7 @@ impl Inner {
         &self,
         registry: &Registry,
         credentials: Option<HeaderValue>,
+        account: &Account,
     ) -> Result<Answer, CallError> {
         let mut headers: HeaderMap = self.registry_headers.clone();
         headers.insert(USER_AGENT, self.user_agent.clone());
@@ -98,6 +102,7 @@ impl Inner {
                 flow: None,
                 kind: Kind::Question,
                 reach: Reach::Anywhere,
+                account: account.clone(),
             };
             let outcome = self.transport.exchange(outgoing).await;
             let Some(wait) = self.transport.patience(&mut retry, &url, &outcome) else {

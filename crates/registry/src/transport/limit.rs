@@ -1,4 +1,4 @@
-//! How much at once, for each host: requests, connections, and a pause when it asks for one.
+//! How much at once, for each host: requests and connections.
 //!
 //! ```text
 //!   request ──admit──▶ permit, held until the answer's body has been read
@@ -20,7 +20,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -51,7 +51,6 @@ pub(crate) struct Host {
     slots: [Arc<Semaphore>; 2],
     /// Requests that have a permit and no connection yet.
     seeking: AtomicUsize,
-    paused_until: Mutex<Option<Instant>>,
     pub(crate) counters: Counters,
 }
 
@@ -120,15 +119,13 @@ impl Host {
             downloads: semaphore(in_flight.saturating_sub(1).max(1)),
             slots: [semaphore(in_flight), semaphore(in_flight)],
             seeking: AtomicUsize::new(0),
-            paused_until: Mutex::default(),
             counters: Counters::default(),
         }
     }
 
-    /// Waits until one more request may be in flight, and the host's pause is over.
+    /// Waits until one more request may be in flight.
     pub(crate) async fn admit(&self) -> Permit {
         let request = self.permits.clone().acquire_owned().await.ok();
-        self.pause_over().await;
         Permit {
             _request: request,
             _download: None,
@@ -141,29 +138,6 @@ impl Host {
         Permit {
             _download: download,
             ..self.admit().await
-        }
-    }
-
-    /// Holds every new request back for `wait`, because the host asked for it.
-    pub(crate) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut paused = self
-            .paused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *paused = (*paused).max(Some(until));
-    }
-
-    async fn pause_over(&self) {
-        loop {
-            let until = *self
-                .paused_until
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            match until {
-                Some(until) if until > Instant::now() => sleep_until(until).await,
-                _ => return,
-            }
         }
     }
 
@@ -235,16 +209,6 @@ mod tests {
         assert!(host.admit().now_or_never().is_none());
         drop(three);
         assert!(host.admit().now_or_never().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_all_new_requests_back() {
-        let host = host(4);
-        host.pause(Duration::from_secs(7));
-        host.pause(Duration::from_secs(2));
-        let before = Instant::now();
-        let _permit = host.admit().await;
-        assert!(before.elapsed() >= Duration::from_secs(7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 use tokio::time::Instant;
 
 use super::backoff::full_jitter;
@@ -140,13 +143,16 @@ pub(crate) fn may_change(status: StatusCode) -> bool {
 
 /// What `Retry-After` asks for, in either form
 /// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); a date that has passed is
-/// no wait at all.
+/// no wait at all. A date is of the clock that the answer's own `Date` is of, if it has one: that
+/// clock and ours may differ.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
     let at = httpdate::parse_http_date(value).ok()?;
+    let date = |value: &http::HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
+    let now = headers.get(DATE).and_then(date).unwrap_or(now);
     Some(at.duration_since(now).unwrap_or_default())
 }
 
@@ -174,6 +180,10 @@ mod tests {
             assert_eq!(retry_after(&headers(value), now), expected, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        // The registry's clock is an hour before ours.
+        let mut ahead = headers("Sun, 06 Nov 1994 09:49:49 GMT");
+        ahead.insert(DATE, "Sun, 06 Nov 1994 09:49:37 GMT".parse().unwrap());
+        assert_eq!(retry_after(&ahead, now), Some(Duration::from_secs(12)));
     }
 
     #[test]

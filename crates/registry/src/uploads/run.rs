@@ -337,7 +337,7 @@ impl<'a> Run<'a> {
             return Event::Spent;
         };
         let repository = &self.repository.repository;
-        self.repository.inner().sending_again(repository, asked);
+        self.repository.inner().sending_again(repository);
         if let Some(error) = &self.error {
             tracing::debug!(%error, ?wait, "upload is tried again");
         }

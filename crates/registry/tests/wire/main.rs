@@ -23,6 +23,7 @@ mod leaks;
 mod manifests;
 mod mounts;
 mod origins;
+mod pauses;
 mod profiles;
 mod proxies;
 mod resumes;
