@@ -1,7 +1,7 @@
 //! What went wrong, told three ways: an exit code, a message with its causes and
 //! what to do next, and the same as JSON.
 
-use std::{error::Error as _, fmt::Write as _};
+use std::{error::Error as _, fmt::Write as _, time::Duration};
 
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use server::{ImageError, ServerError};
 
 use crate::{
-    auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, settings::SettingsError,
+    auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, seconds::Seconds,
+    settings::SettingsError,
 };
 
 /// Why a command failed.
@@ -64,6 +65,11 @@ pub(crate) enum AppError {
     Partly { tags: Vec<String> },
     #[error("the command took longer than its --timeout")]
     Timeout,
+    #[error(
+        "the command took longer than its --timeout: {host} wants no requests for another {}",
+        Seconds(*.left)
+    )]
+    Paused { host: String, left: Duration },
     #[error("the unfinished uploads could not be read or changed")]
     State(#[source] push::journal::StateError),
     #[error("what is known of registries could not be read or changed")]
@@ -98,6 +104,7 @@ impl AppError {
             Self::Image(error) => image_cause(error),
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
+            Self::Paused { .. } => Cause::RateLimited,
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
@@ -178,6 +185,9 @@ impl AppError {
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),
             ),
+            Self::Paused { .. } => {
+                Some("push again later: what arrived whole is not sent twice".into())
+            }
             Self::Serve(error) => serve_hint(error).map(Into::into),
             _ => None,
         }
@@ -289,7 +299,9 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
             Some("is there a registry at this address, or a proxy or web page in front of it?")
         }
         TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
-        TargetErrorKind::RateLimited => Some("try again later, or with a lower --concurrency"),
+        TargetErrorKind::RateLimited => {
+            Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
+        }
         _ => None,
     }
 }

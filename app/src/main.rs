@@ -11,9 +11,11 @@ mod files;
 mod host_files;
 mod interrupt;
 mod open;
+mod pauses;
 mod profiles;
 mod proxies;
 mod render;
+mod seconds;
 mod settings;
 mod state;
 

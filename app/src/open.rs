@@ -1,13 +1,16 @@
 //! From text to the things commands work with: references, sources, a client.
 
-use std::{io::Write as _, path::Path};
+use std::{io::Write as _, path::Path, sync::Arc};
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
-use push::{Destination, source};
-use registry::{Client, ClientBuilder, CredentialStore, Credentials, Timeouts};
+use push::{Destination, State, source};
+use registry::{
+    Client, ClientBuilder, ClientObserver, CredentialStore, Credentials, RetryPolicy, Timeouts,
+};
 
 use crate::{
     error::AppError,
+    pauses::SharedPauses,
     profiles::StateProfiles,
     settings::{Login, Settings},
 };
@@ -69,15 +72,28 @@ pub(crate) async fn destination(
     })
 }
 
-/// The client, as the settings say, that knows what is in `profiles` and adds to it; `login` is for
+/// Who a client has to do with beside registries.
+pub(crate) struct Company {
+    /// What other runs know, and are told.
+    pub(crate) state: State,
+    /// Who is told what happens.
+    pub(crate) observer: Arc<dyn ClientObserver>,
+}
+
+/// The client, as the settings say, that knows what other runs know and adds to it; `login` is for
 /// `destination` only.
 pub(crate) fn client(
     settings: &Settings,
     destination: &Reference,
-    profiles: StateProfiles,
+    company: Company,
 ) -> Result<Client, AppError> {
     let registry = destination.repository().registry();
-    let builder = builder(settings, registry, destination.scheme()).profiles(profiles);
+    let mut builder = builder(settings, registry, destination.scheme())
+        .profiles(StateProfiles(company.state.clone()))
+        .observer(company.observer);
+    if company.state.lasts() {
+        builder = builder.pause_board(SharedPauses(company.state));
+    }
     builder.build().map_err(AppError::Client)
 }
 
@@ -86,8 +102,9 @@ pub(crate) fn client_of(
     settings: &Settings,
     registry: &Registry,
     scheme: Option<Scheme>,
+    observer: Arc<dyn ClientObserver>,
 ) -> Result<Client, AppError> {
-    let builder = builder(settings, registry, scheme);
+    let builder = builder(settings, registry, scheme).observer(observer);
     builder.build().map_err(AppError::Client)
 }
 
@@ -100,6 +117,7 @@ fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> 
         .max_in_flight(settings.concurrency)
         .chunk_size(settings.chunk_size)
         .timeouts(timeouts(settings))
+        .retry(retry(settings))
         .proxies(settings.proxies.clone())
         .registry_headers(settings.credentials.http_headers())
         .credentials(credentials(settings, registry));
@@ -121,6 +139,26 @@ fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> 
         builder = builder.extra_ca(pem);
     }
     builder
+}
+
+/// The same result; where its time was up while a host wanted no requests, it says so.
+pub(crate) fn unless_paused<T>(
+    result: Result<T, AppError>,
+    client: &Client,
+) -> Result<T, AppError> {
+    let longest = client.paused().into_iter().max_by_key(|(_, left)| *left);
+    match (result, longest) {
+        (Err(AppError::Timeout), Some((host, left))) => Err(AppError::Paused { host, left }),
+        (result, _) => result,
+    }
+}
+
+fn retry(settings: &Settings) -> RetryPolicy {
+    let policy = RetryPolicy::default();
+    match settings.max_retry_after {
+        Some(longest) => policy.with_max_retry_after(longest),
+        None => policy,
+    }
 }
 
 fn timeouts(settings: &Settings) -> Timeouts {

@@ -105,6 +105,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     commit_timeout: Option<Duration>,
 
+    /// Longest time for which requests are held back where a registry asks for that (`Retry-After`);
+    /// one that asks for more ends the command [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_retry_after: Option<Duration>,
+
     /// Longest time for the whole command [default: none]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
@@ -130,6 +135,8 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) commit_timeout: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    /// The longest pause of a host that is waited for.
+    pub(crate) max_retry_after: Option<Duration>,
     /// Hosts of token services that get credentials whatever their domain.
     pub(crate) token_services: Vec<String>,
     pub(crate) plain_http: Vec<Registry>,
@@ -168,6 +175,7 @@ impl Settings {
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
             timeout: args.timeout,
+            max_retry_after: args.max_retry_after.or(file.max_retry_after.map(|it| it.0)),
             token_services: [&args.trust_token_service[..], &file.trust_token_service[..]].concat(),
             plain_http: Vec::new(),
             tls: Vec::new(),

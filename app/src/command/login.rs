@@ -1,6 +1,9 @@
 //! `login`: credentials, shown to a registry and then kept.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::Arc,
+};
 
 use clap::Args;
 use oci::{Registry, reference::Scheme};
@@ -14,6 +17,7 @@ use crate::{
     env::{Environment, Password},
     error::AppError,
     interrupt, open,
+    render::progress::Progress,
     settings::{ConnectionArgs, Login, Settings, SettingsError, password_from_stdin},
 };
 
@@ -41,7 +45,8 @@ pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result
     let keeper = keeper.map_err(AppError::Keep)?;
     let given = credentials(connection, environment)?;
     let settings = Settings::decide(&connection.for_login(given.clone()), environment, &registry)?;
-    let client = open::client_of(&settings, &registry, scheme)?;
+    let observer = Arc::new(Progress::plain());
+    let client = open::client_of(&settings, &registry, scheme, observer)?;
     let deadline = interrupt::deadline(settings.timeout);
     let checking = async {
         let checked = client.log_in(&registry).await;
@@ -50,7 +55,8 @@ pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result
             error: Box::new(error),
         })
     };
-    let checked = interrupt::until_interrupted(deadline, checking).await?;
+    let checked = interrupt::until_interrupted(deadline, checking).await;
+    let checked = open::unless_paused(checked, &client)?;
     let helpers = auth_files::helpers(environment, connection.helper_timeout);
     let keeping = keeper.keep(&helpers, &registry, &given.username, &given.password);
     let kept = keeping.await.map_err(AppError::Keep)?;

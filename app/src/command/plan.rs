@@ -1,6 +1,6 @@
 //! `plan`: shows what a push would do, and sends nothing.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use clap::Args;
 use push::{Plan, PushError, Sessions};
@@ -10,7 +10,8 @@ use crate::{
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
-    render::human,
+    open,
+    render::{human, progress::Progress},
     settings::ConnectionArgs,
     state::StateArgs,
 };
@@ -38,7 +39,8 @@ pub(crate) struct PlanArgs {
 pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(), AppError> {
     let state = args.state.look(environment).await?;
     let kept = (state, Sessions::Keep);
-    let job = prepare(&args.image, &args.connection, environment, kept).await?;
+    let progress = Arc::new(Progress::plain());
+    let job = prepare(&args.image, &args.connection, environment, kept, progress).await?;
     show(&job, args.json).await
 }
 
@@ -49,6 +51,7 @@ pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
         Ok(planning.await?)
     };
     let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
     job.client.close(CLOSING).await;
     let plan = result?;
     let over = over_limit(job, &plan);

@@ -7,6 +7,7 @@ use oci::{Platform, PushTarget as _, Repository, Tag};
 use push::{
     Engine, Foreign, LayerRepos, MustMount, Options, Report, Sessions, State, source::Selection,
 };
+use registry::ClientObserver;
 use tokio::time::Instant;
 
 use crate::{
@@ -14,8 +15,7 @@ use crate::{
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
-    open,
-    profiles::StateProfiles,
+    open::{self, Company},
     render::{human, progress::Progress},
     settings::{ConnectionArgs, Settings},
     state::{StateArgs, UnfinishedArgs},
@@ -129,25 +129,32 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
         args.state.open(environment).await?
     };
     let sessions = args.unfinished.sessions(&state);
+    let progress = Arc::new(if args.dry_run {
+        Progress::plain()
+    } else {
+        Progress::new(args.quiet)
+    });
     let job = prepare(
         &args.image,
         &args.connection,
         environment,
         (state, sessions),
+        progress.clone(),
     )
-    .await?;
+    .await
+    .inspect_err(|_| progress.finish())?;
     if args.dry_run {
         return plan::show(&job, args.json).await;
     }
     warn_of_other_registries(&job);
-    let progress = Progress::new(args.quiet);
     let work = async {
         let pushing = job
             .engine
-            .push(&*job.source, &job.target, &job.destination, &progress);
+            .push(&*job.source, &job.target, &job.destination, &*progress);
         Ok(pushing.await?)
     };
     let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
     progress.finish();
     job.client.close(CLOSING).await;
     let report = result?;
@@ -196,10 +203,15 @@ pub(crate) async fn prepare(
     connection: &ConnectionArgs,
     environment: &Environment,
     (state, sessions): (State, Sessions),
+    observer: Arc<dyn ClientObserver>,
 ) -> Result<Job, AppError> {
     let reference = open::reference(&args.destination)?;
     let settings = Settings::decide(connection, environment, reference.repository().registry())?;
-    let client = open::client(&settings, &reference, StateProfiles(state.clone()))?;
+    let company = Company {
+        state: state.clone(),
+        observer,
+    };
+    let client = open::client(&settings, &reference, company)?;
     let selection = Selection {
         name: args.image.clone(),
         platform: args.platform.clone(),
@@ -210,7 +222,8 @@ pub(crate) async fn prepare(
         let destination = open::destination(&reference, &args.tags, &args.mount_from, &*source);
         Ok((destination.await?, source))
     };
-    let (destination, source) = interrupt::until_interrupted(deadline, opening).await?;
+    let opened = interrupt::until_interrupted(deadline, opening).await;
+    let (destination, source) = open::unless_paused(opened, &client)?;
     let target = client.push_target(reference.repository());
     Ok(Job {
         engine: Engine::with_journal(

@@ -11,8 +11,10 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use oci::Digest;
 use push::{ByteSize, Done, Event, Observer};
+use registry::{ClientEvent, ClientObserver};
 
 use super::Short;
+use crate::seconds::Seconds;
 
 /// The most blobs that get a bar of their own at one time.
 const MOST_BARS: usize = 8;
@@ -23,6 +25,8 @@ pub(crate) enum Progress {
     Bars(Mutex<Bars>),
     /// A line for each blob and manifest that is done.
     Lines,
+    /// A line for what happens with hosts.
+    Hosts,
     /// Nothing.
     Quiet,
 }
@@ -51,6 +55,11 @@ impl Progress {
         }
     }
 
+    /// What happens with hosts, in lines, and nothing else.
+    pub(crate) fn plain() -> Self {
+        Self::Hosts
+    }
+
     /// Whether every blob was told of in a line that is still to be seen.
     pub(crate) fn told(&self) -> bool {
         matches!(self, Self::Lines)
@@ -75,8 +84,36 @@ impl Observer for Progress {
                     let _ = writeln!(std::io::stderr(), "{line}");
                 }
             }
+            Self::Hosts | Self::Quiet => {}
+        }
+    }
+}
+
+impl ClientObserver for Progress {
+    fn event(&self, event: &ClientEvent) {
+        let Some(line) = of_host(event) else {
+            return;
+        };
+        match self {
+            Self::Bars(bars) => {
+                let _ = lock(bars).screen.println(line);
+            }
+            Self::Lines | Self::Hosts => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
             Self::Quiet => {}
         }
+    }
+}
+
+/// The line for what happens with a host, if it has one.
+fn of_host(event: &ClientEvent) -> Option<String> {
+    match event {
+        ClientEvent::Paused { host, wait } => Some(format!(
+            "waiting {}: {host} wants no requests for so long",
+            Seconds(*wait)
+        )),
+        _ => None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) struct SettingsFile {
     pub(super) idle_timeout: Option<Time>,
     pub(super) commit_timeout: Option<Time>,
     pub(super) helper_timeout: Option<Time>,
+    pub(super) max_retry_after: Option<Time>,
     pub(super) trust_token_service: Vec<String>,
     pub(super) state: Option<PathBuf>,
     pub(super) registry: BTreeMap<String, RegistryFile>,

@@ -25,6 +25,8 @@ mod memory;
 #[cfg(unix)]
 mod operation;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod profile;

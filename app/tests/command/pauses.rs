@@ -1,0 +1,108 @@
+//! Registries that want no requests for a while, and runs that know of each other.
+
+use std::{
+    process::{Child, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use longshore::push::State;
+use server::{Action, Answer, Rule};
+
+use crate::{
+    longshore::{finished, longshore},
+    stage::{Image, Stage, small},
+};
+
+fn busy(seconds: u64) -> Action {
+    Action::Answer(Answer::new(429).header("retry-after", seconds.to_string()))
+}
+
+fn start(stage: &Stage, image: &Image, tag: &str) -> Child {
+    let file = stage.home().join("state.db");
+    longshore(stage.home())
+        .args(["push", image.path(), &stage.reference(tag), "--json"])
+        .arg("--state")
+        .arg(file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The end of the pause as it is in the state file, as soon as it is there.
+async fn pause_of(stage: &Stage) -> SystemTime {
+    let (shared, _) = State::open(&stage.home().join("state.db"));
+    loop {
+        if let Some(until) = shared.pause_until(&stage.server.url()).await.unwrap() {
+            return until;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_no_process_sends_anything_before_the_pause_of_another_is_over() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let fault = stage.server.faults().add(Rule::any().first(1).act(busy(2)));
+    let one = start(&stage, &image, "team/app:1");
+    let until = pause_of(&stage).await;
+    let (now, clock) = (Instant::now(), SystemTime::now());
+    let over = now + until.duration_since(clock).unwrap();
+    let other = start(&stage, &image, "team/other:1");
+
+    let wait = tokio::task::spawn_blocking(move || [one, other].map(Child::wait_with_output));
+    let runs = wait
+        .await
+        .unwrap()
+        .map(|it| finished(it.unwrap()).succeeded());
+
+    assert_eq!(fault.hits(), 1);
+    let entries = stage.server.log().entries();
+    assert_eq!(entries[0].status(), Some(429));
+    assert!(entries.len() > 3);
+    for entry in &entries[1..] {
+        assert!(
+            entry.started >= over,
+            "{:?} too early",
+            over - entry.started
+        );
+    }
+    // Both say what they wait for, once.
+    let line = format!("waiting 2 s: {} wants no requests", stage.server.url());
+    for run in runs {
+        assert_eq!(run.stderr.matches(&line).count(), 1, "{run:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_past_the_deadline_it_is_rate_limited_and_so_is_whoever_comes_next() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    stage.server.faults().add(Rule::any().act(busy(60)));
+    let reference = stage.reference("team/app:1");
+    let push = ["push", image.path(), &reference, "--json"];
+    let late = stage
+        .longshore(&[&push[..], &["--timeout=200ms"]].concat())
+        .await;
+    assert_eq!(late.code, Some(8), "{late:#?}");
+    assert_eq!(late.json()["error"]["cause"], "rate-limited");
+    assert!(
+        late.stderr.contains("wants no requests for another 60 s"),
+        "{late:#?}"
+    );
+
+    let capped = stage
+        .longshore(&[&push[..], &["--max-retry-after=10s"]].concat())
+        .await;
+    assert_eq!(capped.code, Some(8), "{capped:#?}");
+    assert!(capped.stderr.contains("--max-retry-after"), "{capped:#?}");
+    // The second has asked nobody.
+    assert_eq!(stage.server.log().requests(), 0);
+
+    stage.server.faults().clear();
+    let alone = stage
+        .longshore(&[&push[..], &["--no-state"]].concat())
+        .await;
+    alone.succeeded();
+}
