@@ -25,11 +25,12 @@ fn content(layout: &Path, descriptor: &Descriptor) -> Vec<u8> {
 }
 
 /// Checks a repository's layout, which shows every tag that there is and all that it leads to.
-pub(crate) fn check(store: &Path, name: &str) {
+/// How many tags it shows.
+pub(crate) fn check(store: &Path, name: &str) -> usize {
     let repository = store.join("repositories").join(name);
     let tags = repository.join("_tags");
     if !tags.exists() {
-        return;
+        return 0;
     }
     let layout = repository.join("_layout");
     let marker = fs::read(layout.join("oci-layout")).unwrap();
@@ -58,4 +59,5 @@ pub(crate) fn check(store: &Path, name: &str) {
     there.sort_unstable();
     shown.sort_unstable();
     assert_eq!(shown, there);
+    there.len()
 }

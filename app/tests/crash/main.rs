@@ -43,7 +43,7 @@ mod run {
         let dir = tempfile::tempdir().unwrap();
         let contents = Contents::new(seed);
         let mut workers: Vec<Worker> = (0..WORKERS).map(|it| Worker::new(it, seed)).collect();
-        let mut answers = 0;
+        let (mut answers, mut shown) = (0, 0);
         for kill in 0..kills {
             let collects = kill % 2 == 1;
             let served = Served::start(dir.path(), collects);
@@ -77,11 +77,20 @@ mod run {
                 served::collect(dir.path());
                 for worker in &mut workers {
                     worker.collected();
-                    layout::check(dir.path(), worker.name());
+                    shown += layout::check(dir.path(), worker.name());
                 }
             }
         }
         println!("{kills} kills, {answers} answers");
-        assert!(answers > kills * 10, "hardly anything was done");
+        for worker in &workers {
+            let done = worker.done();
+            println!("{}: {done:?}", worker.name());
+            // A run in which hardly anything is acknowledged would show nothing.
+            for count in [done.blobs, done.mounts, done.chunks, done.manifests] {
+                assert!(count > kills / 20, "{}: {done:?}", worker.name());
+            }
+            assert!(done.deletions > 0, "{}: {done:?}", worker.name());
+        }
+        assert!(shown as u64 > kills / 10, "layouts showed {shown} tags");
     }
 }

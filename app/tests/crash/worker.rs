@@ -36,6 +36,17 @@ pub(crate) struct Worker {
     tags: BTreeMap<String, Digest>,
     session: Option<Session>,
     under_way: UnderWay,
+    done: Done,
+}
+
+/// How much of each was acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) blobs: u64,
+    pub(crate) mounts: u64,
+    pub(crate) chunks: u64,
+    pub(crate) manifests: u64,
+    pub(crate) deletions: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +98,12 @@ impl Worker {
             tags: BTreeMap::new(),
             session: None,
             under_way: UnderWay::default(),
+            done: Done::default(),
         }
+    }
+
+    pub(crate) fn done(&self) -> Done {
+        self.done
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -144,6 +160,7 @@ impl Worker {
         };
         assert_eq!(reply.status, 201, "{reply:?}");
         self.blobs.insert(number, !collects);
+        self.done.blobs += 1;
         Ok(())
     }
 
@@ -186,6 +203,7 @@ impl Worker {
         let reply = http.send("PATCH", &session.location, &head, &content[from..to])?;
         assert_eq!(reply.status, 202, "{reply:?}");
         session.acknowledged = to;
+        self.done.chunks += 1;
         self.session = Some(session);
         Ok(())
     }
@@ -199,6 +217,7 @@ impl Worker {
         let reply = http.send("POST", &target, "", b"")?;
         if reply.status == 201 {
             self.blobs.insert(number, !collects);
+            self.done.mounts += 1;
         } else {
             assert_eq!(reply.status, 202, "{reply:?}");
             http.send("DELETE", reply.location(), "", b"")?;
@@ -232,6 +251,7 @@ impl Worker {
         assert_eq!(reply.status, 201, "{reply:?}");
         self.manifests.insert(digest.clone(), image);
         self.tags.insert(tag, digest);
+        self.done.manifests += 1;
         Ok(())
     }
 
@@ -299,6 +319,7 @@ impl Worker {
         assert_eq!(reply.status, 202, "{reply:?}");
         self.manifests.remove(&digest);
         self.tags.retain(|_, it| *it != digest);
+        self.done.deletions += 1;
         Ok(())
     }
 
