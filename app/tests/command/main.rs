@@ -42,6 +42,8 @@ mod serve_files;
 #[cfg(test)]
 mod serve_memory;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod sink;
 #[cfg(test)]
 mod stage;

@@ -1,114 +1,35 @@
 //! `serve` as those see it who keep it running: signals, the access log, the service manager.
 
 use std::{
-    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{ErrorKind, Write as _},
+    net::{TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     thread,
     time::Duration,
 };
 
 use oci::Digest;
 
-use crate::longshore::{Run, finished, longshore, run};
+use crate::{
+    longshore::{finished, longshore, run},
+    served::{SERVE, Served, read},
+};
 
-/// The registry as a process of its own.
-struct Served {
-    child: Child,
-    address: SocketAddr,
-    /// Lines of its standard error.
-    said: BufReader<std::process::ChildStderr>,
+/// Opens an upload session; its path.
+fn open(served: &Served, name: &str) -> String {
+    let target = format!("/v2/{name}/blobs/uploads/");
+    let answer = served.answer("POST", &target, "content-length: 0\r\n");
+    let location = answer.lines().find_map(|it| it.strip_prefix("location: "));
+    location.expect("a location").to_owned()
 }
 
-impl Served {
-    fn start(home: &Path, args: &[&str]) -> Self {
-        Self::of(
-            longshore(home)
-                .args(["serve", "--print-address"])
-                .args(args),
-        )
-    }
-
-    fn of(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut address).unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap());
-        let address = address.trim().parse().expect("an address");
-        Self {
-            child,
-            address,
-            said,
-        }
-    }
-
-    fn signal(&self) {
-        let process = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-TERM", &process]).status();
-        assert!(kill.unwrap().success());
-    }
-
-    /// Waits until its standard error has a line with this; the line.
-    fn says(&mut self, text: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert_ne!(self.said.read_line(&mut line).unwrap(), 0, "no {text:?}");
-        }
-        line
-    }
-
-    /// Waits for its end.
-    fn ended(mut self) -> Run {
-        let mut stderr = String::new();
-        self.said.read_to_string(&mut stderr).unwrap();
-        Run {
-            code: self.child.wait().unwrap().code(),
-            stdout: String::new(),
-            stderr,
-        }
-    }
-
-    fn ask(&self, method: &str, target: &str, headers: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let head = format!("{method} {target} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        stream
-    }
-
-    /// The head and body of an answer.
-    fn answer(&self, method: &str, target: &str, headers: &str) -> String {
-        let headers = format!("{headers}connection: close\r\n");
-        read(&mut self.ask(method, target, &headers))
-    }
-
-    /// Opens an upload session; its path.
-    fn open(&self, name: &str) -> String {
-        let target = format!("/v2/{name}/blobs/uploads/");
-        let answer = self.answer("POST", &target, "content-length: 0\r\n");
-        let location = answer.lines().find_map(|it| it.strip_prefix("location: "));
-        location.expect("a location").to_owned()
-    }
-
-    /// How much an upload session has, once it has this.
-    fn has(&self, location: &str, range: &str) {
-        let wanted = format!("range: {range}\r\n");
-        while !self.answer("GET", location, "").contains(&wanted) {
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
+/// Waits until an upload session has this.
+fn has(served: &Served, location: &str, range: &str) {
+    let wanted = format!("range: {range}\r\n");
+    while !served.answer("GET", location, "").contains(&wanted) {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -118,22 +39,16 @@ fn length(status: &str) -> usize {
     last.expect("a range").parse::<usize>().unwrap() + 1
 }
 
-fn read(stream: &mut TcpStream) -> String {
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text);
-    text
-}
-
 #[test]
 fn an_upload_under_way_is_finished_after_the_signal_to_stop() {
     let home = tempfile::tempdir().unwrap();
-    let mut served = Served::start(home.path(), &["--listen", "127.0.0.1:0"]);
+    let mut served = Served::start(home.path(), &[]);
     let content = vec![7; 200_000];
-    let location = served.open("app");
+    let location = open(&served, "app");
     let target = format!("{location}?digest={}", Digest::of(&content));
     let mut upload = served.ask("PUT", &target, "content-length: 200000\r\n");
     upload.write_all(&content[..100_000]).unwrap();
-    served.has(&location, "0-0");
+    has(&served, &location, "0-0");
     served.signal();
     let word = served.says("stopping");
     assert!(word.contains("10 s"), "{word}");
@@ -152,16 +67,15 @@ fn an_upload_under_way_is_finished_after_the_signal_to_stop() {
 fn an_upload_that_does_not_end_in_time_is_cut_and_can_be_resumed() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("store");
-    let mut args = vec![
-        "--listen",
-        "127.0.0.1:0",
+    let args = [
         "--store",
         store.to_str().unwrap(),
+        "--shutdown-timeout",
+        "100ms",
     ];
-    args.extend(["--shutdown-timeout", "100ms"]);
     let content = vec![7; 9_000_000];
     let served = Served::start(home.path(), &args);
-    let location = served.open("app");
+    let location = open(&served, "app");
     let mut upload = served.ask("PATCH", &location, "content-length: 9000000\r\n");
     upload.write_all(&content[..8_000_000]).unwrap();
     // A batch is down, the rest is on its way.
@@ -195,9 +109,9 @@ fn an_upload_that_does_not_end_in_time_is_cut_and_can_be_resumed() {
 #[test]
 fn a_second_signal_ends_what_the_first_one_left_running() {
     let home = tempfile::tempdir().unwrap();
-    let args = ["--listen", "127.0.0.1:0", "--shutdown-timeout", "1h"];
+    let args = ["--shutdown-timeout", "1h"];
     let mut served = Served::start(home.path(), &args);
-    let location = served.open("app");
+    let location = open(&served, "app");
     let mut upload = served.ask("PATCH", &location, "content-length: 10\r\n");
     upload.write_all(b"half ").unwrap();
     served.signal();
@@ -212,14 +126,13 @@ fn the_access_log_goes_where_it_is_told_to() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("access.log");
     let path = file.to_str().unwrap();
-    let always = ["--listen", "127.0.0.1:0"];
     for (args, on_stderr, in_file) in [
         (&[][..], 1, 0),
         (&["--access-log", "off"], 0, 0),
         (&["--access-log", path], 0, 1),
         (&["--access-log", path, "--access-log-format", "json"], 0, 2),
     ] {
-        let served = Served::start(home.path(), &[&always, args].concat());
+        let served = Served::start(home.path(), args);
         let answer = served.answer("GET", "/v2/?token=canary", "");
         assert!(answer.starts_with("HTTP/1.1 200 "));
         served.signal();
@@ -268,7 +181,7 @@ fn the_service_manager_is_told_of_readiness_life_and_the_end() {
     };
     let mut command = longshore(home.path());
     command
-        .args(["serve", "--print-address", "--listen", "127.0.0.1:0"])
+        .args(SERVE)
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "20000");
     let served = Served::of(&mut command);

@@ -4,13 +4,9 @@ mod access;
 mod faults;
 mod validation;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
-};
-
 use crate::{
-    longshore::{finished, longshore, run, run_beside},
+    longshore::{run, run_beside},
+    served::Served,
     stage::{Stage, small},
 };
 
@@ -22,30 +18,16 @@ async fn what_serve_took_is_there_after_a_restart() {
     let store = stage.path("store");
     let mut present = Vec::new();
     for _ in 0..2 {
-        let mut child = longshore(stage.home())
-            .args(["serve", "--store", store.to_str().unwrap()])
-            .args(["--listen", "127.0.0.1:0", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        let reference = format!("{}/team/app:1", address.trim());
+        let served = Served::start(stage.home(), &["--store", store.to_str().unwrap()]);
+        let reference = format!("{}/team/app:1", served.address);
         let pushed = run_beside(stage.home(), ["push", image.path(), &reference, "--json"]).await;
         present.push(
             pushed.succeeded().json()["bytes"]["present"]
                 .as_u64()
                 .unwrap(),
         );
-        let kill = Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-        let ended =
-            tokio::task::spawn_blocking(move || finished(child.wait_with_output().unwrap()));
+        served.signal();
+        let ended = tokio::task::spawn_blocking(move || served.ended());
         ended.await.unwrap().succeeded();
     }
     assert_eq!(present, [0, image.blob_bytes()]);
@@ -96,17 +78,7 @@ fn a_store_that_is_in_use_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("store");
     let path = store.to_str().unwrap();
-    let mut first = longshore(home.path())
-        .args(["serve", "--store", path])
-        .args(["--listen", "127.0.0.1:0", "--print-address"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut address = String::new();
-    BufReader::new(first.stdout.take().unwrap())
-        .read_line(&mut address)
-        .unwrap();
+    let _first = Served::start(home.path(), &["--store", path]);
     for more in [&["--listen", "127.0.0.1:0"][..], &["--gc"][..]] {
         let second = ["serve", "--store", path].into_iter();
         let second = run(home.path(), second.chain(more.iter().copied()));
@@ -115,8 +87,6 @@ fn a_store_that_is_in_use_is_refused() {
         assert!(second.stderr.contains(&said), "{second:?}");
         assert_eq!(second.stdout, "");
     }
-    first.kill().unwrap();
-    first.wait().unwrap();
 }
 
 #[test]

@@ -2,75 +2,28 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
-    net::TcpStream,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use longshore::push::source::sample::{SampleOptions, write_layout};
 use oci::{Descriptor, Digest, Platform, layout};
 
-use crate::longshore::{longshore, run};
+use crate::{longshore::run, served::Served};
 
-/// A `serve` that runs, ended when it is dropped.
-struct Serving {
-    child: Child,
-    address: String,
-}
-
-impl Serving {
-    fn start(home: &Path, args: &[&str]) -> Self {
-        let mut child = longshore(home)
-            .arg("serve")
-            .args(args)
-            .args(["--listen", "127.0.0.1:0", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
-        Self { child, address }
-    }
-
-    /// The status, the head and the body of the answer to a GET; nothing where the connection
-    /// broke before there was a head.
-    fn get(&self, target: &str) -> (u16, String, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let host = &self.address;
-        write!(
-            stream,
-            "GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut raw = Vec::new();
-        let _ = stream.read_to_end(&mut raw);
-        let Some(end) = raw.windows(4).position(|it| it == b"\r\n\r\n") else {
-            return (0, String::new(), Vec::new());
-        };
-        let head = String::from_utf8(raw[..end].to_vec()).unwrap();
-        let status = head[9..12].parse().unwrap();
-        (status, head, raw[end + 4..].to_vec())
-    }
-
-    /// What it said on standard error until its end.
-    fn end(mut self) -> String {
-        self.child.kill().unwrap();
-        let mut said = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut said).unwrap();
-        said
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The status, the head and the body of the answer to a GET; nothing where the connection
+/// broke before there was a head.
+fn get(served: &Served, target: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = served.ask("GET", target, "connection: close\r\n");
+    let mut raw = Vec::new();
+    let _ = stream.read_to_end(&mut raw);
+    let Some(end) = raw.windows(4).position(|it| it == b"\r\n\r\n") else {
+        return (0, String::new(), Vec::new());
+    };
+    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+    let status = head[9..12].parse().unwrap();
+    (status, head, raw[end + 4..].to_vec())
 }
 
 fn sample(directory: &Path, name: Option<&str>) -> Descriptor {
@@ -113,25 +66,25 @@ fn every_byte_of_layouts_and_archives_is_served_at_their_names() {
     let tar = home.path().join("saved.tar");
     archive(&image, &tar);
     let given = format!("given={}", tar.display());
-    let serving = Serving::start(home.path(), &[image.to_str().unwrap(), &given]);
-    let (_, _, catalog) = serving.get("/v2/_catalog");
+    let served = Served::start(home.path(), &[image.to_str().unwrap(), &given]);
+    let (_, _, catalog) = get(&served, "/v2/_catalog");
     assert_eq!(
         String::from_utf8(catalog).unwrap(),
         r#"{"repositories":["app","given","library/app"]}"#
     );
     for name in ["app", "given", "library/app"] {
-        let (status, _, index) = serving.get(&format!("/v2/{name}/manifests/1.2"));
+        let (status, _, index) = get(&served, &format!("/v2/{name}/manifests/1.2"));
         assert_eq!((status, Digest::of(&index)), (200, root.digest.clone()));
         for (digest, bytes) in blobs(&image) {
             let kinds = ["manifests", "blobs"].map(|kind| {
-                let (status, _, body) = serving.get(&format!("/v2/{name}/{kind}/{digest}"));
+                let (status, _, body) = get(&served, &format!("/v2/{name}/{kind}/{digest}"));
                 (status == 200).then_some(body)
             });
             let served: Vec<Vec<u8>> = kinds.into_iter().flatten().collect();
             assert!(served == [bytes], "{digest} in {name}");
         }
     }
-    let said = serving.end();
+    let said = served.killed();
     assert!(said.contains("/given:1.2@sha256:"), "{said}");
     assert!(said.contains("read-only"), "{said}");
 }
@@ -141,8 +94,8 @@ fn a_nameless_image_is_the_latest_of_a_repository_called_after_its_file() {
     let home = tempfile::tempdir().unwrap();
     let image = home.path().join("My Image.oci");
     let root = sample(&image, None);
-    let serving = Serving::start(home.path(), &[image.to_str().unwrap()]);
-    let (status, head, _) = serving.get("/v2/my-image/manifests/latest");
+    let served = Served::start(home.path(), &[image.to_str().unwrap()]);
+    let (status, head, _) = get(&served, "/v2/my-image/manifests/latest");
     assert_eq!(status, 200);
     assert!(head.contains(&root.digest.to_string()), "{head}");
 }
@@ -164,22 +117,22 @@ fn damage_breaks_the_answer_off_and_is_told_with_its_place() {
     damaged[1_000_000] ^= 1;
     fs::write(&path, &damaged).unwrap();
     let in_tar = format!("tar={}", tar.display());
-    let serving = Serving::start(home.path(), &[image.to_str().unwrap(), &in_tar]);
+    let served = Served::start(home.path(), &[image.to_str().unwrap(), &in_tar]);
     let target = format!("/v2/image/blobs/{digest}");
-    let (_, _, got) = serving.get(&target);
+    let (_, _, got) = get(&served, &target);
     assert!(got.len() < bytes.len(), "{} bytes", got.len());
     let intact = format!("/v2/tar/blobs/{digest}");
-    assert!(serving.get(&intact).2 == bytes);
+    assert!(get(&served, &intact).2 == bytes);
     // The archive changes while it is served.
     let mut file = fs::File::options().write(true).open(&tar).unwrap();
     file.seek(SeekFrom::End(0)).unwrap();
     file.write_all(&[0; 512]).unwrap();
-    let (_, _, got) = serving.get(&intact);
+    let (_, _, got) = get(&served, &intact);
     assert!(got.len() < bytes.len(), "{} bytes", got.len());
     // A blob that vanishes is absent.
     fs::remove_file(&path).unwrap();
-    assert_eq!(serving.get(&target).0, 404);
-    let said = serving.end();
+    assert_eq!(get(&served, &target).0, 404);
+    let said = served.killed();
     assert!(said.contains(&digest.to_string()), "{said}");
     assert!(said.contains(path.to_str().unwrap()), "{said}");
     assert!(said.contains("is altered"), "{said}");
@@ -196,10 +149,10 @@ fn what_is_missing_from_a_layout_is_noted_at_the_start() {
         .max_by_key(|(_, bytes)| bytes.len())
         .unwrap();
     fs::remove_file(image.join(layout::blob_path(&digest))).unwrap();
-    let serving = Serving::start(home.path(), &[image.to_str().unwrap()]);
-    assert_eq!(serving.get("/v2/image/manifests/1").0, 200);
-    assert_eq!(serving.get(&format!("/v2/image/blobs/{digest}")).0, 404);
-    let said = serving.end();
+    let served = Served::start(home.path(), &[image.to_str().unwrap()]);
+    assert_eq!(get(&served, "/v2/image/manifests/1").0, 200);
+    assert_eq!(get(&served, &format!("/v2/image/blobs/{digest}")).0, 404);
+    let said = served.killed();
     let notes: Vec<&str> = said.lines().filter(|it| it.starts_with("note: ")).collect();
     assert_eq!(notes.len(), 1, "{said}");
     assert!(notes[0].contains(&format!("{digest} is missing")), "{said}");
@@ -215,10 +168,10 @@ fn a_compressed_archive_is_served_and_said_to_be_decompressed() {
     let zipped = Command::new("gzip").arg(&tar).status().unwrap();
     assert!(zipped.success());
     let path = format!("{}.gz", tar.display());
-    let serving = Serving::start(home.path(), &[&path]);
-    let (status, _, index) = serving.get("/v2/image/manifests/1");
+    let served = Served::start(home.path(), &[&path]);
+    let (status, _, index) = get(&served, "/v2/image/manifests/1");
     assert_eq!((status, Digest::of(&index)), (200, root.digest));
-    let said = serving.end();
+    let said = served.killed();
     assert!(
         said.starts_with(&format!("decompressing {path} (gzip)")),
         "{said}"

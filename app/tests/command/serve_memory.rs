@@ -4,64 +4,45 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, Stdio},
     thread,
     time::Duration,
 };
 
 use oci::{Algorithm, Hasher};
 
-use crate::longshore::longshore;
+use crate::served::Served;
 
 const PIECE: usize = 1 << 20;
 /// What a registry may have in memory, in KiB.
 const BOUND: u64 = 64 * 1024;
 
-struct Served {
-    child: Child,
-    address: SocketAddr,
+/// A registry whose memory is looked at.
+struct Measured {
+    served: Served,
     _home: tempfile::TempDir,
 }
 
-impl Served {
+impl Measured {
     fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = home.path().join("store");
-        let mut child = longshore(home.path())
-            .args(["serve", "--listen", "127.0.0.1:0", "--print-address"])
-            .args(["--access-log", "off", "--store", store.to_str().unwrap()])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut address = [0; 64];
-        let stdout = child.stdout.as_mut().unwrap();
-        let length = stdout.read(&mut address).unwrap();
-        let address = std::str::from_utf8(&address[..length]).unwrap();
+        let args = ["--access-log", "off", "--store", store.to_str().unwrap()];
         Self {
-            address: address.trim().parse().unwrap(),
-            child,
+            served: Served::start(home.path(), &args),
             _home: home,
         }
     }
 
     /// A line of the kernel's account of the process, in KiB or as a count.
     fn account(&self, line: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.served.process())).unwrap();
         let line = status.lines().find(|it| it.starts_with(line)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     fn descriptors(&self) -> usize {
-        let directory = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        let directory = fs::read_dir(format!("/proc/{}/fd", self.served.process()));
         directory.unwrap().count()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -98,8 +79,8 @@ fn upload(address: SocketAddr, number: u64, mib: usize) {
 
 #[test]
 fn k11_forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
-    let served = Served::start();
-    let address = served.address;
+    let served = Measured::start();
+    let address = served.served.address;
     let uploads: Vec<_> = (0..40)
         .map(|number| thread::spawn(move || upload(address, number, 16)))
         .collect();
@@ -112,11 +93,11 @@ fn k11_forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
 
 #[test]
 fn k11_a_thousand_idle_connections_stay_within_64_mib() {
-    let served = Served::start();
+    let served = Measured::start();
     let before = served.descriptors();
     let mut idle = Vec::new();
     for _ in 0..1000 {
-        let mut stream = TcpStream::connect(served.address).unwrap();
+        let mut stream = TcpStream::connect(served.served.address).unwrap();
         stream
             .write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
             .unwrap();
@@ -129,7 +110,7 @@ fn k11_a_thousand_idle_connections_stay_within_64_mib() {
     let peak = served.account("VmHWM:");
     assert!(peak <= BOUND, "{peak} KiB");
     // And it still serves, the ones that wait and others.
-    upload(served.address, 0, 1);
+    upload(served.served.address, 0, 1);
     idle[0]
         .write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
         .unwrap();

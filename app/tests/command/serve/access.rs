@@ -1,16 +1,12 @@
 //! `serve` with users, rules and TLS.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path};
 
 use longshore::push::source::sample;
 
 use crate::{
     longshore::{Run, finished, longshore, run},
+    served::{SERVE, Served},
     stage::small,
 };
 
@@ -38,42 +34,25 @@ fn home() -> tempfile::TempDir {
     home
 }
 
-struct Served {
-    child: Child,
-    address: String,
+/// A registry with users, and how they reach it.
+struct Guarded {
+    served: Served,
     is_secure: bool,
 }
 
-impl Served {
+impl Guarded {
     fn start(home: &Path, args: &[&str]) -> Self {
-        let mut child = longshore(home)
-            .current_dir(home)
-            .args(["-vv", "serve", "--print-address", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
-        assert!(
-            !address.is_empty(),
-            "{:?}",
-            finished(child.wait_with_output().unwrap())
-        );
-        let is_secure = args.iter().any(|it| it.starts_with("--tls"));
+        let mut command = longshore(home);
+        command.current_dir(home).arg("-vv").args(SERVE).args(args);
         Self {
-            child,
-            address,
-            is_secure,
+            served: Served::of(&mut command),
+            is_secure: args.iter().any(|it| it.starts_with("--tls")),
         }
     }
 
     fn push(&self, home: &Path, user: &str, repository: &str, args: &[&str]) -> Run {
         let scheme = if self.is_secure { "https://" } else { "" };
-        let reference = format!("{scheme}{}/{repository}:1", self.address);
+        let reference = format!("{scheme}{}/{repository}:1", self.served.address);
         let mut command = longshore(home);
         command
             .current_dir(home)
@@ -86,11 +65,8 @@ impl Served {
 
     /// Ends it; what it said.
     fn end(self) -> String {
-        let process = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-TERM", &process]).status();
-        assert!(kill.unwrap().success());
-        let ended = finished(self.child.wait_with_output().unwrap());
-        ended.succeeded().stderr
+        self.served.signal();
+        self.served.ended().succeeded().stderr
     }
 }
 
@@ -101,7 +77,7 @@ fn users_push_where_the_rules_let_them_and_nothing_secret_is_logged() {
     for extra in [&["--token"][..], &[]] {
         let mut args = vec!["--htpasswd", "users", "--access", "access.toml"];
         args.extend(extra);
-        let served = Served::start(home.path(), &args);
+        let served = Guarded::start(home.path(), &args);
         served.push(home.path(), "ann", "team/app", &[]).succeeded();
         served
             .push(home.path(), "bob", "public/app", &[])
@@ -125,19 +101,12 @@ fn users_push_where_the_rules_let_them_and_nothing_secret_is_logged() {
 #[test]
 fn a_self_signed_certificate_is_told_and_goes_away_with_the_registry() {
     let home = home();
-    let mut served = Served::start(home.path(), &["--tls-self-signed", "--htpasswd", "users"]);
-    let mut said = BufReader::new(served.child.stderr.take().unwrap());
-    let (mut line, mut fingerprint) = (String::new(), String::new());
-    let path = loop {
-        line.clear();
-        assert_ne!(said.read_line(&mut line).unwrap(), 0);
-        if let Some(it) = line.trim().strip_prefix("certificate SHA-256 ") {
-            it.clone_into(&mut fingerprint);
-        }
-        if let Some((_, path)) = line.trim().split_once("longshore push --ca ") {
-            break path.split(' ').next().unwrap().to_owned();
-        }
-    };
+    let mut served = Guarded::start(home.path(), &["--tls-self-signed", "--htpasswd", "users"]);
+    let line = served.served.says("certificate SHA-256 ");
+    let fingerprint = line.trim().strip_prefix("certificate SHA-256 ").unwrap();
+    let line = served.served.says("longshore push --ca ");
+    let (_, path) = line.split_once("longshore push --ca ").unwrap();
+    let path = path.split(' ').next().unwrap().to_owned();
     assert_eq!(fingerprint.split(':').count(), 32, "{fingerprint}");
     let pem = fs::read_to_string(&path).unwrap();
     assert!(pem.contains("BEGIN CERTIFICATE") && !pem.contains("PRIVATE"));
@@ -163,7 +132,7 @@ fn a_self_signed_certificate_with_files_is_made_once_and_its_key_is_the_owners()
     ];
     let mut certificates = Vec::new();
     for _ in 0..2 {
-        let served = Served::start(home.path(), &args);
+        let served = Guarded::start(home.path(), &args);
         served
             .push(home.path(), "ann", "team/app", &["--ca", "c.pem"])
             .succeeded();

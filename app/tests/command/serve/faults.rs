@@ -1,14 +1,8 @@
 //! `serve --faults`: a file, what it does, and what is said of it.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    path::Path,
-    process::Stdio,
-};
+use std::{fs, path::Path};
 
-use crate::longshore::{longshore, run};
+use crate::{longshore::run, served::Served};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.toml");
 
@@ -85,32 +79,15 @@ fn a_server_with_faults_says_so_and_logs_what_it_did() {
     let home = tempfile::tempdir().unwrap();
     let rule = "[[rule]]\non = [\"ping\"]\nnth = 1\naction = { answer = { status = 503, retry-after = { seconds = 9 } } }\n";
     let file = write(home.path(), &format!("version = 1\n{rule}"));
-    let mut child = longshore(home.path())
-        .args(["serve", "--listen", "127.0.0.1:0", "--print-address"])
-        .args(["--faults", &file])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut address = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut address).unwrap();
-    let ask = || {
-        let mut stream = TcpStream::connect(address.trim()).unwrap();
-        let request = "GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let mut served = Served::start(home.path(), &["--faults", &file]);
+    let ask = || served.answer("GET", "/v2/", "");
     let (first, second) = (ask(), ask());
     assert!(
         first.starts_with("HTTP/1.1 503") && first.contains("retry-after: 9"),
         "{first}"
     );
     assert!(second.starts_with("HTTP/1.1 200"), "{second}");
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut line = || lines.next().unwrap().unwrap();
+    let mut line = || served.says("").trim().to_owned();
     assert_eq!(
         line(),
         "FAULTS ARE ON, rules: 1; answers are wrong on purpose"
@@ -118,6 +95,4 @@ fn a_server_with_faults_says_so_and_logs_what_it_did() {
     assert!(line().starts_with("serving memory at "));
     assert!(line().ends_with(" faults=answer"));
     assert!(!line().contains("faults="));
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

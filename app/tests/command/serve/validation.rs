@@ -1,60 +1,30 @@
 //! The flags of `serve` about what is accepted, asked for over the wire.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    process::{Child, Stdio},
-};
+use std::io::Write as _;
 
 use oci::Digest;
 
-use crate::longshore::{longshore, run};
+use crate::{
+    longshore::run,
+    served::{Served, read},
+};
 
-/// A registry of its own process; it ends with the test.
-struct Serving {
-    child: Child,
-    address: String,
-    _home: tempfile::TempDir,
-}
+/// A registry, asked for whole answers.
+struct Asked(Served);
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn serve(flags: &[&str]) -> Serving {
+fn serve(flags: &[&str]) -> Asked {
     let home = tempfile::tempdir().unwrap();
-    let mut child = longshore(home.path())
-        .args(["serve", "--listen", "127.0.0.1:0", "--print-address"])
-        .args(flags)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut address = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut address).unwrap();
-    Serving {
-        child,
-        address: address.trim().to_owned(),
-        _home: home,
-    }
+    Asked(Served::start(home.path(), flags))
 }
 
-impl Serving {
+impl Asked {
     /// The status and the whole answer.
     fn ask(&self, method: &str, target: &str, headers: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let headers = format!("{headers}connection: close\r\ncontent-length: {length}\r\n");
+        let mut stream = self.0.ask(method, target, &headers);
+        stream.write_all(body.as_bytes()).unwrap();
+        let answer = read(&mut stream);
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         (status, answer)
     }
@@ -124,7 +94,7 @@ fn uploads_are_answered_as_the_flags_say() {
     assert_eq!(status, 202);
     assert_eq!(header(&opened, "oci-chunk-min-length"), Some("3"));
     let location = header(&opened, "location").unwrap();
-    let base = format!("http://{}", strict.address);
+    let base = format!("http://{}", strict.0.address);
     let path = location.strip_prefix(&base).unwrap();
     assert_eq!(strict.ask("PATCH", path, "", "large").0, 413);
     let put = format!("{path}?digest={digest}");
