@@ -114,6 +114,57 @@ fn modules_of_a_crate_import_each_other_without_a_cycle() {
     );
 }
 
+/// The drawing in `docs/architecture.md` names the modules of every crate, all of them, and
+/// none that is not there.
+#[test]
+fn the_drawing_shows_the_modules_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let drawing = text.split("### Layers inside a crate").nth(1).unwrap();
+    let drawing = drawing
+        .split("```")
+        .nth(1)
+        .unwrap()
+        .trim_start_matches("text\n");
+    let blocks: Vec<&str> = drawing.trim().split("\n\n").collect();
+    assert_eq!(blocks.len(), ALLOWED.len());
+    for block in blocks {
+        let krate = block.split_whitespace().next().unwrap();
+        let source = match krate {
+            "app" => root.join("app/src"),
+            _ => root.join("crates").join(krate).join("src"),
+        };
+        let (mut drawn, mut there) = (BTreeSet::new(), modules(&source));
+        there.retain(|it| it != "lib" && it != "main");
+        for line in block.lines() {
+            // The crate's name has the first ten columns, and a remark follows two spaces.
+            let line: String = line.chars().skip(10).collect();
+            for named in line.split("  ").next().unwrap().split('·') {
+                let (module, parts) = named.split_once(':').unwrap_or((named, ""));
+                let module = module.trim();
+                drawn.insert(module.to_owned());
+                let parts = parts.split(',').map(str::trim).filter(|it| !it.is_empty());
+                let below = parts.clone().next().map(|_| modules(&source.join(module)));
+                for part in parts {
+                    let is_there = below.iter().any(|it| it.contains(part));
+                    assert!(is_there, "{krate} has no {module}::{part}");
+                }
+            }
+        }
+        assert_eq!(drawn, there, "{krate}");
+    }
+}
+
+/// The modules whose files are right here.
+fn modules(directory: &Path) -> BTreeSet<String> {
+    let files = fs::read_dir(directory)
+        .unwrap()
+        .map(|it| it.unwrap().path());
+    let sources = files.filter(|it| it.extension().is_some_and(|it| it == "rs"));
+    let stem = |it: PathBuf| it.file_stem().unwrap().to_str().unwrap().to_owned();
+    sources.map(stem).collect()
+}
+
 #[test]
 fn the_cycle_finder_finds_a_cycle() {
     let edge = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
