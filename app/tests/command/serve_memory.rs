@@ -78,7 +78,7 @@ fn upload(address: SocketAddr, number: u64, mib: usize) {
 }
 
 #[test]
-fn k11_forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
+fn forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
     let served = Measured::start();
     let address = served.served.address;
     let uploads: Vec<_> = (0..40)
@@ -92,7 +92,7 @@ fn k11_forty_uploads_of_16_mib_at_once_stay_within_64_mib() {
 }
 
 #[test]
-fn k11_a_thousand_idle_connections_stay_within_64_mib() {
+fn a_thousand_idle_connections_stay_within_64_mib() {
     let served = Measured::start();
     let before = served.descriptors();
     let mut idle = Vec::new();

@@ -277,7 +277,7 @@ async fn p1_a_push_that_was_dropped_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_a_plan_says_where_an_upload_goes_on() {
+async fn p3_a_plan_says_where_an_upload_goes_on() {
     let (state, registry, image) = (State::memory(), Registry::default(), one_layer());
     interrupted(&state, &image, &registry, 300).await;
     let engine = engine(&state, options());
