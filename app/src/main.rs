@@ -10,6 +10,7 @@ mod faults_file;
 mod files;
 mod host_files;
 mod interrupt;
+mod malformed;
 mod open;
 mod pauses;
 mod profiles;

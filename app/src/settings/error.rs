@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{auth_files::AuthFileError, host_files::HostFileError, proxies::ProxySettingError};
+use crate::{
+    auth_files::AuthFileError, host_files::HostFileError, malformed::Malformed,
+    proxies::ProxySettingError,
+};
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +20,7 @@ pub(crate) enum SettingsError {
     File {
         path: PathBuf,
         #[source]
-        error: Box<toml::de::Error>,
+        error: Malformed,
     },
     #[error("settings file {path} names a registry that is not one")]
     Registry {

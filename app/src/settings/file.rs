@@ -8,6 +8,7 @@ use super::{error::SettingsError, values::Time};
 use crate::{
     env::{Environment, Password},
     files,
+    malformed::Malformed,
 };
 
 /// The settings file.
@@ -57,7 +58,7 @@ pub(super) fn read_file(
         Ok(file) => Ok((path, file)),
         Err(error) => Err(SettingsError::File {
             path,
-            error: Box::new(error),
+            error: Malformed::new(&text, &error),
         }),
     }
 }

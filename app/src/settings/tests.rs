@@ -46,7 +46,7 @@ fn a_settings_file_with_an_unknown_key_is_refused_by_name() {
     let SettingsError::File { error, .. } = error else {
         panic!("{error}")
     };
-    assert!(error.to_string().contains("concurency"));
+    assert!(error.to_string().contains("concurency"), "{error}");
 }
 
 #[test]

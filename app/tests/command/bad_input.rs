@@ -334,3 +334,39 @@ async fn an_archive_entry_that_leads_out_of_it_is_refused_by_name() {
     fs::write(&archive, bytes).unwrap();
     refused(&stage, &archive, 5, &["image.tar", "../escape"]).await;
 }
+
+/// The parser's own text would show the line it stumbled over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_a_settings_file_that_is_malformed_is_not_shown() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let settings = stage.path("settings.toml");
+    let reference = stage.reference("team/app:1");
+    let cases = [
+        ("proxy = \"http://me:canary@p.test\n", "line 2, column 33: "),
+        (
+            "proxy = [\"http://me:canary@p.test\"]\n",
+            "line 2, column 9: ",
+        ),
+        ("plain-http = \"canary\"\n", "line 2, column 14: "),
+    ];
+    for (line, place) in cases {
+        fs::write(&settings, format!("[registry.\"r.test\"]\n{line}")).unwrap();
+        for more in [&["--json"][..], &["-vv"]] {
+            let mut command =
+                tokio::process::Command::from(crate::longshore::longshore(stage.home()));
+            command
+                .args(["push", image.path(), &reference])
+                .args(more)
+                .env("LONGSHORE_CONFIG", &settings);
+            let run = crate::longshore::finished(command.output().await.unwrap());
+            assert_eq!(run.code, Some(2), "{run:#?}");
+            assert!(run.stderr.contains(place), "{run:#?}");
+            assert!(run.stderr.contains("settings.toml"), "{run:#?}");
+            assert_eq!(run.stdout.contains(place), more == ["--json"], "{run:#?}");
+            let told = run.stderr + &run.stdout;
+            assert!(!told.contains("canary"), "{told}");
+        }
+    }
+    assert_eq!(stage.server.log().requests(), 0);
+}
