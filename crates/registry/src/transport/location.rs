@@ -16,6 +16,10 @@ use url::{Host, Url};
 
 use super::address::is_private;
 
+mod domain;
+
+use domain::registrable;
+
 /// Scheme, host and port: what credentials belong to.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Origin {
@@ -89,27 +93,10 @@ pub(crate) fn shares_credentials(realm: &Url, registry: &Origin) -> bool {
         return false;
     };
     *host == *registry.host
-        || match (domain_of(&host), domain_of(&registry.host)) {
+        || match (registrable(&host), registrable(&registry.host)) {
             (Some(one), Some(other)) => one == other,
             _ => false,
         }
-}
-
-/// The registrable domain, by a rule that errs on the side of a longer one: the last two labels,
-/// or three where the last two are short (`co.uk`, `com.cn`).
-fn domain_of(host: &str) -> Option<String> {
-    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
-        return None;
-    }
-    let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
-    let last_two = labels.len().checked_sub(2)?;
-    let short = labels[last_two].len() <= 3 && labels[last_two + 1].len() <= 3;
-    let from = if short {
-        last_two.checked_sub(1)?
-    } else {
-        last_two
-    };
-    Some(labels[from..].join("."))
 }
 
 fn origin_of(url: &Url) -> Result<Origin, LocationError> {

@@ -150,7 +150,83 @@ fn credentials_stay_in_the_registrys_domain() {
         ("http://127.0.0.2/token", "http://127.0.0.1", false),
         ("https://io/token", "https://docker.io", false),
     ];
-    for (realm, registry, expected) in cases {
+    shared(&cases);
+}
+
+#[test]
+fn credentials_stay_with_one_tenant_of_a_platform() {
+    let cases = [
+        // Hosts of one platform, and of two of its tenants.
+        ("https://b.github.io/token", "https://a.github.io", false),
+        (
+            "https://b.cloudfront.net/t",
+            "https://a.cloudfront.net",
+            false,
+        ),
+        (
+            "https://b.azurecr.io/oauth2/t",
+            "https://a.azurecr.io",
+            false,
+        ),
+        ("https://b.jfrog.io/token", "https://a.jfrog.io", false),
+        (
+            "https://b.herokuapp.com/t",
+            "https://a.herokuapp.com",
+            false,
+        ),
+        (
+            "https://a.6.6.6.6.nip.io/t",
+            "https://r.10.0.0.1.nip.io",
+            false,
+        ),
+        (
+            "https://a.evil.svc.cluster.local/t",
+            "https://r.ci.svc.cluster.local",
+            false,
+        ),
+    ];
+    shared(&cases);
+}
+
+#[test]
+fn registries_as_they_are_keep_their_token_services() {
+    let cases = [
+        (
+            "https://a.azurecr.io/oauth2/token",
+            "https://a.azurecr.io",
+            true,
+        ),
+        ("https://a.jfrog.io/v2/token", "https://a.jfrog.io", true),
+        ("https://quay.io/v2/auth", "https://quay.io", true),
+        ("https://nvcr.io/proxy_auth", "https://nvcr.io", true),
+        ("https://gcr.io/v2/token", "https://gcr.io", true),
+        (
+            "https://docker-auth.elastic.co/auth",
+            "https://docker.elastic.co",
+            true,
+        ),
+        (
+            "https://api.digitalocean.com/v2/registry/auth",
+            "https://registry.digitalocean.com",
+            true,
+        ),
+        (
+            "https://dockerauth.cn-hangzhou.aliyuncs.com/auth",
+            "https://registry.cn-hangzhou.aliyuncs.com",
+            true,
+        ),
+        (
+            "https://auth.corp.local/token",
+            "https://registry.corp.local",
+            true,
+        ),
+    ];
+    shared(&cases);
+}
+
+/// Token service, registry, and whether the one may have the credentials of the other.
+fn shared(cases: &[(&str, &str, bool)]) {
+    for &(realm, registry, expected) in cases {
         let url = Url::parse(realm).unwrap();
         assert_eq!(
             shares_credentials(&url, &origin(registry)),
