@@ -133,7 +133,7 @@ fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> 
         builder = builder.host_tls(host, tls.clone());
     }
     for host in &settings.token_services {
-        builder = builder.trust_token_service(host);
+        builder = builder.trust_token_service(host.clone());
     }
     for pem in &settings.certificates {
         builder = builder.extra_ca(pem);

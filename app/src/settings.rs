@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore, HostTls, Proxies};
+use registry::{ChunkSize, CredentialStore, HostTls, Proxies, TokenServiceHost};
 
 use crate::{
     auth_files,
@@ -28,7 +28,7 @@ use file::{RegistryFile, read_file};
 use login::login;
 pub(crate) use login::{Login, password_from_stdin};
 pub(crate) use values::duration;
-use values::{Time, chunk_size};
+use values::{Time, TokenService, chunk_size};
 
 /// Requests in flight to one host, unless said otherwise.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -81,8 +81,8 @@ pub(crate) struct ConnectionArgs {
 
     /// Give credentials to the token service on this host, though it is of another domain than
     /// the registry; may be given several times
-    #[arg(long, value_name = "HOST")]
-    trust_token_service: Vec<String>,
+    #[arg(long, value_name = "HOST[:PORT]")]
+    trust_token_service: Vec<TokenServiceHost>,
 
     /// Requests in flight to one host at most [default: 32]
     #[arg(long, value_name = "N")]
@@ -137,8 +137,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     /// The longest pause of a host that is waited for.
     pub(crate) max_retry_after: Option<Duration>,
-    /// Hosts of token services that get credentials whatever their domain.
-    pub(crate) token_services: Vec<String>,
+    /// Token services that get credentials whatever their domain.
+    pub(crate) token_services: Vec<TokenServiceHost>,
     pub(crate) plain_http: Vec<Registry>,
     /// What is said of the TLS of hosts.
     pub(crate) tls: Vec<(Registry, HostTls)>,
@@ -176,7 +176,7 @@ impl Settings {
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
             timeout: args.timeout,
             max_retry_after: args.max_retry_after.or(file.max_retry_after.map(|it| it.0)),
-            token_services: [&args.trust_token_service[..], &file.trust_token_service[..]].concat(),
+            token_services: token_services(args, file.trust_token_service),
             plain_http: Vec::new(),
             tls: Vec::new(),
             certificates: Vec::new(),
@@ -262,6 +262,11 @@ impl Settings {
             self.tls.push((registry, tls));
         }
     }
+}
+
+fn token_services(args: &ConnectionArgs, file: Vec<TokenService>) -> Vec<TokenServiceHost> {
+    let given = args.trust_token_service.iter().cloned();
+    given.chain(file.into_iter().map(|it| it.0)).collect()
 }
 
 fn concurrency_of(environment: &Environment) -> Result<Option<NonZeroUsize>, SettingsError> {

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{error::SettingsError, values::Time};
+use super::{
+    error::SettingsError,
+    values::{Time, TokenService},
+};
 use crate::{
     env::{Environment, Password},
     files,
@@ -21,7 +24,7 @@ pub(super) struct SettingsFile {
     pub(super) commit_timeout: Option<Time>,
     pub(super) helper_timeout: Option<Time>,
     pub(super) max_retry_after: Option<Time>,
-    pub(super) trust_token_service: Vec<String>,
+    pub(super) trust_token_service: Vec<TokenService>,
     pub(super) state: Option<PathBuf>,
     pub(super) registry: BTreeMap<String, RegistryFile>,
 }

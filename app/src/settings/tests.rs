@@ -63,6 +63,31 @@ fn plain_http_is_for_the_registry_it_was_said_of() {
 }
 
 #[test]
+fn a_token_service_that_is_no_host_is_refused_with_its_place() {
+    for service in ["https://auth.test/token", "*.test"] {
+        let (_directory, environment) =
+            environment_with(&format!("trust-token-service = [\"{service}\"]\n"));
+        let error =
+            Settings::decide(&ConnectionArgs::default(), &environment, &destination()).unwrap_err();
+        let SettingsError::File { error, .. } = error else {
+            panic!("{error}")
+        };
+        let error = error.to_string();
+        assert!(error.starts_with("line 1, column 23: "), "{error}");
+        assert!(
+            error.contains(service) && error.contains("auth.example.com"),
+            "{error}"
+        );
+    }
+    let (_directory, environment) =
+        environment_with("trust-token-service = [\"auth.test:8443\", \"[::1]\"]\n");
+    let settings =
+        Settings::decide(&ConnectionArgs::default(), &environment, &destination()).unwrap();
+    let expected = ["auth.test:8443", "[::1]"].map(|it| it.parse().unwrap());
+    assert_eq!(settings.token_services, expected);
+}
+
+#[test]
 fn half_a_login_is_an_error_and_a_password_does_not_print() {
     let environment = Environment {
         password: Some(Password("canary".into())),

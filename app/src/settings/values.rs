@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use registry::ChunkSize;
+use registry::{ChunkSize, TokenServiceHost, TokenServiceHostError};
 use serde::Deserialize;
 
 /// A time in the settings file.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Time(pub(super) Duration);
+
+/// A token service in the settings file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct TokenService(pub(super) TokenServiceHost);
 
 /// `10s`, `5m`, `500ms`, `2h`; a plain number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -45,6 +50,14 @@ impl TryFrom<String> for Time {
 
     fn try_from(text: String) -> Result<Self, String> {
         duration(&text).map(Self)
+    }
+}
+
+impl TryFrom<String> for TokenService {
+    type Error = TokenServiceHostError;
+
+    fn try_from(text: String) -> Result<Self, TokenServiceHostError> {
+        text.parse().map(Self)
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) mod known;
 mod service;
 pub(crate) mod store;
 pub(crate) mod token;
+pub(crate) mod trusted;
 
 use cache::Keyring;
 use challenge::{Read, Wants, read_challenge};
@@ -42,6 +43,7 @@ use credentials::{CredentialError, CredentialProvider, Credentials, bearer};
 pub(crate) use error::{AuthError, Grant};
 use known::KnownChallenge;
 use service::{Refreshed, Service};
+use trusted::TokenServiceHost;
 
 use crate::transport::{
     Transport,
@@ -56,8 +58,8 @@ use crate::transport::{
 #[derive(Debug)]
 pub(crate) struct Auth {
     provider: Arc<dyn CredentialProvider>,
-    /// Hosts of token services that may have credentials whatever their domain.
-    trusted: HashSet<String>,
+    /// Token services that may have credentials whatever their domain.
+    trusted: Vec<TokenServiceHost>,
     retry: RetryPolicy,
     /// For token services; they are asked by nobody else.
     user_agent: HeaderValue,
@@ -203,7 +205,7 @@ impl Door {
 impl Auth {
     pub(crate) fn new(
         provider: Arc<dyn CredentialProvider>,
-        trusted: HashSet<String>,
+        trusted: Vec<TokenServiceHost>,
         known: HashMap<Registry, KnownChallenge>,
         retry: RetryPolicy,
         user_agent: HeaderValue,
@@ -461,17 +463,17 @@ impl Auth {
         if self.may_have_credentials(realm, &door.origin) {
             transport.vouch(&Origin::of(realm)?, &door.origin);
         }
-        let named = realm.host_str();
-        if named.is_some_and(|host| self.trusted.contains(host)) {
+        if self.is_trusted(realm) {
             return Ok(Reach::Anywhere);
         }
         Ok(transport.reach(&door.origin, &Origin::of(realm)?).await)
     }
 
     fn may_have_credentials(&self, realm: &Url, registry: &Origin) -> bool {
-        location::shares_credentials(realm, registry)
-            || realm
-                .host_str()
-                .is_some_and(|host| self.trusted.contains(host))
+        location::shares_credentials(realm, registry) || self.is_trusted(realm)
+    }
+
+    fn is_trusted(&self, realm: &Url) -> bool {
+        self.trusted.iter().any(|it| it.is_of(realm))
     }
 }

@@ -15,7 +15,10 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
-    auth::{Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore},
+    auth::{
+        Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore,
+        trusted::TokenServiceHost,
+    },
     event::ClientObserver,
     manner::{ChunkSize, Manner, UploadProfile},
     profile::{
@@ -80,7 +83,7 @@ pub struct ClientBuilder {
     https: HashSet<Registry>,
     extra: Vec<CertificateDer<'static>>,
     tls: HashMap<String, HostTls>,
-    trusted: HashSet<String>,
+    trusted: Vec<TokenServiceHost>,
     known: HashMap<Registry, KnownChallenge>,
     resolver: Arc<dyn Resolver>,
     proxies: Proxies,
@@ -129,7 +132,7 @@ impl Client {
             https: HashSet::new(),
             extra: Vec::new(),
             tls: HashMap::new(),
-            trusted: HashSet::new(),
+            trusted: Vec::new(),
             known: HashMap::new(),
             resolver: Arc::new(SystemResolver),
             proxies: Proxies::none(),
@@ -277,8 +280,8 @@ impl ClientBuilder {
     /// Gives credentials to the token service on this host, whatever domain it is of and wherever
     /// its address is. Without this, only a service on the registry's own host or domain gets any,
     /// and one with a private address is not asked by a public registry's word.
-    pub fn trust_token_service(mut self, host: impl Into<String>) -> Self {
-        self.trusted.insert(host.into().to_ascii_lowercase());
+    pub fn trust_token_service(mut self, host: TokenServiceHost) -> Self {
+        self.trusted.push(host);
         self
     }
 

@@ -152,7 +152,7 @@ async fn n6_a_token_service_on_a_foreign_host_gets_no_credentials() {
     // Trusted by configuration it gets them; the token it made up is refused by the registry.
     let client = quick()
         .credentials(store())
-        .trust_token_service("localhost");
+        .trust_token_service("localhost".parse().unwrap());
     let target = client.build().unwrap().push_target(&here);
     let error = target.has_blob(&layer).await.unwrap_err();
     assert_eq!(*error.kind(), TargetErrorKind::Unauthorized);
