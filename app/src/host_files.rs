@@ -201,6 +201,15 @@ pub(crate) fn with_ca(
     }
 }
 
+/// Certificates in a file, looked at: each is one.
+pub(crate) fn ca(path: &Path) -> Result<Vec<u8>, HostFileError> {
+    let pem = files::read(path).map_err(|error| unreadable(path, error))?;
+    match HostTls::new().with_ca(&pem) {
+        Ok(_) => Ok(pem),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
 /// Shows the certificate in a file.
 pub(crate) fn with_identity(
     tls: HostTls,

@@ -13,7 +13,7 @@ use registry::{ChunkSize, CredentialStore, HostTls, Proxies, TokenServiceHost};
 use crate::{
     auth_files,
     env::Environment,
-    files, host_files,
+    host_files,
     proxies::{self, ProxySettingError},
 };
 
@@ -238,7 +238,7 @@ impl Settings {
         destination: &Registry,
     ) -> Result<(), SettingsError> {
         if let Some(path) = &args.ca {
-            self.certificates.push(read(path)?);
+            self.certificates.push(host_files::ca(path)?);
         }
         let mut tls = HostTls::new();
         if let (Some(certificate), Some(key)) = (&args.cert, &args.key) {
@@ -290,13 +290,6 @@ fn credentials(
         store = store.with_docker_config(file);
     }
     Ok(store)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
-    files::read(path).map_err(|error| SettingsError::Read {
-        path: path.to_owned(),
-        error,
-    })
 }
 
 #[cfg(test)]

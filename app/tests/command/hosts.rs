@@ -104,3 +104,48 @@ async fn r5_a_client_certificate_without_its_key_stops_before_anything_is_sent()
     assert!(run.stderr.contains("--key <FILE>"), "{run:#?}");
     assert_eq!(stage.server.log().requests(), 0);
 }
+
+/// PEM around bytes that are no certificate.
+const GARBAGE: &str = "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n";
+/// No PEM at all.
+const GARBAGE_PEM: &str = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_what_is_no_certificate_is_told_of_by_file_and_place_before_anything_is_sent() {
+    let (stage, image, own) = stage().await;
+    let file = stage.path("ca.pem");
+    write(&file, &format!("{own}{GARBAGE}"));
+    let by_flag = ["--ca", file.to_str().unwrap()];
+    let run = push(&stage, &image, &own, &by_flag).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    let place = format!("{} cannot be used", file.display());
+    assert!(run.stderr.contains(&place), "{run:#?}");
+    assert!(run.stderr.contains("certificate 2 of it"), "{run:#?}");
+    write(&file, "nonsense");
+    let run = push(&stage, &image, &own, &by_flag).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(run.stderr.contains(&place), "{run:#?}");
+
+    write(&of_host(&stage, "ca.crt"), GARBAGE);
+    let run = push(&stage, &image, &own, &[]).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(run.stderr.contains("ca.crt cannot be used"), "{run:#?}");
+    assert!(run.stderr.contains("certificate 1 of it"), "{run:#?}");
+    assert_eq!(stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_system_has_no_certificates_is_told_where_nothing_else_vouches() {
+    let (stage, image, own) = stage().await;
+    let run = push(&stage, &image, GARBAGE_PEM, &[]).await;
+    assert_eq!(run.code, Some(7), "{run:#?}");
+    assert!(
+        run.stderr
+            .contains("the system has no trusted certificates ("),
+        "{run:#?}"
+    );
+    assert!(run.stderr.contains("failed to read PEM"), "{run:#?}");
+    // One that was given will do.
+    write(&of_host(&stage, "ca.crt"), &own);
+    push(&stage, &image, GARBAGE_PEM, &[]).await.succeeded();
+}

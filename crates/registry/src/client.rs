@@ -35,7 +35,7 @@ use crate::{
         timeouts::Timeouts,
         tls::{
             Tls,
-            host::{HostTls, certificates},
+            host::{HostTls, HostTlsError, authorities},
         },
         traffic::Traffic,
     },
@@ -104,9 +104,9 @@ pub struct ClientBuilder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The extra certificates are not PEM, or there is none in it.
-    #[error("the certificates to trust are not usable: expected PEM")]
-    Certificates(#[source] rustls::pki_types::pem::Error),
+    /// The extra certificates are not PEM, there is none in it, or one of them is none.
+    #[error("the certificates to trust for every host are not usable")]
+    Certificates(#[source] HostTlsError),
     /// The user agent cannot stand in a header.
     #[error("user agent {0:?} cannot be sent: visible ASCII only")]
     UserAgent(String),
@@ -251,7 +251,7 @@ impl ClientBuilder {
 
     /// Trusts the certificates in `pem` beside the system's, for every host.
     pub fn extra_ca(mut self, pem: &[u8]) -> Self {
-        match certificates(pem) {
+        match authorities(pem) {
             Ok(more) => self.extra.extend(more),
             Err(error) => self.fault = Some(BuildError::Certificates(error)),
         }

@@ -11,6 +11,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Tls {
     /// By the authority of a token service: the registries that vouch for it.
     services: Mutex<HashMap<String, BTreeSet<String>>>,
     /// The system's and the extra ones.
-    roots: OnceCell<RootCertStore>,
+    roots: OnceCell<Roots>,
     /// For every host that has nothing of its own.
     common: OnceCell<PerLane>,
     /// For those that have.
@@ -55,12 +56,28 @@ pub(crate) struct Tls {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TlsError {
-    #[error("the system has no trusted certificates and none was given")]
-    NoRoots,
+    #[error("the system has no trusted certificates{} and none was given", InBrackets(.0))]
+    NoRoots(Option<String>),
     #[error("could not set TLS up")]
     Setup(#[source] rustls::Error),
     #[error("could not read the system's trusted certificates")]
     Interrupted,
+}
+
+/// Who vouches for every host.
+#[derive(Clone, Debug)]
+struct Roots {
+    store: RootCertStore,
+    /// What was wrong with the system's, if anything was: it matters where there are none.
+    fault: Option<String>,
+}
+
+struct InBrackets<'a>(&'a Option<String>);
+
+impl fmt::Display for InBrackets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |it| write!(f, " ({it})"))
+    }
 }
 
 impl Tls {
@@ -113,7 +130,10 @@ impl Tls {
             return Ok(known.clone());
         }
         let roots = if tls.unchecked {
-            RootCertStore::empty()
+            Roots {
+                store: RootCertStore::empty(),
+                fault: None,
+            }
         } else {
             self.roots().await?.clone()
         };
@@ -134,24 +154,26 @@ impl Tls {
         (!tls.is_empty()).then_some(tls)
     }
 
-    async fn roots(&self) -> Result<&RootCertStore, TlsError> {
+    async fn roots(&self) -> Result<&Roots, TlsError> {
         let read = async || {
             // Reads files: not on a thread that drives connections.
             let native = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
                 .await
                 .map_err(|_| TlsError::Interrupted)?;
-            let mut roots = RootCertStore::empty();
-            // What cannot be parsed is left out: one odd certificate takes no others along.
-            roots.add_parsable_certificates(native.certs);
-            roots.add_parsable_certificates(self.extra.iter().cloned());
-            Ok(roots)
+            let mut store = RootCertStore::empty();
+            // What cannot be parsed is left out: one odd certificate of the system's takes no
+            // others along. Those that were given have been looked at.
+            store.add_parsable_certificates(native.certs);
+            add(&mut store, &self.extra)?;
+            let fault = native.errors.first().map(ToString::to_string);
+            Ok(Roots { store, fault })
         };
         self.roots.get_or_try_init(read).await
     }
 }
 
 /// The roots of all hosts, and what one has of its own.
-fn config(tls: &HostTls, mut roots: RootCertStore) -> Result<PerLane, TlsError> {
+fn config(tls: &HostTls, mut roots: Roots) -> Result<PerLane, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?;
@@ -161,15 +183,21 @@ fn config(tls: &HostTls, mut roots: RootCertStore) -> Result<PerLane, TlsError> 
             .with_custom_certificate_verifier(Arc::new(Unchecked(provider())))
             .with_client_cert_resolver(tls.resolver())
     } else {
-        roots.add_parsable_certificates(tls.roots.iter().cloned());
-        if roots.is_empty() {
-            return Err(TlsError::NoRoots);
+        add(&mut roots.store, &tls.roots)?;
+        if roots.store.is_empty() {
+            return Err(TlsError::NoRoots(roots.fault));
         }
         builder
-            .with_root_certificates(roots)
+            .with_root_certificates(roots.store)
             .with_client_cert_resolver(tls.resolver())
     };
     Ok(per_lane(config))
+}
+
+fn add(roots: &mut RootCertStore, more: &[CertificateDer<'static>]) -> Result<(), TlsError> {
+    let mut more = more.iter().cloned();
+    more.try_for_each(|it| roots.add(it))
+        .map_err(TlsError::Setup)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

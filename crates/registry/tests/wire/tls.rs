@@ -178,6 +178,7 @@ fn what_is_no_certificate_is_no_client() {
         "",
         "nonsense",
         "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----",
     ] {
         assert!(
             Client::builder().extra_ca(pem.as_bytes()).build().is_err(),

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    SignatureScheme,
+    RootCertStore, SignatureScheme,
     client::ResolvesClientCert,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -32,6 +32,15 @@ pub enum HostTlsError {
     /// The certificates are not PEM, or there is none in it.
     #[error("expected certificates in PEM")]
     Certificates(#[source] pem::Error),
+    /// What is PEM, and says of itself that it is a certificate, is none. Counted from 1.
+    #[error("certificate {position} of it is none that can vouch for others")]
+    Certificate {
+        /// Which one of them.
+        position: usize,
+        /// What is wrong with it.
+        #[source]
+        error: rustls::Error,
+    },
     /// The key is not PEM, is encrypted, or is not there.
     #[error("expected a private key in PEM that is not encrypted")]
     Key(#[source] pem::Error),
@@ -41,10 +50,21 @@ pub enum HostTlsError {
 }
 
 /// Certificates out of PEM; an empty list is an error.
-pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
     if found.is_empty() {
         return Err(pem::Error::NoItemsFound);
+    }
+    Ok(found)
+}
+
+/// Certificates out of PEM that can vouch for others, each of them.
+pub(crate) fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, HostTlsError> {
+    let found = certificates(pem).map_err(HostTlsError::Certificates)?;
+    let mut roots = RootCertStore::empty();
+    for (position, certificate) in (1..).zip(&found) {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| HostTlsError::Certificate { position, error })?;
     }
     Ok(found)
 }
@@ -59,8 +79,7 @@ impl HostTls {
 
     /// Trusts the certificates in `pem` beside those there are.
     pub fn with_ca(mut self, pem: &[u8]) -> Result<Self, HostTlsError> {
-        let more = certificates(pem).map_err(HostTlsError::Certificates)?;
-        self.roots.extend(more);
+        self.roots.extend(authorities(pem)?);
         Ok(self)
     }
 
