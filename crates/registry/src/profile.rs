@@ -15,13 +15,13 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    num::NonZeroU64,
+    num::{NonZeroU64, NonZeroUsize},
     time::{Duration, SystemTime},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{auth::known::KnownChallenge, manner::UploadProfile};
+use crate::{auth::known::KnownChallenge, manner::UploadProfile, transport::limit::Work};
 
 pub(crate) mod ledger;
 pub(crate) mod store;
@@ -65,6 +65,11 @@ pub enum Fact {
     Referrers(bool),
     /// Whether it refuses a manifest whose content is missing.
     Validates(bool),
+    /// How many requests without a blob it bears at once; only where it has shown that there is an
+    /// end to it.
+    QuestionsAtOnce(NonZeroUsize),
+    /// The same of bodies with blobs.
+    BodiesAtOnce(NonZeroUsize),
 }
 
 /// A fact, and when it was seen.
@@ -100,6 +105,8 @@ impl Fact {
             Self::ClosesEmpty(_) => "closes-empty",
             Self::Referrers(_) => "referrers",
             Self::Validates(_) => "validates",
+            Self::QuestionsAtOnce(_) => "questions-at-once",
+            Self::BodiesAtOnce(_) => "bodies-at-once",
         }
     }
 
@@ -108,6 +115,8 @@ impl Fact {
     pub fn lasts(&self) -> Duration {
         match self {
             Self::BodyLimit(_) | Self::TakesChunks(_) | Self::MountsFromItself(_) => 7 * DAY,
+            // Who else asks a registry for how much changes by the hour.
+            Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
             _ => 30 * DAY,
         }
     }
@@ -137,7 +146,18 @@ impl Fact {
             "closes-empty" => of(value, Self::ClosesEmpty),
             "referrers" => of(value, Self::Referrers),
             "validates" => of(value, Self::Validates),
+            "questions-at-once" => of(value, Self::QuestionsAtOnce),
+            "bodies-at-once" => of(value, Self::BodiesAtOnce),
             _ => None,
+        }
+    }
+
+    /// What a registry bears of a kind of requests.
+    pub(crate) fn of_load(work: Work, at_once: NonZeroUsize) -> Option<Self> {
+        match work {
+            Work::Questions => Some(Self::QuestionsAtOnce(at_once)),
+            Work::Bodies => Some(Self::BodiesAtOnce(at_once)),
+            Work::Downloads => None,
         }
     }
 
@@ -184,6 +204,8 @@ impl fmt::Display for Fact {
                 };
             }
             Self::BodyLimit(bytes) => return write!(f, "takes bodies of at most {bytes} bytes"),
+            Self::QuestionsAtOnce(count) => return write!(f, "bears {count} questions at once"),
+            Self::BodiesAtOnce(count) => return write!(f, "bears {count} bodies at once"),
             Self::ChunkMinimum(0) => "takes chunks of any length",
             Self::ChunkMinimum(bytes) => {
                 return write!(f, "takes chunks of at least {bytes} bytes");
@@ -271,6 +293,15 @@ impl Profile {
             Fact::Challenge(it) => Some(it),
             _ => None,
         }
+    }
+
+    /// How many of which kind the registry bears, where it has shown that.
+    pub(crate) fn at_once(&self) -> impl Iterator<Item = (Work, NonZeroUsize)> {
+        self.facts().filter_map(|it| match it.fact {
+            Fact::QuestionsAtOnce(count) => Some((Work::Questions, count)),
+            Fact::BodiesAtOnce(count) => Some((Work::Bodies, count)),
+            _ => None,
+        })
     }
 
     pub(crate) fn uploads(&self) -> UploadProfile {

@@ -27,6 +27,7 @@ use hyper_util::{
 use oci::UploadObserver;
 use url::Url;
 
+pub(crate) mod adaptive;
 pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod backoff;
@@ -44,11 +45,12 @@ pub(crate) mod tls;
 pub(crate) mod traffic;
 mod watch;
 
+use adaptive::{Adaptive, Load};
 use address::{Lookup, Names, Reach, Resolver};
 use answer::Answer;
 use body::{Flow, RequestBody};
 use connect::{ConnectError, Connector};
-use limit::{Host, Hosts, Lane, Permit};
+use limit::{Host, Hosts, Lane, Permit, Work};
 use location::{LocationError, Origin};
 use pause::{Account, Pauses};
 use proxy::{Proxies, Proxy};
@@ -58,6 +60,8 @@ use socket::Wire;
 use timeouts::{Limit, Timeouts};
 use tls::{Tls, refusal::TlsRefusal};
 use watch::Watch;
+
+use crate::quirks::lost_its_session;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type HyperClient = legacy::Client<Connector, RequestBody>;
@@ -138,6 +142,18 @@ pub(crate) enum TransportError {
     TooLong(usize),
     #[error(transparent)]
     Location(#[from] LocationError),
+}
+
+// === impl Outgoing ===
+
+impl Outgoing<'_> {
+    fn work(&self) -> Work {
+        match self.kind {
+            Kind::Download => Work::Downloads,
+            _ if self.flow.is_some() => Work::Bodies,
+            _ => Work::Questions,
+        }
+    }
 }
 
 // === impl TransportError ===
@@ -297,7 +313,8 @@ impl Transport {
         let origin = Origin::of(&outgoing.url)?;
         let host = self.hosts.of(&origin);
         let account = outgoing.account.clone();
-        let permit = self.admit(&host, &origin, &account, outgoing.kind).await?;
+        let work = outgoing.work();
+        let permit = self.admit(&host, &origin, &account, work).await?;
         let answer = match self.timeouts.total {
             None => self.send(outgoing, &host, permit).await,
             Some(total) => tokio::time::timeout(total, self.send(outgoing, &host, permit))
@@ -320,13 +337,15 @@ impl Transport {
         host: &Host,
         origin: &Origin,
         account: &Account,
-        kind: Kind,
+        work: Work,
     ) -> Result<Permit, TransportError> {
         loop {
-            let permit = match kind {
-                Kind::Download => host.admit_download().await,
-                _ => host.admit().await,
-            };
+            let place = host.place(work).await;
+            let permit = match work {
+                Work::Downloads => host.admit_download().await,
+                Work::Bodies | Work::Questions => host.admit().await,
+            }
+            .with(place);
             match self.pauses.left(origin, account).await {
                 Ok(None) => return Ok(permit),
                 Ok(Some(left)) => {
@@ -346,8 +365,9 @@ impl Transport {
         &self,
         outgoing: Outgoing<'_>,
         host: &Arc<Host>,
-        permit: Permit,
+        mut permit: Permit,
     ) -> Result<Answer, TransportError> {
+        let work = outgoing.work();
         let flow = outgoing.flow.as_ref().map(|(flow, _)| flow.clone());
         let client = self.lane(&outgoing);
         let authority = Origin::of(&outgoing.url)?.authority();
@@ -372,6 +392,7 @@ impl Transport {
             limit = watch.run() => Err(TransportError::TimedOut(limit)),
         };
         let answer = of_proxy(answer, forwarding);
+        permit.judge(load(work, answer.as_ref().map(Response::status)));
         if let Some(flow) = &flow {
             match &answer {
                 Ok(_) if flow.ended() => {}
@@ -398,6 +419,12 @@ impl Transport {
             early,
             permit,
         ))
+    }
+
+    /// What the host of a URL bears of a kind of requests.
+    pub(crate) fn bears(&self, url: &Url, work: Work) -> Option<Arc<Adaptive>> {
+        let host = self.hosts.of(&Origin::of(url).ok()?);
+        host.bears(work).cloned()
     }
 
     /// How long to wait before the same is tried again; none if the outcome stands.
@@ -449,6 +476,19 @@ impl Transport {
         } else {
             &lanes.questions
         }
+    }
+}
+
+/// What the end of a request says of how much its host bears.
+fn load(work: Work, answer: Result<StatusCode, &TransportError>) -> Load {
+    match answer {
+        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+        | Err(TransportError::Broken(_)) => Load::TooMuch,
+        Ok(status) if work == Work::Bodies && lost_its_session(status) => Load::TooMuch,
+        // A registry in trouble of another kind.
+        Ok(status) if status.is_server_error() => Load::Unknown,
+        Ok(_) => Load::Borne,
+        Err(_) => Load::Unknown,
     }
 }
 

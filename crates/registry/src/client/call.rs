@@ -33,6 +33,7 @@ use crate::{
         address::Reach,
         answer::Answer,
         body::{BlobBody, Flow, RequestBody, expect_empty},
+        limit::Work,
         location::{self, LocationError, Origin},
         pause::Account,
     },
@@ -128,13 +129,16 @@ impl Inner {
     /// [`uploads`](crate::uploads) sends again itself.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, CallError> {
         let mut retry = self.retry.start();
+        let bears = self.transport.bears(&call.url, Work::Questions);
         loop {
+            let halved = bears.as_ref().map(|it| it.halved());
             let outcome = match self.attempt(call).await {
                 Ok(answer) => Ok(answer),
                 Err(CallError::Transport(error)) => Err(error),
                 // What auth could not do it has tried often enough.
                 Err(other) => return Err(other),
             };
+            retry.was_too_much(bears.as_ref().map(|it| it.halved()) != halved);
             let Some(wait) = self.transport.patience(&mut retry, &call.url, &outcome) else {
                 return Ok(outcome?);
             };

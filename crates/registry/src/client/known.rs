@@ -1,15 +1,25 @@
 //! What earlier processes learned of a registry is told to whoever can use it, and what this one
 //! learns is kept.
 
+use std::{num::NonZeroUsize, sync::Arc};
+
 use oci::Registry;
 
 use super::{Inner, RepositoryClient};
-use crate::profile::{Fact, Profile};
+use crate::{
+    profile::{Fact, Profile},
+    transport::{adaptive::Adaptive, limit::Work},
+};
 
 impl RepositoryClient {
     /// The registry has shown something of itself.
     pub(crate) fn learn(&self, fact: Fact) {
         self.inner().learn(self.repository.registry(), fact);
+    }
+
+    /// What the registry bears of bodies at once.
+    pub(crate) fn bears_bodies(&self) -> Option<Arc<Adaptive>> {
+        self.inner().bears(self.repository.registry(), Work::Bodies)
     }
 }
 
@@ -24,6 +34,11 @@ impl Inner {
                 self.auth.told(registry, challenge);
             }
             self.manner.told(registry, profile.uploads());
+            for (work, at_once) in profile.at_once() {
+                if let Some(bears) = self.bears(registry, work) {
+                    bears.begin_at(at_once.get());
+                }
+            }
         };
         self.profiles.recall(&page, &host, told).await;
     }
@@ -45,9 +60,21 @@ impl Inner {
         }
         for registry in self.profiles.registries() {
             let page = self.profiles.page(&registry);
+            for work in [Work::Questions, Work::Bodies] {
+                let bears = self.bears(&registry, work);
+                let shown = bears.and_then(|it| NonZeroUsize::new(it.shown()?));
+                if let Some(fact) = shown.and_then(|it| Fact::of_load(work, it)) {
+                    page.learn(fact);
+                }
+            }
             let host = self.profile_name(&registry);
             self.profiles.keep(&page, &host).await;
         }
+    }
+
+    fn bears(&self, registry: &Registry, work: Work) -> Option<Arc<Adaptive>> {
+        self.transport
+            .bears(&self.api_url(registry, "").ok()?, work)
     }
 
     /// A registry as a store names it. What it says without TLS anybody may have said: it counts

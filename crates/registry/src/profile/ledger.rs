@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use oci::Registry;
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 
 use super::{Fact, Profile, store::ProfileStore};
+
+/// How long a store may take; one that is slower is gone on without.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of the registries spoken to.
 #[derive(Debug)]
@@ -44,7 +47,8 @@ impl Ledger {
     /// anybody gets on.
     pub(crate) async fn recall(&self, page: &Page, host: &str, told: impl FnOnce(&Profile)) {
         let load = async {
-            let profile = Profile::read(&self.store.load(host).await).current(SystemTime::now());
+            let kept = timeout(PATIENCE, self.store.load(host)).await;
+            let profile = Profile::read(&kept.unwrap_or_default()).current(SystemTime::now());
             told(&profile);
             profile
         };
@@ -55,7 +59,7 @@ impl Ledger {
     pub(crate) async fn keep(&self, page: &Page, host: &str) {
         let facts = page.worth_keeping(SystemTime::now());
         if !facts.is_empty() {
-            self.store.keep(host, facts).await;
+            let _ = timeout(PATIENCE, self.store.keep(host, facts)).await;
         }
     }
 

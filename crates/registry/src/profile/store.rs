@@ -24,7 +24,7 @@ pub struct KeptFact {
 ///
 /// All of it is hints. A store that fails has nothing, or forgets: a client then sends the
 /// requests that it would have spared. It is asked once for each host in a process, and told
-/// things once or twice; it may be shared by any number of processes.
+/// things once or twice, and the client goes on without an answer after two seconds; it may be shared by any number of processes.
 #[async_trait]
 pub trait ProfileStore: fmt::Debug + Send + Sync {
     /// What is kept of a host, in no order. `host` is the registry's name, with `http://` before

@@ -14,6 +14,7 @@ fn bearer() -> Fact {
 fn all() -> Vec<Fact> {
     let limit = NonZeroU64::new(1 << 20).unwrap();
     vec![
+        Fact::BodiesAtOnce(NonZeroUsize::MIN),
         Fact::BodyLimit(limit),
         bearer(),
         Fact::ChunkMinimum(5),
@@ -22,6 +23,7 @@ fn all() -> Vec<Fact> {
         Fact::KeepsSessions(false),
         Fact::Mounts(true),
         Fact::MountsFromItself(false),
+        Fact::QuestionsAtOnce(NonZeroUsize::MAX),
         Fact::Referrers(true),
         Fact::TakesChunks(false),
         Fact::Validates(true),

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    adaptive::{Adaptive, Load, Place},
     location::Origin,
     traffic::{Counters, Traffic},
 };
@@ -51,6 +52,8 @@ pub(crate) struct Host {
     slots: [Arc<Semaphore>; 2],
     /// Requests that have a permit and no connection yet.
     seeking: AtomicUsize,
+    /// What it bears: of questions, of bodies.
+    bears: [Arc<Adaptive>; 2],
     pub(crate) counters: Counters,
 }
 
@@ -59,6 +62,18 @@ pub(crate) struct Host {
 pub(crate) struct Permit {
     _request: Option<OwnedSemaphorePermit>,
     _download: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+}
+
+/// Kinds of requests, as far as a host may bear more of one than of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// All that is answered at once.
+    Questions,
+    /// Blobs on their way there.
+    Bodies,
+    /// Blobs on their way back: as slow as their readers, so they hold up nobody else.
+    Downloads,
 }
 
 /// The right to have one connection open.
@@ -119,7 +134,25 @@ impl Host {
             downloads: semaphore(in_flight.saturating_sub(1).max(1)),
             slots: [semaphore(in_flight), semaphore(in_flight)],
             seeking: AtomicUsize::new(0),
+            bears: [(); 2].map(|()| Arc::new(Adaptive::new(in_flight))),
             counters: Counters::default(),
+        }
+    }
+
+    /// What it bears of a kind of requests; downloads have no limit of their own.
+    pub(crate) fn bears(&self, work: Work) -> Option<&Arc<Adaptive>> {
+        match work {
+            Work::Questions => Some(&self.bears[0]),
+            Work::Bodies => Some(&self.bears[1]),
+            Work::Downloads => None,
+        }
+    }
+
+    /// Waits until it bears one more.
+    pub(crate) async fn place(&self, work: Work) -> Option<Place> {
+        match self.bears(work) {
+            Some(bears) => Some(bears.place().await),
+            None => None,
         }
     }
 
@@ -129,6 +162,7 @@ impl Host {
         Permit {
             _request: request,
             _download: None,
+            place: None,
         }
     }
 
@@ -178,6 +212,20 @@ impl Host {
     /// Whether there are as many connections as requests in flight.
     fn has_enough(&self, slots: &Semaphore) -> bool {
         slots.available_permits() <= self.permits.available_permits()
+    }
+}
+
+impl Permit {
+    /// The same with a place among those of its kind.
+    pub(crate) fn with(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// What came of the request it was for.
+    pub(crate) fn judge(&mut self, load: Load) {
+        if let Some(place) = &mut self.place {
+            place.judge(load);
+        }
     }
 }
 

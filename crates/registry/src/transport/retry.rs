@@ -13,6 +13,10 @@ use tokio::time::Instant;
 
 use super::backoff::full_jitter;
 
+/// How often something that was too much for its host is tried again on top of all attempts: as often
+/// as a limit of some hundreds can be halved.
+const SPARED: u32 = 8;
+
 /// How often to try again, and how patiently.
 ///
 /// Tried again: connections that fail or break, time limits, and the statuses 408, 429, 499
@@ -40,6 +44,9 @@ pub struct RetryPolicy {
 pub(crate) struct Retry {
     policy: RetryPolicy,
     made: u32,
+    /// Failures that count as no attempt, still.
+    spared: u32,
+    too_much: bool,
     started: Instant,
     random: fastrand::Rng,
 }
@@ -106,6 +113,8 @@ impl RetryPolicy {
         Retry {
             policy: *self,
             made: 0,
+            spared: if self.attempts > 1 { SPARED } else { 0 },
+            too_much: false,
             started: Instant::now(),
             random: self
                 .seed
@@ -115,10 +124,20 @@ impl RetryPolicy {
 }
 
 impl Retry {
+    /// What has just failed may have been too much at once for its host, from which fewer are wanted
+    /// from now on: it was not the attempt's own fault.
+    pub(crate) fn was_too_much(&mut self, too_much: bool) {
+        self.too_much = too_much;
+    }
+
     /// How long to wait before the next attempt, given that one has just failed and that the
     /// registry asked for `asked`. None: there is none.
     pub(crate) fn after_failure(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        self.made += 1;
+        if std::mem::take(&mut self.too_much) && self.spared > 0 {
+            self.spared -= 1;
+        } else {
+            self.made += 1;
+        }
         if self.made >= self.policy.attempts {
             return None;
         }
@@ -126,7 +145,7 @@ impl Retry {
             return None;
         }
         let backoff = full_jitter(
-            self.made - 1,
+            self.made.saturating_sub(1),
             self.policy.base,
             self.policy.cap,
             self.random.f64(),
@@ -211,6 +230,20 @@ mod tests {
         let mut late = policy.with_budget(Duration::from_secs(5)).start();
         tokio::time::advance(Duration::from_secs(6)).await;
         assert_eq!(late.after_failure(None), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p9_what_was_too_much_at_once_costs_no_attempt_and_not_for_ever() {
+        let policy = RetryPolicy::default().with_attempts(4);
+        let mut retry = policy.start();
+        let waits = std::iter::from_fn(|| {
+            retry.was_too_much(true);
+            retry.after_failure(None)
+        });
+        assert_eq!(waits.count(), 8 + 3);
+        let mut never = RetryPolicy::never().start();
+        never.was_too_much(true);
+        assert_eq!(never.after_failure(None), None);
     }
 
     #[tokio::test(start_paused = true)]

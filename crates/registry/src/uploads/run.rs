@@ -1,6 +1,9 @@
 //! Runs the machine: does what it asks for, one request at a time, and tells what came of it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use oci::{BlobUpload, Presence, SessionStatus, TargetError, TargetErrorKind, UploadSession};
 
@@ -15,6 +18,7 @@ use crate::{
     client::call::BlobPayload,
     error::{CallError, Unexpected, protocol, refusal},
     transport::{
+        adaptive::Adaptive,
         answer::Answer,
         retry::{Retry, retry_after},
     },
@@ -37,6 +41,9 @@ pub(super) struct Run<'a> {
     retry: Retry,
     /// How much was held when it last failed.
     failed_at: u64,
+    /// What the registry bears of bodies, and how often it was too much before the last was sent.
+    bears: Option<Arc<Adaptive>>,
+    halved: u64,
     /// How long the registry asks to be left alone.
     asked: Option<Duration>,
     error: Option<TargetError>,
@@ -67,6 +74,8 @@ impl<'a> Run<'a> {
             kept: None,
             retry: repository.inner().retry.start(),
             failed_at: 0,
+            bears: repository.bears_bodies(),
+            halved: 0,
             asked: None,
             error: None,
             payload: BlobPayload::new(upload),
@@ -153,6 +162,7 @@ impl<'a> Run<'a> {
             return Event::Trouble(Trouble::Lost, 0);
         };
         self.payload.forget_last();
+        self.halved = self.halved_now();
         let outcome = self
             .repository
             .send_part(&self.payload, &session, part)
@@ -333,6 +343,7 @@ impl<'a> Run<'a> {
         }
         self.failed_at = held;
         let asked = self.asked.take();
+        self.retry.was_too_much(self.halved_now() != self.halved);
         let Some(wait) = self.retry.after_failure(asked) else {
             return Event::Spent;
         };
@@ -343,6 +354,11 @@ impl<'a> Run<'a> {
         }
         tokio::time::sleep(wait).await;
         Event::Paused
+    }
+
+    /// How often so many bodies at once were too many for the registry.
+    fn halved_now(&self) -> u64 {
+        self.bears.as_ref().map_or(0, |it| it.halved())
     }
 
     fn failed<T>(&mut self, error: TargetError) -> Option<T> {

@@ -13,6 +13,7 @@ mod auth;
 mod chunks;
 mod commits;
 mod concurrency;
+mod crowded;
 mod exchange;
 mod fixture;
 mod front;

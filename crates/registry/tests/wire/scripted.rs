@@ -3,8 +3,12 @@
 //! For answers no registry of ours would give, and for ends of connections.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,6 +16,7 @@ use oci::{Registry, Repository};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
@@ -26,6 +31,12 @@ pub(crate) struct Reply {
     endless: Option<&'static [u8]>,
     /// Reads a body this slowly: so many bytes, then a pause.
     slowly: Option<(usize, Duration)>,
+    /// Reads a body no further than all others that are read so.
+    in_turn: Option<Arc<Turnstile>>,
+    /// What is done when the body has been read.
+    then: Option<Box<dyn FnOnce() + Send + Sync>>,
+    /// How long it takes to find an answer.
+    after: Duration,
 }
 
 pub(crate) struct Scripted {
@@ -51,6 +62,9 @@ impl Reply {
             hold: false,
             endless: None,
             slowly: None,
+            in_turn: None,
+            then: None,
+            after: Duration::ZERO,
         }
     }
 
@@ -65,6 +79,24 @@ impl Reply {
     pub(crate) fn endless(self, more: &'static [u8]) -> Self {
         Self {
             endless: Some(more),
+            ..self
+        }
+    }
+
+    pub(crate) fn reading_in_turn(self, turnstile: &Arc<Turnstile>) -> Self {
+        Self {
+            in_turn: Some(turnstile.clone()),
+            ..self
+        }
+    }
+
+    pub(crate) fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+
+    pub(crate) fn then(self, then: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self {
+            then: Some(Box::new(then)),
             ..self
         }
     }
@@ -162,6 +194,66 @@ impl Drop for Scripted {
     }
 }
 
+/// Lets each body be read as far as every other that is open, and a few steps further: if one of
+/// them idles, all of them stop.
+#[derive(Default)]
+pub(crate) struct Turnstile {
+    /// How many steps each has made.
+    steps: Mutex<HashMap<usize, u64>>,
+    changed: Notify,
+    entered: AtomicUsize,
+}
+
+struct Turn {
+    turnstile: Arc<Turnstile>,
+    number: usize,
+}
+
+impl Turnstile {
+    fn enter(self: &Arc<Self>) -> Turn {
+        let mut steps = self.steps.lock().unwrap();
+        let number = self.entered.fetch_add(1, Relaxed);
+        let last = steps.values().min().copied().unwrap_or(0);
+        steps.insert(number, last);
+        Turn {
+            turnstile: self.clone(),
+            number,
+        }
+    }
+
+    /// The most that were open at once have to be enough for a test to mean something.
+    pub(crate) fn entered(&self) -> usize {
+        self.entered.load(Relaxed)
+    }
+}
+
+impl Turn {
+    /// Waits until nobody is more than two steps behind, and makes one.
+    async fn wait(&self) {
+        loop {
+            let changed = self.turnstile.changed.notified();
+            {
+                let mut steps = self.turnstile.steps.lock().unwrap();
+                let last = steps.values().min().copied().unwrap_or(0);
+                let own = steps.get_mut(&self.number).unwrap();
+                if *own <= last + 2 {
+                    *own += 1;
+                    self.turnstile.changed.notify_waiters();
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turnstile.steps.lock().unwrap().remove(&self.number);
+        self.turnstile.changed.notify_waiters();
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     heads: Arc<Mutex<Vec<String>>>,
@@ -193,9 +285,15 @@ impl Connection {
             let head = String::from_utf8_lossy(&pending[..end]).into_owned();
             pending.drain(..end);
             self.heads.lock().unwrap().push(head.clone());
-            let reply = script(&head);
+            let mut reply = script(&head);
             if !reply.slam && !reply.hold && !self.read_body(&head, &mut pending, &reply).await {
                 return;
+            }
+            if !reply.after.is_zero() {
+                tokio::time::sleep(reply.after).await;
+            }
+            if let Some(then) = reply.then.take() {
+                then();
             }
             if self.stream.write_all(&reply.bytes).await.is_err() || reply.slam {
                 return;
@@ -225,7 +323,11 @@ impl Connection {
         let mut begun: Vec<u8> = pending.drain(..length.min(pending.len())).collect();
         let (step, pause) = reply.slowly.unwrap_or((64 * 1024, Duration::ZERO));
         let mut buffer = vec![0; step];
+        let turn = reply.in_turn.as_ref().map(Turnstile::enter);
         while left > 0 {
+            if let Some(turn) = &turn {
+                turn.wait().await;
+            }
             let want = left.min(step);
             match self.stream.read(&mut buffer[..want]).await {
                 Ok(read @ 1..) => {
