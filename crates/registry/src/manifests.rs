@@ -1,5 +1,6 @@
 //! Manifests: put byte for byte, asked for, read back.
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
@@ -128,30 +129,13 @@ impl RepositoryClient {
     /// Asked for by digest it has that digest; by tag, the one the answer names, where it names one.
     pub async fn manifest(&self, at: &TagOrDigest) -> Result<Option<Document>, TargetError> {
         let attempted = || format!("read manifest {}", self.name(at));
-        let fail = |error: CallError| error.into_target(attempted());
-        let answer = self.ask(Method::GET, at).await.map_err(fail)?;
-        match answer.status {
-            StatusCode::OK if answer.is_html() => {
-                return Err(protocol(answer.status, Unexpected::Html, attempted()));
-            }
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(refusal(answer, attempted()).await),
-        }
-        let declared = answer
-            .header(CONTENT_TYPE.as_str())
-            .map(MediaType::from_header)
-            // Some serve every manifest as plain JSON or as bytes: then it says itself what it is.
-            .filter(|it| it.is_manifest() || it.is_index());
-        let expected = match at {
-            TagOrDigest::Digest(digest) => Some(digest.clone()),
-            TagOrDigest::Tag(_) => said_digest(&answer),
+        let Some(read) = self.read(at, &attempted).await? else {
+            return Ok(None);
         };
-        let bytes = answer.bytes(MAX_MANIFEST_BYTES).await;
-        let bytes = bytes.map_err(|error| fail(error.into()))?;
-        let document = match &expected {
-            Some(digest) => Document::with_digest(bytes, declared.as_ref(), digest),
-            None => Document::new(bytes, declared.as_ref()),
+        let declared = read.declared.as_ref();
+        let document = match &read.expected {
+            Some(digest) => Document::with_digest(read.bytes, declared, digest),
+            None => Document::new(read.bytes, declared),
         };
         document.map(Some).map_err(|error| match error {
             oci::DocumentError::DigestMismatch { expected, actual } => {
@@ -159,6 +143,51 @@ impl RepositoryClient {
             }
             error => TargetError::new(TargetErrorKind::Protocol, attempted()).with_source(error),
         })
+    }
+
+    /// A manifest as it is served. An answer that breaks off is asked for again.
+    async fn read(
+        &self,
+        at: &TagOrDigest,
+        attempted: &impl Fn() -> String,
+    ) -> Result<Option<Read>, TargetError> {
+        let fail = |error: CallError| error.into_target(attempted());
+        let mut retry = self.inner().retry.start();
+        loop {
+            let answer = self.ask(Method::GET, at).await.map_err(fail)?;
+            match answer.status {
+                StatusCode::OK if answer.is_html() => {
+                    return Err(protocol(answer.status, Unexpected::Html, attempted()));
+                }
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(None),
+                _ => return Err(refusal(answer, attempted()).await),
+            }
+            let declared = answer
+                .header(CONTENT_TYPE.as_str())
+                .map(MediaType::from_header)
+                // Some serve every manifest as plain JSON or as bytes: then it says itself what it is.
+                .filter(|it| it.is_manifest() || it.is_index());
+            let expected = match at {
+                TagOrDigest::Digest(digest) => Some(digest.clone()),
+                TagOrDigest::Tag(_) => said_digest(&answer),
+            };
+            let url = answer.url.clone();
+            match answer.bytes(MAX_MANIFEST_BYTES).await {
+                Ok(bytes) => {
+                    return Ok(Some(Read {
+                        bytes,
+                        declared,
+                        expected,
+                    }));
+                }
+                Err(error) => {
+                    let transport = &self.inner().transport;
+                    let pause = transport.pause_after(&mut retry, &url, error).await;
+                    pause.map_err(|error| fail(error.into()))?;
+                }
+            }
+        }
     }
 
     async fn ask(&self, method: Method, at: &TagOrDigest) -> Result<Answer, CallError> {
@@ -202,6 +231,13 @@ impl RepositoryClient {
             TagOrDigest::Digest(digest) => format!("{}@{digest}", self.repository),
         }
     }
+}
+
+/// A manifest as it was served, and what is known of it.
+struct Read {
+    bytes: Bytes,
+    declared: Option<MediaType>,
+    expected: Option<Digest>,
 }
 
 fn said_digest(answer: &Answer) -> Option<Digest> {

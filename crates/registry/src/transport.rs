@@ -447,6 +447,21 @@ impl Transport {
         Some(wait)
     }
 
+    /// The same for an answer that broke off in its body: waits, or says that it stands.
+    pub(crate) async fn pause_after(
+        &self,
+        retry: &mut Retry,
+        url: &Url,
+        error: TransportError,
+    ) -> Result<(), TransportError> {
+        let outcome = Err(error);
+        match (self.patience(retry, url, &outcome), outcome) {
+            (Some(wait), _) => tokio::time::sleep(wait).await,
+            (None, outcome) => drop(outcome?),
+        }
+        Ok(())
+    }
+
     /// Which addresses a request to `to` may go to, that an answer of `registry` has led to.
     ///
     /// Where a proxy looks names up, nobody here does: such a name counts as public.

@@ -170,8 +170,17 @@ impl Auth {
                     answer: answer.errors().await,
                 });
             }
-            let body = answer.bytes(MAX_ANSWER_BYTES).await;
-            let body = body.map_err(AuthError::Unreachable)?;
+            let body = match answer.bytes(MAX_ANSWER_BYTES).await {
+                Ok(body) => body,
+                Err(error) => {
+                    // It broke off: what there is of it is no token.
+                    transport
+                        .pause_after(&mut retry, &request.url, error)
+                        .await
+                        .map_err(AuthError::Unreachable)?;
+                    continue;
+                }
+            };
             let number = self.numbers.fetch_add(1, Relaxed);
             return Token::parse(&body, scopes.clone(), asked, number).map_err(|reason| {
                 AuthError::Answer {

@@ -54,6 +54,8 @@ pub(super) struct Machine {
     renewed_at: Option<u64>,
     /// How many bytes into a request its connection last broke.
     broke_at: Option<u64>,
+    /// From where on bytes were sent last to which the session said nothing, and kept none.
+    stuck_at: Option<u64>,
     stage: Stage,
 }
 
@@ -131,8 +133,10 @@ pub(super) enum Event {
 pub(super) enum Trouble {
     /// There was no connection.
     Unsent,
-    /// The connection broke, or a time limit passed.
+    /// The connection broke.
     Broken,
+    /// A time limit passed.
+    Silent,
     /// The registry failed: 408, 499, 5xx.
     Unsure,
     /// Too many requests: 429.
@@ -193,6 +197,8 @@ struct Doubt {
     complete: bool,
     /// The connection broke in a body.
     broken: bool,
+    /// From where on bytes were sent to which nothing was said until a time limit passed.
+    silent_from: Option<u64>,
     again: bool,
 }
 
@@ -211,6 +217,7 @@ impl Machine {
             doubts: 0,
             renewed_at: None,
             broke_at: None,
+            stuck_at: None,
             stage: Stage::Ended,
         }
     }
@@ -261,6 +268,7 @@ impl Machine {
             refused: None,
             complete: false,
             broken: true,
+            silent_from: None,
             again: false,
         };
         self.stage = Stage::Asking(doubt);
@@ -271,6 +279,7 @@ impl Machine {
         self.at = 0;
         self.sure = 0;
         self.pieced = false;
+        self.stuck_at = None;
         self.stage = Stage::Opening;
         Effect::Open { giving_up }
     }

@@ -18,7 +18,11 @@ use http::StatusCode;
 use oci::{TargetError, wire::ErrorCode};
 
 use super::machine::Trouble;
-use crate::{error::CallError, quirks, transport::retry::may_change};
+use crate::{
+    error::CallError,
+    quirks,
+    transport::{TransportError, retry::may_change},
+};
 
 /// What distribution calls a chunk that begins elsewhere
 /// ([source](https://github.com/distribution/distribution/blob/v3.1.1/registry/api/errcode/register.go)).
@@ -54,6 +58,7 @@ pub(super) fn of_error(error: &CallError) -> Trouble {
     match error {
         CallError::Transport(error) if !error.may_change() => Trouble::Final,
         CallError::Transport(error) if error.nothing_sent() => Trouble::Unsent,
+        CallError::Transport(TransportError::TimedOut(_)) => Trouble::Silent,
         CallError::Transport(_) => Trouble::Broken,
         CallError::Auth(_) | CallError::Source(_) => Trouble::Final,
     }
@@ -64,9 +69,7 @@ mod tests {
     use oci::{TargetErrorKind, wire::ErrorBody};
 
     use super::*;
-    use crate::transport::{
-        TransportError, connect::ConnectError, location::LocationError, timeouts::Limit,
-    };
+    use crate::transport::{connect::ConnectError, location::LocationError, timeouts::Limit};
 
     #[test]
     fn every_status_has_its_meaning() {
@@ -125,8 +128,8 @@ mod tests {
         let broken = || TransportError::Broken("reset".into());
         let cases: [(TransportError, Trouble); 7] = [
             (broken(), Trouble::Broken),
-            (TransportError::TimedOut(Limit::Idle), Trouble::Broken),
-            (TransportError::TimedOut(Limit::Commit), Trouble::Broken),
+            (TransportError::TimedOut(Limit::Idle), Trouble::Silent),
+            (TransportError::TimedOut(Limit::Commit), Trouble::Silent),
             (
                 TransportError::Connect(ConnectError::Tcp("refused".into())),
                 Trouble::Unsent,

@@ -384,6 +384,26 @@ async fn m10_a_source_that_spoils_the_token_is_left_out_of_it() {
 }
 
 #[tokio::test]
+async fn r8_a_token_that_breaks_off_is_asked_for_again_within_the_budget() {
+    let server = token_registry(Bearer::new()).await;
+    let (layer, _) = blob(1, 1000);
+    let target = alice(&server).push_target(&repository(&server, "app"));
+    let cut = Rule::on(Endpoint::Token).first(2);
+    server.faults().add(cut.act(Action::TruncateAnswer(30)));
+    assert_eq!(target.has_blob(&layer).await.unwrap(), Presence::Absent);
+    assert_eq!(server.log().calls(Endpoint::Token), 3);
+
+    let cut = Rule::on(Endpoint::Token).act(Action::TruncateAnswer(30));
+    server.faults().add(cut);
+    server.log().clear();
+    let target = alice(&server).push_target(&repository(&server, "app"));
+    let error = target.has_blob(&layer).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Network, "{error}");
+    assert_eq!(server.log().calls(Endpoint::Token), 5);
+    assert_eq!(server.log().requests(), 6);
+}
+
+#[tokio::test]
 async fn a_token_service_that_fails_is_asked_again_and_an_odd_answer_is_none() {
     let server = token_registry(Bearer::new()).await;
     let (layer, _) = blob(1, 1000);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use oci::{Digest, Document, MediaType, Presence, PushTarget, Tag, TagOrDigest, TargetErrorKind};
 use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{client, manifest, registry, repository, start};
+use crate::fixture::{client, manifest, quick, registry, repository, start};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -295,4 +295,31 @@ async fn tags_are_listed_page_by_page_on_the_same_host() {
     let error = client.repository(&here).tags().await.unwrap_err();
     assert_eq!(*error.kind(), TargetErrorKind::Protocol);
     assert_eq!(server.log().requests(), 1000);
+}
+
+#[tokio::test]
+async fn r8_a_manifest_that_breaks_off_is_read_again_within_the_budget() {
+    let server = registry().await;
+    let client = quick().build().unwrap();
+    let here = repository(&server, "app");
+    let document = Document::new(r#"{"schemaVersion":2,"manifests":[]}"#.into(), None).unwrap();
+    let target = client.push_target(&here);
+    target
+        .put_manifest(&document, Some(&tag("v1")))
+        .await
+        .unwrap();
+    server.log().clear();
+    let cut = Rule::on(Endpoint::ManifestGet).first(2);
+    server.faults().add(cut.act(Action::TruncateAnswer(20)));
+    let at = TagOrDigest::Tag(tag("v1"));
+    let read = client.repository(&here).manifest(&at).await.unwrap();
+    assert_eq!(read.as_ref().map(Document::bytes), Some(document.bytes()));
+    assert_eq!(server.log().lines(), ["GET /v2/app/manifests/v1 → 200"; 3]);
+
+    let cut = Rule::on(Endpoint::ManifestGet).act(Action::TruncateAnswer(20));
+    server.faults().add(cut);
+    server.log().clear();
+    let error = client.repository(&here).manifest(&at).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Network, "{error}");
+    assert_eq!(server.log().requests(), 5);
 }

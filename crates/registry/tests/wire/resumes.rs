@@ -1,11 +1,15 @@
 //! Uploads that break and go on: what is asked, what is sent again, and what is not.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use longshore_registry::{ChunkSize, CredentialStore, Credentials};
+use longshore_registry::{ChunkSize, CredentialStore, Credentials, Timeouts};
 use oci::{Descriptor, Presence, PushTarget, SessionKeeper, TargetErrorKind, UploadSession};
 use server::{Action, Answer, Auth, Bearer, Endpoint, RangeFault, Rule, RunningServer, Server};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::fixture::{
     Blobs, MIB, Seen, blob, client, quick, registry, repository, sorted, start, upload,
@@ -128,7 +132,7 @@ async fn n2_a_session_that_was_left_behind_goes_on_in_another_process() {
     // Credentials end at the worst moment, and with them the process.
     let error = target.upload_blob(sent).await.unwrap_err();
     assert_eq!(*error.kind(), TargetErrorKind::Unauthorized);
-    first.close(std::time::Duration::from_secs(2)).await;
+    first.close(Duration::from_secs(2)).await;
     assert_eq!(keeper.acknowledged(), [0, MIB as u64, 2 * MIB as u64]);
 
     let left = keeper.last();
@@ -358,4 +362,47 @@ async fn z12_a_401_in_the_middle_of_chunks_renews_the_token_and_goes_on() {
         assert_eq!(asked.count(), 1, "{lines:#?}");
         assert_eq!(lines.last().unwrap(), &put(1, &layer, "201"));
     }
+}
+
+/// Opens a session, and a request that writes to it and stays half-way: its client has gone, and
+/// nobody has told the registry.
+async fn held_by_the_dead(server: &RunningServer) -> (UploadSession, TcpStream) {
+    let mut dead = TcpStream::connect(server.addr()).await.unwrap();
+    let open = "POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n";
+    dead.write_all(open.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("\r\n\r\n") {
+        let mut bytes = [0; 1000];
+        let read = dead.read(&mut bytes).await.unwrap();
+        answer.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+    }
+    let location = answer.lines().find_map(|it| it.strip_prefix("location: "));
+    let path = location.unwrap();
+    let half = format!("PATCH {path} HTTP/1.1\r\nHost: r\r\nContent-Length: 1000\r\n\r\n");
+    dead.write_all(half.as_bytes()).await.unwrap();
+    let session = UploadSession::new(format!("{}{path}", server.url()));
+    while server.log().calls(Endpoint::UploadPatch) == 0 {
+        tokio::task::yield_now().await;
+    }
+    (session, dead)
+}
+
+#[tokio::test]
+async fn n2_a_session_that_a_dead_connection_holds_is_left_for_another() {
+    let server = registry().await;
+    let (layer, content) = blob(1, 3000);
+    let source = Blobs::one(&layer, &content);
+    let (session, _dead) = held_by_the_dead(&server).await;
+    let limit = Duration::from_millis(500);
+    let client = quick()
+        .chunk_size(ChunkSize::of(1000))
+        .timeouts(Timeouts::default().with_idle(limit).with_commit(limit))
+        .build()
+        .unwrap();
+    let target = client.push_target(&repository(&server, "app"));
+    let upload = upload(&layer, &source).in_session(Some(session));
+    target.upload_blob(upload).await.unwrap();
+    assert_held(&server, &layer).await;
+    let opened = server.log().calls(Endpoint::UploadPost);
+    assert_eq!(opened, 2, "{:?}", server.log().lines());
 }

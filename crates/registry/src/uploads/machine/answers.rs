@@ -48,10 +48,16 @@ impl Machine {
         match trouble {
             Trouble::Unsent => self.pause(After::Send(part)),
             Trouble::Busy => self.pause(After::Ask(doubt)),
-            Trouble::Broken => {
+            Trouble::Broken | Trouble::Silent => {
                 self.broke(handed);
                 let broken = handed > 0;
-                self.pause(After::Look(Missing::Ask(Doubt { broken, ..doubt })))
+                let silent = broken && trouble == Trouble::Silent;
+                let doubt = Doubt {
+                    broken,
+                    silent_from: silent.then_some(part.from),
+                    ..doubt
+                };
+                self.pause(After::Look(Missing::Ask(doubt)))
             }
             Trouble::Unsure => self.pause(After::Look(Missing::Ask(doubt))),
             Trouble::Lost if complete => self.pause(After::Look(Missing::OpenAnew)),
@@ -186,6 +192,12 @@ impl Machine {
         }
         let expected = doubt.exactly.is_none_or(|exactly| exactly == counted);
         if expected && (self.at..=doubt.reached).contains(&counted) {
+            let stuck = doubt.silent_from.filter(|from| *from == counted);
+            if stuck.is_some() && stuck == self.stuck_at {
+                // Something else holds it: a connection that the registry alone takes for alive.
+                return self.open(false);
+            }
+            self.stuck_at = stuck;
             self.at = counted;
             self.pieced = true;
             return self.send();
@@ -232,6 +244,7 @@ fn doubt(reached: u64) -> Doubt {
         refused: None,
         complete: false,
         broken: false,
+        silent_from: None,
         again: false,
     }
 }

@@ -64,7 +64,7 @@ impl Model {
             self.session = None;
         }
         match whim {
-            Whim::Silent => Event::Trouble(Trouble::Broken, part.length),
+            Whim::Silent => Event::Trouble(Trouble::Silent, part.length),
             _ if part.closing => Event::Committed,
             Whim::Lies(held) => Event::Taken(Some(held % (self.size + 2))),
             _ => {
@@ -113,6 +113,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     prop::sample::select(vec![
         Trouble::Unsent,
         Trouble::Broken,
+        Trouble::Silent,
         Trouble::Unsure,
         Trouble::Busy,
         Trouble::Renewed,

@@ -117,6 +117,48 @@ fn n2_what_arrived_before_a_break_is_not_sent_again() {
 }
 
 #[test]
+fn n2_a_session_that_says_nothing_twice_and_keeps_nothing_is_left_for_another() {
+    let mut it = chunks_of(30, 10);
+    let silence = [
+        (trouble(Trouble::Silent, 10), Effect::Pause),
+        (Event::Paused, LOOK),
+        (Event::NotThere, Effect::Ask),
+    ];
+    let begin = [
+        (Event::Begin, OPEN),
+        (opened(), patch(0, 10)),
+        (Event::Taken(Some(10)), patch(10, 10)),
+    ];
+    play(&mut it, begin);
+    // It goes on in between: that is slow, and not stuck.
+    play(&mut it, silence);
+    play(&mut it, [(Event::Held(20), put(20, 10))]);
+    play(&mut it, silence);
+    play(&mut it, [(Event::Held(20), put(20, 10))]);
+    play(&mut it, silence);
+    play(&mut it, [(Event::Held(20), OPEN), (opened(), patch(0, 10))]);
+}
+
+#[test]
+fn n2_a_session_that_is_slow_to_commit_what_it_holds_is_not_left() {
+    let mut it = machine(100);
+    play(&mut it, [(Event::Begin, OPEN), (opened(), put(0, 100))]);
+    let mut sent = 100;
+    for _ in 0..4 {
+        play(
+            &mut it,
+            [
+                (trouble(Trouble::Silent, sent), Effect::Pause),
+                (Event::Paused, LOOK),
+                (Event::NotThere, Effect::Ask),
+                (Event::Held(100), put(100, 0)),
+            ],
+        );
+        sent = 0;
+    }
+}
+
+#[test]
 fn n2_a_count_that_cannot_be_is_asked_for_again_and_then_the_session_is_given_up() {
     for wrong in [0, 9, 200] {
         let mut it = chunks_of(100, 10);
@@ -218,7 +260,7 @@ fn quay_counts_one_more_and_that_is_learned() {
 
 #[test]
 fn p10_a_commit_without_an_answer_is_looked_for_and_made_again_without_bytes() {
-    for what in [Trouble::Broken, Trouble::Unsure] {
+    for what in [Trouble::Broken, Trouble::Silent, Trouble::Unsure] {
         play(
             &mut machine(100),
             [
@@ -450,7 +492,12 @@ fn wrong_bytes_after_a_resume_cost_one_new_session_and_wrong_bytes_in_one_body_a
 
 #[test]
 fn p24_nothing_is_sent_again_before_the_blob_was_looked_for() {
-    for what in [Trouble::Broken, Trouble::Unsure, Trouble::Lost] {
+    for what in [
+        Trouble::Broken,
+        Trouble::Silent,
+        Trouble::Unsure,
+        Trouble::Lost,
+    ] {
         let mut it = machine(100);
         play(
             &mut it,
