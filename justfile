@@ -42,6 +42,14 @@ bench-server *arguments:
 crash kills="1000":
     LONGSHORE_CRASH_KILLS={{ kills }} cargo test -p longshore --test crash -- --nocapture
 
+# Pushes through a proxy that breaks something each time; see docs/reliability.md
+faults *arguments="--runs 2000":
+    cargo run -p longshore-chaos -- {{ arguments }}
+
+# The same with every fault at every request and a cut at every byte; the page gets the figures
+faults-all:
+    cargo run --release -p longshore-chaos -- --seed 1 --exhaustive --runs 10000 --write docs/reliability.md
+
 # A blob of 20 GB goes up in one body, within 64 MiB of memory
 large mib="19074":
     LONGSHORE_LARGE_BLOB_MIB={{ mib }} cargo test --release -p longshore --test command p26 -- --nocapture
