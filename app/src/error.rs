@@ -292,6 +292,9 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         {
             Some("if the registry speaks TLS at this address, write https:// before its name")
         }
+        TargetErrorKind::Refused if error.status() == Some(413) => Some(
+            "it, or a proxy before it, takes no body so long: --chunk-size auto finds what it takes, --chunk-size SIZE sets it",
+        ),
         TargetErrorKind::Unsafe => Some(
             "if its token service is of another domain and you trust it, name it with --trust-token-service",
         ),

@@ -37,6 +37,12 @@ pub(crate) async fn source(
                 ));
             }
             let reference = reference(name)?;
+            if reference.scheme().is_some() {
+                return Err(AppError::Usage(format!(
+                    "the source {text:?} has a scheme after docker://: leave it out. Registries are spoken to over TLS, those on this machine without; for another one without, set plain-http = true under [registry.{:?}] in the settings",
+                    reference.repository().registry().to_string(),
+                )));
+            }
             let source = client.source(&reference, selection.platform.clone());
             Ok(Box::new(source))
         }
@@ -134,6 +140,12 @@ fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> 
     }
     for host in &settings.token_services {
         builder = builder.trust_token_service(host.clone());
+    }
+    if let Some(rate) = settings.limit_rate {
+        builder = builder.limit_rate(rate);
+    }
+    for (host, rate) in &settings.limit_rate_of {
+        builder = builder.limit_rate_of(host, *rate);
     }
     for pem in &settings.certificates {
         builder = builder.extra_ca(pem);

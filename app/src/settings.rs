@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore, HostTls, Proxies, TokenServiceHost};
+use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, TokenServiceHost};
 
 use crate::{
     auth_files,
@@ -28,7 +28,7 @@ use file::{RegistryFile, read_file};
 use login::login;
 pub(crate) use login::{Login, password_from_stdin};
 pub(crate) use values::duration;
-use values::{Time, TokenService, chunk_size};
+use values::{Time, TokenService, chunk_size, rate};
 
 /// Requests in flight to one host, unless said otherwise.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -88,10 +88,15 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
 
-    /// Longest body of an upload, in bytes; 0: each blob in one body; auto: in one body unless the
-    /// registry shows that it takes no such body [default: auto]
-    #[arg(long, value_name = "BYTES|auto", value_parser = chunk_size)]
+    /// Longest body of an upload: bytes, or as 16MiB; 0: each blob in one body; auto: in one body
+    /// unless the registry shows that it takes no such body [default: auto]
+    #[arg(long, value_name = "SIZE|auto", value_parser = chunk_size)]
     chunk_size: Option<ChunkSize>,
+
+    /// Send and receive blobs no faster than this: bytes a second, as 10MiB or 10MB, in each
+    /// direction and to all hosts together [default: no limit]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    limit_rate: Option<Rate>,
 
     /// Longest wait for a connection [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -131,6 +136,9 @@ impl ConnectionArgs {
 pub(crate) struct Settings {
     pub(crate) concurrency: NonZeroUsize,
     pub(crate) chunk_size: ChunkSize,
+    /// How fast blobs travel: to and from all hosts together, and single ones.
+    pub(crate) limit_rate: Option<Rate>,
+    pub(crate) limit_rate_of: Vec<(Registry, Rate)>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) commit_timeout: Option<Duration>,
@@ -170,7 +178,12 @@ impl Settings {
                 .or(from_environment)
                 .or(file.concurrency)
                 .unwrap_or(CONCURRENCY),
-            chunk_size: args.chunk_size.unwrap_or_default(),
+            chunk_size: args
+                .chunk_size
+                .or(file.chunk_size.map(|it| it.0))
+                .unwrap_or_default(),
+            limit_rate: args.limit_rate.or(file.limit_rate.map(|it| it.0)),
+            limit_rate_of: Vec::new(),
             connect_timeout: args.connect_timeout.or(file.connect_timeout.map(|it| it.0)),
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
@@ -227,6 +240,9 @@ impl Settings {
                 place: format!("{name} in {}", path.display()),
                 error,
             })?;
+        }
+        if let Some(rate) = &it.limit_rate {
+            self.limit_rate_of.push((registry.clone(), rate.0));
         }
         self.add(registry, tls, it.plain_http, it.insecure_skip_tls_verify);
         Ok(())

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     error::SettingsError,
-    values::{Time, TokenService},
+    values::{Chunks, Speed, Time, TokenService},
 };
 use crate::{
     env::{Environment, Password},
@@ -24,6 +24,8 @@ pub(super) struct SettingsFile {
     pub(super) commit_timeout: Option<Time>,
     pub(super) helper_timeout: Option<Time>,
     pub(super) max_retry_after: Option<Time>,
+    pub(super) chunk_size: Option<Chunks>,
+    pub(super) limit_rate: Option<Speed>,
     pub(super) trust_token_service: Vec<TokenService>,
     pub(super) state: Option<PathBuf>,
     pub(super) registry: BTreeMap<String, RegistryFile>,
@@ -39,6 +41,7 @@ pub(super) struct RegistryFile {
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) proxy: Option<Password>,
+    pub(super) limit_rate: Option<Speed>,
 }
 
 /// The file and what stands in it; nothing if there is none where none was named.

@@ -97,3 +97,42 @@ fn half_a_login_is_an_error_and_a_password_does_not_print() {
     assert!(matches!(error, Err(SettingsError::NoUsername)));
     assert!(!format!("{environment:?}").contains("canary"));
 }
+
+#[test]
+fn p12_the_file_says_how_fast_for_all_and_for_one_and_into_what_chunks() {
+    let file = "limit-rate = \"10MiB\"\nchunk-size = 4096\n\
+        [registry.\"lab.example.com:5000\"]\nlimit-rate = \"1MB/s\"\n";
+    let (_directory, environment) = environment_with(file);
+    let mut args = ConnectionArgs::default();
+    let decide =
+        |args: &ConnectionArgs| Settings::decide(args, &environment, &destination()).unwrap();
+    let settings = decide(&args);
+    assert_eq!(settings.limit_rate.map(Rate::bytes), Some(10 << 20));
+    assert_eq!(settings.chunk_size, ChunkSize::of(4096));
+    let lab = "lab.example.com:5000".parse().unwrap();
+    let rate = Rate::per_second(1_000_000).unwrap();
+    assert_eq!(settings.limit_rate_of, [(lab, rate)]);
+    // Flags go before the file.
+    args.limit_rate = Some(rate);
+    args.chunk_size = Some(ChunkSize::Auto);
+    let settings = decide(&args);
+    assert_eq!(settings.limit_rate, Some(rate));
+    assert_eq!(settings.chunk_size, ChunkSize::Auto);
+}
+
+#[test]
+fn an_amount_in_the_file_that_is_none_is_refused_with_what_to_write() {
+    for (file, part) in [
+        ("limit-rate = 0\n", "leave the limit out"),
+        ("limit-rate = \"10M\"\n", "use kB, KiB"),
+        ("limit-rate = true\n", "expected a number"),
+        ("chunk-size = \"much\"\n", "auto"),
+    ] {
+        let (_directory, environment) = environment_with(file);
+        let error = Settings::decide(&ConnectionArgs::default(), &environment, &destination());
+        let Err(SettingsError::File { error, .. }) = error else {
+            panic!("{file}: {error:?}")
+        };
+        assert!(error.to_string().contains(part), "{file}: {error}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry::{ChunkSize, TokenServiceHost, TokenServiceHostError};
+use registry::{ChunkSize, Rate, TokenServiceHost, TokenServiceHostError};
 use serde::Deserialize;
 
 /// A time in the settings file.
@@ -34,15 +34,93 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is too long a time"))
 }
 
-/// `auto`, or a number of bytes; 0 for one body each.
+/// `auto`, or a number of bytes, also with a unit; 0 for one body each.
 pub(super) fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     if text == "auto" {
         return Ok(ChunkSize::Auto);
     }
-    let bytes = text.parse();
-    bytes.map(ChunkSize::of).map_err(|_| {
-        format!("{text:?} is no chunk size: expected auto, 0, or a number of bytes as 16777216")
-    })
+    let size = size(text).map_err(|reason| {
+        format!("{text:?} is no chunk size: {reason}; or auto, or 0 for one body each")
+    });
+    size.map(ChunkSize::of)
+}
+
+/// Bytes a second: `10MiB`, `500kB`, with or without `/s`.
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
+    let bytes = size(text.strip_suffix("/s").unwrap_or(text))
+        .map_err(|reason| format!("{text:?} is no rate: {reason}"))?;
+    if bytes == 0 {
+        return Err("a rate of 0 would send nothing: leave the limit out to have none".into());
+    }
+    Rate::per_second(bytes).map_err(|error| error.to_string())
+}
+
+/// `16777216`, `16MiB`, `16MB`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a whole number of bytes, as 16777216, 16MiB or 16MB".to_owned())?;
+    let unit = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "GiB" => 1 << 30,
+        unit => {
+            return Err(format!(
+                "unit {unit:?} is not known: use kB, KiB, MB, MiB, GB or GiB"
+            ));
+        }
+    };
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "the number is too large".to_owned())
+}
+
+/// A chunk size in the settings file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "Amount")]
+pub(super) struct Chunks(pub(super) ChunkSize);
+
+/// A rate in the settings file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "Amount")]
+pub(super) struct Speed(pub(super) Rate);
+
+/// A number, with a unit or without.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a number, or text as \"16MiB\"")]
+enum Amount {
+    Number(u64),
+    Text(String),
+}
+
+impl Amount {
+    fn text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl TryFrom<Amount> for Chunks {
+    type Error = String;
+
+    fn try_from(amount: Amount) -> Result<Self, String> {
+        chunk_size(&amount.text()).map(Self)
+    }
+}
+
+impl TryFrom<Amount> for Speed {
+    type Error = String;
+
+    fn try_from(amount: Amount) -> Result<Self, String> {
+        rate(&amount.text()).map(Self)
+    }
 }
 
 impl TryFrom<String> for Time {
@@ -64,6 +142,47 @@ impl TryFrom<String> for TokenService {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p12_rates_are_read_with_their_units_and_nothing_is_guessed() {
+        let bytes = |text| rate(text).map(Rate::bytes);
+        for (text, expected) in [
+            ("1024", 1024),
+            ("500kB", 500_000),
+            ("10MB", 10_000_000),
+            ("10MiB", 10 << 20),
+            ("10MiB/s", 10 << 20),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for (text, part) in [
+            ("0", "leave the limit out"),
+            ("0MiB", "leave the limit out"),
+            ("10", "from 1024"),
+            ("9999GiB", "from 1024"),
+            ("99999999999GiB", "too large"),
+            ("10M", "use kB, KiB, MB"),
+            ("10Mbit/s", "use kB, KiB, MB"),
+            ("1.5MiB", "whole number"),
+            ("-1", "whole number"),
+            ("", "whole number"),
+            ("MiB", "whole number"),
+        ] {
+            let error = bytes(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn chunk_sizes_are_read_with_their_units() {
+        assert_eq!(chunk_size("auto"), Ok(ChunkSize::Auto));
+        assert_eq!(chunk_size("0"), Ok(ChunkSize::Whole));
+        assert_eq!(chunk_size("16MiB"), Ok(ChunkSize::of(16 << 20)));
+        assert_eq!(chunk_size("16777216"), Ok(ChunkSize::of(16 << 20)));
+        let error = chunk_size("much").unwrap_err();
+        assert!(error.contains("auto"), "{error}");
+    }
 
     #[test]
     fn times_are_read_with_their_units() {

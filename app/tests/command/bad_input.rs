@@ -370,3 +370,34 @@ async fn a_password_in_a_settings_file_that_is_malformed_is_not_shown() {
     }
     assert_eq!(stage.server.log().requests(), 0);
 }
+
+/// What was written is not dropped on the quiet: neither a demand for TLS nor one to do without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_in_a_registry_has_no_scheme_of_its_own() {
+    let stage = Stage::new().await;
+    for scheme in ["https://", "http://"] {
+        let source = format!("docker://{scheme}{}", stage.reference("team/app:1"));
+        let words = [&source, "leave it out", "plain-http = true"];
+        refused(&stage, Path::new(&source), 2, &words).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_long_for_a_registry_is_an_error_that_says_what_to_do() {
+    let stage = Stage::new().await;
+    let image = stage.image(&SampleOptions {
+        layers: 1,
+        layer_bytes: 1 << 20,
+        ..SampleOptions::default()
+    });
+    let too_long = Action::LimitBody(256 << 10, Answer::new(413));
+    stage.server.faults().add(Rule::any().act(too_long));
+    let reference = stage.reference("team/app:1");
+    let push = ["push", image.path(), &reference, "--chunk-size"];
+    let run = stage.longshore(&[&push[..], &["0"]].concat()).await;
+    assert_eq!(run.code, Some(6), "{run:#?}");
+    assert!(run.stderr.contains("--chunk-size auto"), "{run:#?}");
+    // And so it is.
+    let run = stage.longshore(&[&push[..], &["auto"]].concat()).await;
+    run.succeeded();
+}

@@ -26,11 +26,12 @@ use crate::{
         store::{MemoryProfiles, ProfileStore},
     },
     transport::{
-        Transport, TransportError,
+        Gates, Transport, TransportError,
         address::{Resolver, SystemResolver},
         location::{LocationError, Origin, authority},
         pause::{PauseBoard, Pauses},
         proxy::Proxies,
+        rate::{Rate, Rates},
         retry::RetryPolicy,
         timeouts::Timeouts,
         tls::{
@@ -94,6 +95,7 @@ pub struct ClientBuilder {
     uploads: HashMap<Registry, UploadProfile>,
     profiles: Arc<dyn ProfileStore>,
     pauses: Option<Arc<dyn PauseBoard>>,
+    rates: Rates,
     observer: Arc<dyn ClientObserver>,
     user_agent: String,
     registry_headers: HeaderMap,
@@ -143,6 +145,7 @@ impl Client {
             uploads: HashMap::new(),
             profiles: Arc::new(MemoryProfiles::default()),
             pauses: None,
+            rates: Rates::default(),
             observer: Arc::new(()),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
@@ -349,6 +352,19 @@ impl ClientBuilder {
         self
     }
 
+    /// The bytes of blobs are sent no faster than this, and received no faster, to and from all
+    /// hosts together.
+    pub fn limit_rate(mut self, rate: Rate) -> Self {
+        self.rates.all = Some(rate);
+        self
+    }
+
+    /// The same for one host, beside the limit for all.
+    pub fn limit_rate_of(mut self, host: &Registry, rate: Rate) -> Self {
+        self.rates.hosts.insert(authority(host), rate);
+        self
+    }
+
     /// Who is told what happens; nobody by default.
     pub fn observer(mut self, observer: impl ClientObserver + 'static) -> Self {
         self.observer = Arc::new(observer);
@@ -396,7 +412,10 @@ impl ClientBuilder {
                     self.timeouts,
                     self.resolver,
                     self.proxies,
-                    pauses,
+                    Gates {
+                        pauses,
+                        rates: self.rates,
+                    },
                 ),
                 auth: Auth::new(
                     self.credentials,

@@ -63,6 +63,7 @@ pub use transport::{
     address::Resolver,
     pause::PauseBoard,
     proxy::{Proxies, ProxyError},
+    rate::{Rate, RateError},
     retry::RetryPolicy,
     timeouts::Timeouts,
     tls::host::{HostTls, HostTlsError},

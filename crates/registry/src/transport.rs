@@ -37,6 +37,7 @@ pub(crate) mod limit;
 pub(crate) mod location;
 pub(crate) mod pause;
 pub(crate) mod proxy;
+pub(crate) mod rate;
 pub(crate) mod redact;
 pub(crate) mod retry;
 pub(crate) mod socket;
@@ -54,6 +55,7 @@ use limit::{Host, Hosts, Lane, Permit, Work};
 use location::{LocationError, Origin};
 use pause::{Account, Pauses};
 use proxy::{Proxies, Proxy};
+use rate::{Pace, Rates, Throttle};
 use redact::OriginOnly;
 use retry::{Retry, may_change, retry_after};
 use socket::Wire;
@@ -83,7 +85,14 @@ pub(crate) struct Transport {
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) pauses: Pauses,
+    pub(crate) throttle: Throttle,
     pub(crate) timeouts: Timeouts,
+}
+
+/// What requests and bodies wait at.
+pub(crate) struct Gates {
+    pub(crate) pauses: Pauses,
+    pub(crate) rates: Rates,
 }
 
 /// A client for each lane.
@@ -265,7 +274,7 @@ impl Transport {
         timeouts: Timeouts,
         resolver: Arc<dyn Resolver>,
         proxies: Proxies,
-        pauses: Pauses,
+        gates: Gates,
     ) -> Self {
         let (tls, proxies) = (Arc::new(tls), Arc::new(proxies));
         let hosts = Arc::new(Hosts::new(in_flight.get()));
@@ -297,7 +306,8 @@ impl Transport {
             tls,
             proxies,
             hosts,
-            pauses,
+            pauses: gates.pauses,
+            throttle: Throttle::new(gates.rates, in_flight.get()),
             timeouts,
         }
     }
@@ -412,13 +422,12 @@ impl Transport {
             );
         }
         let early = flow.filter(|flow| !flow.ended());
-        Ok(Answer::new(
-            answer?,
-            outgoing.url,
-            self.timeouts.idle,
-            early,
-            permit,
-        ))
+        let pace = match outgoing.kind {
+            Kind::Download => self.throttle.down(&Origin::of(&outgoing.url)?),
+            _ => Pace::default(),
+        };
+        let answer = Answer::new(answer?, outgoing.url, self.timeouts.idle, early, permit);
+        Ok(answer.at(pace))
     }
 
     /// What the host of a URL bears of a kind of requests.

@@ -315,9 +315,10 @@ impl Inner {
         if blob.size == 0 {
             expect_empty(stream, blob).await?;
         } else {
-            let host = Origin::of(&outgoing.url).map_err(TransportError::from)?;
-            let host = self.transport.hosts.of(&host);
-            outgoing.body = RequestBody::Blob(BlobBody::new(stream, flow.clone(), host));
+            let to = Origin::of(&outgoing.url).map_err(TransportError::from)?;
+            let host = self.transport.hosts.of(&to);
+            let pace = self.transport.throttle.up(&to).await;
+            outgoing.body = RequestBody::Blob(BlobBody::new(stream, flow.clone(), host, pace));
         }
         outgoing.flow = Some((flow.clone(), payload.upload.observer));
         let mut sending = Sending {

@@ -12,7 +12,7 @@ use oci::wire::{ErrorBody, error::MAX_BODY_BYTES};
 use tokio::time::timeout;
 use url::Url;
 
-use super::{TransportError, body::Flow, limit::Permit, timeouts::Limit};
+use super::{TransportError, body::Flow, limit::Permit, rate::Pace, timeouts::Limit};
 
 /// What a registry answered.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub(crate) struct AnswerBody {
     put_back: Option<Bytes>,
     /// The body that is still being sent, given up when this answer has been read.
     upload: Option<Arc<Flow>>,
+    pace: Pace,
     _permit: Permit,
 }
 
@@ -60,9 +61,16 @@ impl Answer {
                 idle,
                 put_back: None,
                 upload,
+                pace: Pace::default(),
                 _permit: permit,
             },
         }
+    }
+
+    /// The same, read at this pace where it is read piece by piece.
+    pub(crate) fn at(mut self, pace: Pace) -> Self {
+        self.body.pace = pace;
+        self
     }
 
     /// A header's value, if it is there once and is text.
@@ -124,6 +132,7 @@ impl AnswerBody {
             let frame = frame.map_err(|error| TransportError::Broken(error.into()))?;
             // Trailers mean nothing here.
             if let Ok(data) = frame.into_data() {
+                self.pace.part(data.len()).await;
                 return Ok(Some(data));
             }
         }

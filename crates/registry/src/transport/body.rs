@@ -20,7 +20,7 @@ use http_body::{Frame, SizeHint};
 use oci::{BlobStream, Descriptor, SourceError};
 use tokio::time::Instant;
 
-use super::{limit::Host, socket::Wire};
+use super::{limit::Host, rate::Pace, socket::Wire};
 
 /// What a request carries.
 pub(crate) enum RequestBody {
@@ -36,6 +36,9 @@ pub(crate) struct BlobBody {
     /// The last piece, kept until it is known that nothing follows it.
     last: Option<Bytes>,
     left: u64,
+    /// What was read, and waits for its time.
+    paced: Bytes,
+    pace: Pace,
     flow: Arc<Flow>,
     host: Arc<Host>,
 }
@@ -47,7 +50,7 @@ pub(crate) struct Flow {
     started: Instant,
     handed: AtomicU64,
     ended: AtomicBool,
-    /// Whether the last poll found the source not ready.
+    /// Whether the last poll found the source not ready, or that it is not time yet.
     starved: AtomicBool,
     /// When the last change was, in milliseconds since it started.
     changed: AtomicU64,
@@ -109,7 +112,7 @@ impl Flow {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Whether it waits for its source, not for the network.
+    /// Whether it waits for its source or its pace, not for the network.
     pub(crate) fn starved(&self) -> bool {
         self.starved.load(Ordering::Acquire)
     }
@@ -161,12 +164,15 @@ impl Flow {
 // === impl BlobBody ===
 
 impl BlobBody {
-    /// The body that sends all of `stream`, which must be `flow.length()` bytes, 1 or more.
-    pub(crate) fn new(stream: BlobStream, flow: Arc<Flow>, host: Arc<Host>) -> Self {
+    /// The body that sends all of `stream`, which must be `flow.length()` bytes, 1 or more, at this
+    /// pace.
+    pub(crate) fn new(stream: BlobStream, flow: Arc<Flow>, host: Arc<Host>, pace: Pace) -> Self {
         Self {
             stream,
             last: None,
             left: flow.length(),
+            paced: Bytes::new(),
+            pace,
             flow,
             host,
         }
@@ -182,17 +188,27 @@ impl BlobBody {
         if self.flow.ended() {
             return Poll::Ready(None);
         }
-        let piece = self.next_piece(cx);
+        let piece = self.next_part(cx);
         if piece.is_pending() {
             self.flow.starved.store(true, Ordering::Release);
         } else if self.flow.starved.swap(false, Ordering::AcqRel) {
-            // The time the source took is not the network's.
+            // The time that the source took, or the pace, is not the network's.
             self.flow.touch();
         }
         match ready!(piece) {
             Ok(piece) => Poll::Ready(Some(Ok(self.hand_over(piece)))),
             Err(error) => Poll::Ready(Some(Err(self.flow.fail(error)))),
         }
+    }
+
+    /// As much of the next piece as goes at once.
+    fn next_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, SourceError>> {
+        if self.paced.is_empty() {
+            self.paced = ready!(self.next_piece(cx))?;
+        }
+        let part = self.pace.part_of(self.paced.len());
+        ready!(self.pace.poll_part(cx, part));
+        Poll::Ready(Ok(self.paced.split_to(part)))
     }
 
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, SourceError>> {

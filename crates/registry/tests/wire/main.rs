@@ -27,6 +27,7 @@ mod origins;
 mod pauses;
 mod profiles;
 mod proxies;
+mod rates;
 mod resumes;
 mod retries;
 mod scripted;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A registry with TLS, and the certificate to trust it by.
-async fn secure() -> (RunningServer, String) {
+pub(crate) async fn secure() -> (RunningServer, String) {
     secure_with(Auth::None).await
 }
 
