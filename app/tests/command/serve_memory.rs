@@ -1,9 +1,13 @@
 //! The memory `serve` takes: bounded, however many clients there are.
 
+#[cfg(test)]
+mod slow;
+
 use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -19,7 +23,7 @@ const BOUND: u64 = 64 * 1024;
 /// A registry whose memory is looked at.
 struct Measured {
     served: Served,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Measured {
@@ -29,8 +33,12 @@ impl Measured {
         let args = ["--access-log", "off", "--store", store.to_str().unwrap()];
         Self {
             served: Served::start(home.path(), &args),
-            _home: home,
+            home,
         }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.home.path().join("store")
     }
 
     /// A line of the kernel's account of the process, in KiB or as a count.

@@ -3,8 +3,13 @@
 //! Bodies of requests have bounds of their own; this is about everything else: a head that does
 //! not come, a connection that is kept for nothing, an answer that is not read. One clock looks
 //! at all three, below HTTP, so that it is the same for HTTP/1.1 and HTTP/2.
+//!
+//! On HTTP/1.1 an answer is not read if the system takes none of it. HTTP/2 has windows of its
+//! own, for each stream: there an answer is looked at by itself too, so that a client that reads
+//! some of its streams cannot leave others alone for ever.
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -12,6 +17,10 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::Limits;
+
+/// A stream's answer may take so many times as long for its next piece as a connection for its
+/// next byte: a piece has up to 128 KiB, which makes it 16 KiB in a minute by default.
+const PIECE_SHARE: u32 = 8;
 
 /// What a connection is doing.
 #[derive(Debug)]
@@ -26,16 +35,29 @@ struct State {
     requests: u64,
     /// Requests without an answer yet.
     under_way: usize,
-    /// Answers whose body is still being handed on.
-    answers: usize,
+    /// Answers that are still leaving, by a number of their own.
+    answers: HashMap<u64, Answer>,
+    /// The number of the next one.
+    next_answer: u64,
     /// When it was accepted, or its last request was answered.
     rests_since: Instant,
     /// When the first byte came after that.
     head_since: Option<Instant>,
     /// When something was written last.
     wrote: Instant,
+    /// Since when the system takes nothing, if it does not.
+    blocked: Option<Instant>,
     /// HTTP/2, where bytes come also when no request does.
     multiplexed: bool,
+}
+
+/// An answer that is leaving.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// When its last piece was handed on.
+    since: Instant,
+    /// Whether it is the client that is waited for, not the registry.
+    waits: bool,
 }
 
 /// How a connection has been still for too long.
@@ -56,10 +78,12 @@ impl Activity {
             state: Mutex::new(State {
                 requests: 0,
                 under_way: 0,
-                answers: 0,
+                answers: HashMap::new(),
+                next_answer: 0,
                 rests_since: now,
                 head_since: None,
                 wrote: now,
+                blocked: None,
                 multiplexed: false,
             }),
             changed: Notify::new(),
@@ -81,7 +105,18 @@ impl Activity {
 
     /// Bytes left.
     pub(crate) fn wrote(&self) {
-        self.state().wrote = Instant::now();
+        let mut state = self.state();
+        state.wrote = Instant::now();
+        state.blocked = None;
+    }
+
+    /// Bytes were to leave, and the system took none.
+    pub(crate) fn blocks(&self) {
+        let mut state = self.state();
+        if state.blocked.is_none() {
+            state.blocked = Some(Instant::now());
+            self.changed.notify_one();
+        }
     }
 
     /// A request came.
@@ -102,18 +137,39 @@ impl Activity {
         self.changed.notify_one();
     }
 
-    /// An answer's body begins to leave.
-    pub(crate) fn answers(&self) {
+    /// An answer's body begins to leave; the answer's number.
+    pub(crate) fn answers(&self) -> u64 {
         let mut state = self.state();
-        state.answers += 1;
-        state.wrote = Instant::now();
+        let number = state.next_answer;
+        state.next_answer += 1;
+        let since = Instant::now();
+        let waits = true;
+        state.answers.insert(number, Answer { since, waits });
+        state.wrote = since;
         self.changed.notify_one();
+        number
     }
 
-    /// An answer's body has left, or is given up.
-    pub(crate) fn answered(&self) {
+    /// An answer's next piece was asked for: there is one that `waits` for the client, or the
+    /// client waits for it.
+    pub(crate) fn hands_on(&self, number: u64, waits: bool) {
         let mut state = self.state();
-        state.answers -= 1;
+        if let Some(answer) = state.answers.get_mut(&number) {
+            let begins = waits && !answer.waits;
+            *answer = Answer {
+                since: Instant::now(),
+                waits,
+            };
+            if begins {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// All of an answer's body has left, or is given up.
+    pub(crate) fn answered(&self, number: u64) {
+        let mut state = self.state();
+        state.answers.remove(&number);
         state.rests_since = Instant::now();
         self.changed.notify_one();
     }
@@ -137,11 +193,11 @@ impl Activity {
 impl State {
     /// When it will have been still for too long, if nothing happens.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Still)> {
-        let (since, limit, still) = if self.answers > 0 {
-            (self.wrote, limits.answer_idle, Still::Unread)
-        } else if self.under_way > 0 {
-            return None;
-        } else if self.requests == 0 {
+        let unread = self.unread(limits).map(|at| (at, Still::Unread));
+        if unread.is_some() || self.under_way > 0 || !self.answers.is_empty() {
+            return unread;
+        }
+        let (since, limit, still) = if self.requests == 0 {
             (self.rests_since, limits.head_timeout, Still::Head)
         } else if let (Some(head), false) = (self.head_since, self.multiplexed) {
             (head, limits.head_timeout, Still::Head)
@@ -150,5 +206,20 @@ impl State {
             (since, limits.keep_alive, Still::Idle)
         };
         Some((since.checked_add(limit)?, still))
+    }
+
+    /// When what waits to be read will have waited for too long.
+    fn unread(&self, limits: &Limits) -> Option<Instant> {
+        let blocked = self.blocked.map(|since| since.max(self.wrote));
+        let blocked = blocked.and_then(|it| it.checked_add(limits.answer_idle));
+        if !self.multiplexed {
+            return blocked;
+        }
+        let waiting = self.answers.values().filter(|it| it.waits);
+        let oldest = waiting.map(|it| it.since).min();
+        let share = limits.answer_idle.saturating_mul(PIECE_SHARE);
+        let piece = oldest.and_then(|it| it.checked_add(share));
+        let all = oldest.and_then(|it| it.max(self.wrote).checked_add(limits.answer_idle));
+        [blocked, piece, all].into_iter().flatten().min()
     }
 }

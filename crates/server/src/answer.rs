@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
+        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER},
     },
     response::Response,
 };
@@ -19,10 +19,13 @@ use oci::{
     wire::{ErrorBody, ErrorCode, ErrorEntry},
 };
 
-use crate::faults::Answer;
+use crate::{allowance::Allowance, faults::Answer};
 
 /// `Docker-Content-Digest`.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// So many errors are named in any case; more if there is room for them.
+const FREE_ERRORS: usize = 50;
 
 /// Why a request does not get what it asks for.
 #[derive(Debug)]
@@ -113,8 +116,19 @@ impl Refusal {
 }
 
 impl Denied {
-    pub(crate) fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self.body).unwrap_or_default();
+    /// The answer. Where there is no room for a long one, it has the first errors of it.
+    pub(crate) fn into_response(mut self, allowance: &Allowance) -> Response {
+        let mut body = serde_json::to_vec(&self.body).unwrap_or_default();
+        let taken = allowance.take(body.len());
+        if taken.is_none() {
+            self.body.errors.truncate(FREE_ERRORS);
+            body = serde_json::to_vec(&self.body).unwrap_or_default();
+        }
+        let body = Bytes::from(body);
+        let body = match taken {
+            Some(taken) => taken.hold(body),
+            None => body,
+        };
         let mut response = with_body(self.status, body);
         response.headers_mut().extend(self.headers);
         response
@@ -158,6 +172,23 @@ pub(crate) fn with_body(status: StatusCode, body: impl Into<Bytes>) -> Response 
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, length);
     response
+}
+
+/// The same for a body that may be long: refused if too many of them wait to be read.
+pub(crate) fn with_long_body(
+    allowance: &Allowance,
+    status: StatusCode,
+    body: impl Into<Bytes>,
+) -> Result<Response, Refusal> {
+    let body: Bytes = body.into();
+    match allowance.take(body.len()) {
+        Some(taken) => Ok(with_body(status, taken.hold(body))),
+        None => Err(
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown)
+                .message("too many answers wait to be read by their clients")
+                .header(RETRY_AFTER, 1),
+        ),
+    }
 }
 
 /// Puts a header on an answer; a value that cannot be one is left out.

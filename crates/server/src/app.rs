@@ -1,23 +1,28 @@
 //! What every request may use: the store, the sessions, the log, and the settings.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     Faults, Limits, RequestLog,
+    allowance::Allowance,
     auth::Guard,
     health::Health,
     metrics::{Levels, Metrics},
     options::Options,
     sessions::Sessions,
+    solo::Solo,
     store::Store,
 };
 
-/// How many long manifests are received at a time: each may take its limit of memory.
-const MANIFESTS_AT_ONCE: usize = 64;
-/// How many manifests are read at a time: each may take its limit of memory.
+/// How long the manifests may be together that are parsed and stored at the same time, in bytes:
+/// one of the longest, or very many small ones.
+const PARSED_AT_ONCE: usize = oci::MAX_MANIFEST_BYTES;
+/// How many manifests that come slowly are written to files at a time.
+const WRITTEN_AT_ONCE: usize = 8;
+/// How many manifests are read at a time.
 const READ_AT_ONCE: usize = 16;
 /// How many pages for people are made at a time.
 const PAGES_AT_ONCE: usize = 4;
@@ -25,8 +30,10 @@ const PAGES_AT_ONCE: usize = 4;
 /// What is done for so many requests at a time only; others wait.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    /// Long manifests that come in.
-    pub(crate) manifests: Arc<Semaphore>,
+    /// Bytes of manifests that came and are parsed.
+    pub(crate) parsing: Arc<Semaphore>,
+    /// Manifests that came for so long that they are in files.
+    pub(crate) writing: Arc<Semaphore>,
     /// Manifests that are read to be sent.
     pub(crate) reading: Arc<Semaphore>,
     pub(crate) pages: Arc<Semaphore>,
@@ -36,10 +43,32 @@ impl Default for Turns {
     fn default() -> Self {
         let turns = |count| Arc::new(Semaphore::new(count));
         Self {
-            manifests: turns(MANIFESTS_AT_ONCE),
+            parsing: turns(PARSED_AT_ONCE),
+            writing: turns(WRITTEN_AT_ONCE),
             reading: turns(READ_AT_ONCE),
             pages: turns(PAGES_AT_ONCE),
         }
+    }
+}
+
+/// What keeps what takes much memory within a bound.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    /// Memory for whole bodies.
+    pub(crate) allowance: Allowance,
+    /// Where long manifests are parsed.
+    pub(crate) parser: Solo,
+    /// Where lists are made: each may read as many manifests as a page has.
+    pub(crate) lister: Solo,
+}
+
+impl Bounded {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            allowance: Allowance::default(),
+            parser: Solo::new("parser")?,
+            lister: Solo::new("lister")?,
+        })
     }
 }
 
@@ -54,6 +83,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) options: Options,
     pub(crate) turns: Turns,
+    pub(crate) memory: Bounded,
     pub(crate) address: SocketAddr,
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,

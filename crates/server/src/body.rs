@@ -18,7 +18,6 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use oci::wire::ErrorCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Limits, answer::Refusal, faults::BodyFault, log::Record, socket::Connection};
 
@@ -179,26 +178,6 @@ impl Intake {
             }
             Some(BodyFault::Reset) | None => Refusal::Reset,
         }
-    }
-
-    /// The same, in turn: what goes beyond `free` bytes waits for a place among `turns`, and
-    /// has it as long as what is handed out with the body.
-    pub(crate) async fn collect_in_turn(
-        &mut self,
-        limit: usize,
-        free: usize,
-        turns: &Arc<Semaphore>,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
-        self.limit(limit as u64);
-        let (mut whole, mut turn) = (Vec::new(), None);
-        while let Some(piece) = self.next().await? {
-            if turn.is_none() && whole.len() + piece.len() > free {
-                // Nobody closes the semaphore.
-                turn = Arc::clone(turns).acquire_owned().await.ok();
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok((whole.into(), turn))
     }
 
     /// The whole body, if it is no longer than `limit` bytes.

@@ -40,8 +40,8 @@ pub enum ServerError {
         /// What was found.
         reason: String,
     },
-    /// The threads that read images cannot be had.
-    #[error("could not start the threads that read images")]
+    /// The threads that read images and long manifests cannot be had.
+    #[error("could not start the threads that read images and manifests")]
     Threads(#[source] io::Error),
     /// The system has no random numbers to give.
     #[error("could not get random numbers")]

@@ -35,6 +35,7 @@
 
 mod access_log;
 mod activity;
+mod allowance;
 mod answer;
 mod app;
 mod auth;
@@ -49,6 +50,8 @@ mod exchange;
 mod faults;
 mod garbage;
 mod health;
+mod leaving;
+mod lists;
 mod log;
 mod manifests;
 mod metrics;
@@ -61,6 +64,7 @@ mod secret;
 mod service;
 mod sessions;
 mod socket;
+mod solo;
 mod store;
 mod tags;
 mod tamper;

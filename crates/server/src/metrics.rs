@@ -20,6 +20,7 @@ use labels::{ByCause, ByEndpoint, ByHow, ByStatus, Status, method};
 pub(crate) use labels::{Cause, How};
 
 use crate::{
+    allowance::Allowance,
     answer::{self, Refusal},
     log::{Entry, Outcome},
 };
@@ -218,14 +219,18 @@ impl Metrics {
     }
 
     /// The answer to `GET /metrics`.
-    pub(crate) fn answer(&self, levels: Levels) -> Result<Response, Refusal> {
+    pub(crate) fn answer(
+        &self,
+        levels: Levels,
+        allowance: &Allowance,
+    ) -> Result<Response, Refusal> {
         let level = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.sessions.set(level(levels.sessions));
         self.tokens.set(level(levels.tokens));
         self.uptime.set(levels.uptime);
         let mut body = String::new();
         text::encode(&mut body, &self.registry).map_err(std::io::Error::other)?;
-        let mut response = answer::with_body(StatusCode::OK, body);
+        let mut response = answer::with_long_body(allowance, StatusCode::OK, body)?;
         let kind = HeaderValue::from_static(CONTENT_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         let fresh = HeaderValue::from_static("no-store");

@@ -21,6 +21,7 @@ use oci::Registry;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
+    allowance::Allowance,
     answer::{self, Refusal},
     exchange::Exchange,
     route::{Page, not_found},
@@ -69,13 +70,13 @@ pub(crate) async fn answer(x: &Exchange, page: Page) -> Result<Response, Refusal
     // A page may take reading many files: a few are made at a time, others wait.
     let turn = Arc::clone(&x.app.turns.pages);
     let _turn = turn.acquire_owned().await;
-    let frame = frame(x);
+    let (frame, allowance) = (frame(x), &x.app.memory.allowance);
     match page {
         Page::Repository(name) => match repository::page(x, name, frame.clone()).await? {
-            Some(page) => html(StatusCode::OK, &page),
-            None => html(StatusCode::NOT_FOUND, &Absent { frame }),
+            Some(page) => html(allowance, StatusCode::OK, &page),
+            None => html(allowance, StatusCode::NOT_FOUND, &Absent { frame }),
         },
-        _ => html(StatusCode::OK, &home::page(x, frame).await?),
+        _ => html(allowance, StatusCode::OK, &home::page(x, frame).await?),
     }
 }
 
@@ -93,9 +94,13 @@ fn frame(x: &Exchange) -> Frame {
     }
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Result<Response, Refusal> {
+fn html(
+    allowance: &Allowance,
+    status: StatusCode,
+    page: &impl Template,
+) -> Result<Response, Refusal> {
     let text = page.render().map_err(std::io::Error::other)?;
-    let mut response = answer::with_body(status, text);
+    let mut response = answer::with_long_body(allowance, status, text)?;
     dress(&mut response, "text/html; charset=utf-8", "no-store");
     Ok(response)
 }

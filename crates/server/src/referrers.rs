@@ -7,30 +7,34 @@
 use std::{collections::BTreeSet, io, sync::Arc};
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, StatusCode, header},
     response::Response,
 };
 use oci::{Descriptor, Digest, Document, MediaType, document::View, wire::ErrorCode};
-use serde::Serialize;
 
 use crate::{
-    answer::{self, Refusal, set},
+    answer::{Refusal, set},
     exchange::Exchange,
+    lists::{Items, Listing, Page, Stretch},
     route::Name,
-    store::{self, Store, StoredManifest},
+    store::{Store, StoredManifest},
 };
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// A page ends before it is longer than this: a client reads manifests up to 4 MiB.
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
+/// The longest page in items, which bounds how many manifests are read for it.
+const MAX_PAGE: usize = 10_000;
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    schema_version: u32,
-    media_type: &'static str,
-    manifests: Vec<Descriptor>,
+/// The manifests about another one.
+struct Referrers {
+    store: Arc<dyn Store>,
+    name: Name,
+    subject: Digest,
+    /// Only those of this artifact type.
+    kind: Option<String>,
 }
 
 /// `GET …/referrers/<digest>[?artifactType=…]`.
@@ -40,33 +44,25 @@ pub(crate) async fn list(x: &Exchange, name: Name, subject: Digest) -> Result<Re
             .message("this registry lists no referrers"));
     }
     let kind = x.query.get("artifactType").map(str::to_owned);
-    let after: Option<Digest> = x.query.get("after").and_then(|it| it.parse().ok());
-    let (store, wanted) = (Arc::clone(&x.app.store), kind.clone());
-    let (repository, about) = (name.clone(), subject.clone());
-    let (manifests, more) = store::blocking(move || {
-        page(
-            &*store,
-            &repository,
-            &about,
-            wanted.as_deref(),
-            after.as_ref(),
-        )
-    })
-    .await?;
-    let last = manifests.last().map(|it| it.digest.clone());
+    let opening = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":["#);
     let page = Page {
-        schema_version: 2,
-        media_type: "application/vnd.oci.image.index.v1+json",
-        manifests,
+        listing: Referrers {
+            store: Arc::clone(&x.app.store),
+            name: name.clone(),
+            subject: subject.clone(),
+            kind: kind.clone(),
+        },
+        frame: (opening, "]}"),
+        media_type: INDEX,
+        after: x.query.get("after").and_then(|it| it.parse().ok()),
+        items: MAX_PAGE,
+        bytes: MAX_PAGE_BYTES,
     };
-    let body = serde_json::to_vec(&page).map_err(io::Error::other)?;
-    let mut response = answer::with_body(StatusCode::OK, body);
-    let index = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, index);
+    let (mut response, next) = page.answer(&x.app).await?;
     if kind.is_some() {
         set(&mut response, FILTERS_APPLIED, "artifactType");
     }
-    if let (true, Some(last)) = (more, last) {
+    if let Some(last) = next {
         let kind = kind.map_or_else(String::new, |it| {
             let all = percent_encoding::NON_ALPHANUMERIC;
             let it = percent_encoding::utf8_percent_encode(&it, all).to_string();
@@ -78,36 +74,33 @@ pub(crate) async fn list(x: &Exchange, name: Name, subject: Digest) -> Result<Re
     Ok(response)
 }
 
-/// The descriptors of one page, and whether there are more.
-fn page(
-    store: &dyn Store,
-    name: &Name,
-    subject: &Digest,
-    kind: Option<&str>,
-    after: Option<&Digest>,
-) -> io::Result<(Vec<Descriptor>, bool)> {
-    let mut page = Vec::new();
-    let mut bytes = 0;
-    for digest in all(store, name, subject)? {
-        if after.is_some_and(|after| digest <= *after) {
-            continue;
+impl Listing for Referrers {
+    type Key = Digest;
+
+    fn write(&self, stretch: &Stretch<Digest>, into: &mut Items<Digest>) -> io::Result<()> {
+        for digest in all(&*self.store, &self.name, &self.subject)? {
+            if stretch.after.as_ref().is_some_and(|after| digest <= *after) {
+                continue;
+            }
+            if stretch.until.as_ref().is_some_and(|until| digest > *until) {
+                break;
+            }
+            let Some(manifest) = self.store.manifest(&self.name, &digest)? else {
+                continue;
+            };
+            let Some(descriptor) = describe(manifest, &digest) else {
+                continue;
+            };
+            let kind = self.kind.as_deref();
+            if kind.is_some() && descriptor.artifact_type.as_deref() != kind {
+                continue;
+            }
+            if !into.push(digest, &descriptor)? {
+                break;
+            }
         }
-        let Some(manifest) = store.manifest(name, &digest)? else {
-            continue;
-        };
-        let Some(descriptor) = describe(manifest, &digest) else {
-            continue;
-        };
-        if kind.is_some_and(|kind| descriptor.artifact_type.as_deref() != Some(kind)) {
-            continue;
-        }
-        bytes += serde_json::to_vec(&descriptor).map_or(0, |it| it.len());
-        if bytes > MAX_PAGE_BYTES && !page.is_empty() {
-            return Ok((page, true));
-        }
-        page.push(descriptor);
+        Ok(())
     }
-    Ok((page, false))
 }
 
 /// Every manifest about `subject`, in order: what said so when it was put, and what an

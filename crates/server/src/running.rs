@@ -26,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     AccessLog, Faults, Limits, RequestLog, ServerBuilder, ServerError,
     activity::Still,
-    app::{App, Turns},
+    app::{App, Bounded, Turns},
     auth::Guard,
     builder::Storage,
     clients::Clients,
@@ -110,6 +110,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         faults: builder.faults,
         guard: Guard::new(builder.auth, builder.rules).map_err(ServerError::Random)?,
         turns: Turns::default(),
+        memory: Bounded::new().map_err(ServerError::Threads)?,
         limits: builder.limits,
         options: builder.options,
         address,

@@ -6,13 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::Response,
 };
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use oci::wire::ErrorCode;
 
 use crate::{
@@ -27,6 +24,7 @@ use crate::{
         Asked,
         plan::{After, Instead},
     },
+    leaving,
     log::Outcome,
     manifests, page, referrers,
     route::{self, Query, Resource, decoded},
@@ -55,27 +53,13 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
         response
     });
     match task.await {
-        Ok(Some(response)) => leaving(response, &connection),
+        Ok(Some(response)) => leaving::follow(response, &connection),
         Ok(None) => std::future::pending().await,
         Err(error) => {
             tracing::error!(%error, "a handler died");
             answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
-}
-
-/// Lets the connection know of an answer that takes its time to leave.
-fn leaving(response: Response, connection: &Connection) -> Response {
-    if response.body().size_hint().exact().is_some() {
-        return response;
-    }
-    let leaving = connection.leaving();
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _ = &leaving;
-            frame
-        }))
-    })
 }
 
 /// Handles a request; without an answer the connection is broken already.
@@ -181,9 +165,10 @@ impl Exchange {
                 self.app.guard.token_for_form(&self.headers, &form).await
             }
             (Endpoint::Health, _) => Ok(self.app.health.answer(&self.app.store).await),
-            (Endpoint::Metrics, _) if self.app.options.metrics => {
-                self.app.metrics.answer(self.app.levels())
-            }
+            (Endpoint::Metrics, _) if self.app.options.metrics => self
+                .app
+                .metrics
+                .answer(self.app.levels(), &self.app.memory.allowance),
             (Endpoint::Metrics, _) => Err(route::not_found()),
             (Endpoint::Page, Resource::Page(page)) => page::answer(self, page).await,
             (Endpoint::Catalog, _) => tags::catalog(self).await,
@@ -269,7 +254,7 @@ impl Exchange {
     ) -> Option<Response> {
         let response = match answered {
             Ok(response) => Ok(response),
-            Err(Refusal::Denied(denied)) => Ok(denied.into_response()),
+            Err(Refusal::Denied(denied)) => Ok(denied.into_response(&self.app.memory.allowance)),
             Err(Refusal::Scripted(answer)) => Ok(tamper::scripted(*answer)),
             Err(Refusal::Abandoned) => Err(Outcome::Gone),
             Err(Refusal::Reset) => Err(Outcome::Reset),

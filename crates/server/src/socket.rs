@@ -55,7 +55,10 @@ pub(crate) struct UnderWay {
 
 /// An answer's body that is leaving, as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Leaving(Connection);
+pub(crate) struct Leaving {
+    connection: Connection,
+    number: u64,
+}
 
 /// A TCP stream that its [`Connection`] can break.
 #[derive(Debug)]
@@ -104,8 +107,10 @@ impl Connection {
 
     /// An answer's body begins to leave.
     pub(crate) fn leaving(&self) -> Leaving {
-        self.0.activity.answers();
-        Leaving(self.clone())
+        Leaving {
+            connection: self.clone(),
+            number: self.0.activity.answers(),
+        }
     }
 
     /// Comes back when the connection has been still for too long.
@@ -154,6 +159,14 @@ impl Socket {
         usize::try_from(budget).map_or(wanted, |budget| budget.min(wanted))
     }
 
+    /// Notes whether anything left.
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(_) => self.connection.0.activity.wrote(),
+            Poll::Pending => self.connection.0.activity.blocks(),
+        }
+    }
+
     fn spend(&self, written: usize) {
         let budget = &self.connection.0.budget;
         if budget.load(Ordering::Acquire) != u64::MAX {
@@ -173,9 +186,16 @@ impl Drop for UnderWay {
     }
 }
 
+impl Leaving {
+    /// Says that the next piece was asked for, and whether there is one.
+    pub(crate) fn waits_for_client(&self, waits: bool) {
+        self.connection.0.activity.hands_on(self.number, waits);
+    }
+}
+
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.0.activity.answered();
+        self.connection.0.activity.answered(self.number);
     }
 }
 
@@ -215,8 +235,8 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Err(self.cut()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]);
+        self.note(&written);
         if let Poll::Ready(Ok(written)) = written {
-            self.connection.0.activity.wrote();
             self.spend(written);
         }
         written
@@ -229,9 +249,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         if self.connection.0.budget.load(Ordering::Acquire) == u64::MAX {
             let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-            if written.is_ready() {
-                self.connection.0.activity.wrote();
-            }
+            self.note(&written);
             return written;
         }
         let first = slices.iter().find(|it| !it.is_empty());

@@ -68,6 +68,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// A manifest, by digest.
     fn manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<StoredManifest>>;
 
+    /// A manifest's media type and its bytes, to be read and verified by the caller.
+    fn open_manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<OpenManifest>>;
+
     /// Whether the repository holds a manifest.
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool>;
 
@@ -80,8 +83,18 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// When a tag was last moved, if that is known.
     fn tagged_at(&self, name: &Name, tag: &Tag) -> io::Result<Option<SystemTime>>;
 
+    /// Whether there is such a repository.
+    fn has_repository(&self, name: &Name) -> io::Result<bool>;
+
     /// All tags, in order; none if there is no such repository.
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>>;
+
+    /// The first `most` tags after this text, in order; none of what is not there.
+    fn tags_after(&self, name: &Name, after: &str, most: usize) -> io::Result<Vec<Tag>> {
+        let tags = self.tags(name)?.unwrap_or_default();
+        let after = tags.into_iter().filter(|it| it.as_str() > after);
+        Ok(after.take(most).collect())
+    }
 
     /// Removes a tag. False if there was none.
     fn remove_tag(&self, name: &Name, tag: &Tag) -> io::Result<bool>;
@@ -113,6 +126,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 }
+
+/// A manifest's media type, and its bytes as they are kept.
+pub(crate) type OpenManifest = (MediaType, Box<dyn Content>);
 
 /// Content that can be read, from front to back.
 pub(crate) trait Content: Send {

@@ -45,6 +45,7 @@ pub(super) fn missing(
     has_blob: impl Fn(&Digest) -> io::Result<bool>,
 ) -> io::Result<Vec<Digest>> {
     let mut missing: Vec<Digest> = Vec::new();
+    let mut named = HashSet::new();
     let mut seen = HashSet::new();
     for Child { digest, kind } in children {
         if !seen.insert((digest, kind)) {
@@ -56,7 +57,7 @@ pub(super) fn missing(
             Kind::Manifest => has_manifest(digest)?,
             Kind::Either => has_manifest(digest)? || has_blob(digest)?,
         };
-        if !is_there && !missing.contains(digest) {
+        if !is_there && named.insert(digest) {
             missing.push(digest.clone());
         }
     }

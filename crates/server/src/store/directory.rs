@@ -56,7 +56,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
-    Collect, Content, Grace, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket,
+    Collect, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Staged, Store,
+    StoredManifest, Ticket,
     watch::{Watch, Watches},
 };
 use crate::{ServerError, route::Name};
@@ -420,6 +421,10 @@ impl Store for Directory {
         manifests::get(&self.0, name, digest)
     }
 
+    fn open_manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<OpenManifest>> {
+        manifests::open(&self.0, name, digest)
+    }
+
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
         self.0.has_manifest(name, digest)
     }
@@ -433,6 +438,14 @@ impl Store for Directory {
 
     fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
         manifests::tag(&self.0, name, tag)
+    }
+
+    fn has_repository(&self, name: &Name) -> io::Result<bool> {
+        manifests::is_repository(&self.0.repository(name))
+    }
+
+    fn tags_after(&self, name: &Name, after: &str, most: usize) -> io::Result<Vec<Tag>> {
+        manifests::tags_after(&self.0, name, after, most)
     }
 
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>> {

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use oci::{Digest, Tag};
 
 use super::{
-    Collect, Committed, Content, Grace, Leftover, NewManifest, Put, Rules, Staged, Store,
-    StoredManifest, Tally, Ticket, children,
+    Collect, Committed, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Rules, Staged,
+    Store, StoredManifest, Tally, Ticket, children,
     collection::{Held, Pass},
     watch::{Watch, Watches},
 };
@@ -284,6 +284,16 @@ impl Store for Memory {
         Ok(found.map(|it| it.0.clone()))
     }
 
+    fn open_manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<OpenManifest>> {
+        let found = self.manifest(name, digest)?;
+        Ok(found.map(|it| {
+            (
+                it.media_type,
+                Reading::boxed(Arc::new(Pieces::of(it.bytes))),
+            )
+        }))
+    }
+
     fn rely_on_manifest(&self, name: &Name, digest: &Digest) {
         self.rely_on(name, digest);
     }
@@ -296,6 +306,17 @@ impl Store for Memory {
         let kept = self.kept();
         let repository = kept.repositories.get(name);
         Ok(repository.and_then(|it| it.tags.get(tag)).cloned())
+    }
+
+    fn has_repository(&self, name: &Name) -> io::Result<bool> {
+        Ok(self.kept().repositories.contains_key(name))
+    }
+
+    fn tags_after(&self, name: &Name, after: &str, most: usize) -> io::Result<Vec<Tag>> {
+        let kept = self.kept();
+        let tags = kept.repositories.get(name).map(|it| it.tags.keys());
+        let after = tags.into_iter().flatten().filter(|it| it.as_str() > after);
+        Ok(after.take(most).cloned().collect())
     }
 
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>> {
@@ -449,6 +470,14 @@ impl Drop for Pieces {
 }
 
 impl Pieces {
+    /// Bytes that are counted by somebody else.
+    fn of(bytes: Bytes) -> Self {
+        let length = bytes.len() as u64;
+        let used = Arc::new(AtomicU64::new(length));
+        let all = vec![bytes];
+        Self { all, length, used }
+    }
+
     /// The same bytes and more. Counts the new ones only.
     fn push(&mut self, piece: Bytes) {
         let length = piece.len() as u64;

@@ -17,6 +17,7 @@
 
 mod content;
 mod graph;
+mod manifest;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,11 +30,14 @@ use std::{
 use oci::{Descriptor, Digest, Source, SourceError, Tag};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Content, Leftover, NewManifest, Put, Staged, Store, StoredManifest, Ticket};
+use super::{
+    Content, Leftover, NewManifest, OpenManifest, Put, Staged, Store, StoredManifest, Ticket,
+};
 use crate::route::Name;
 
 use content::Reading;
 use graph::Graph;
+use manifest::Rereading;
 
 /// The most manifests that one server serves, inclusive.
 const MAX_MANIFESTS: usize = 20_000;
@@ -377,6 +381,15 @@ impl Store for Served {
         }))
     }
 
+    fn open_manifest(&self, name: &Name, digest: &Digest) -> io::Result<Option<OpenManifest>> {
+        let repository = self.repositories.get(name);
+        let Some(held) = repository.and_then(|it| it.manifests.get(digest)) else {
+            return Ok(None);
+        };
+        let opened = Rereading::open(Arc::clone(held), Arc::clone(&self.bridge));
+        Ok(found(held, opened)?.map(|(media_type, it)| (media_type, Box::new(it) as _)))
+    }
+
     fn has_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
         Ok(self.manifest(name, digest)?.is_some())
     }
@@ -384,6 +397,10 @@ impl Store for Served {
     fn tag(&self, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
         let repository = self.repositories.get(name);
         Ok(repository.and_then(|it| it.tags.get(tag)).cloned())
+    }
+
+    fn has_repository(&self, name: &Name) -> io::Result<bool> {
+        Ok(self.repositories.contains_key(name))
     }
 
     fn tags(&self, name: &Name) -> io::Result<Option<Vec<Tag>>> {

@@ -153,6 +153,64 @@ async fn an_answer_that_is_not_read_ends_the_connection() {
     assert!(cut.unwrap().cut);
 }
 
+/// An index of this many bytes.
+fn index(length: usize) -> Vec<u8> {
+    let start = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[],"annotations":{{"x":""#
+    );
+    let mut index = start.into_bytes();
+    let letters = (0_u8..26).map(|it| b'a' + it).cycle();
+    index.extend(letters.take(length - index.len() - 3));
+    index.extend(b"\"}}");
+    index
+}
+
+/// Also where each answer was in memory whole before it began to leave.
+#[tokio::test]
+async fn short_answers_that_are_not_read_end_the_connection_too() {
+    let reg = reg_with(|it| it.answer_idle = SHORT).await;
+    let long = index(100_000);
+    let put = reg.put_manifest("/v2/app/manifests/1", INDEX, &long).await;
+    assert_eq!(put.status, 201);
+    let mut stream = connect(&reg).await;
+    let ask = "GET /v2/app/manifests/1 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    while refusals(&reg, "answer-unread").await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(rest(&mut stream).await.len() < 50_000_000);
+}
+
+/// On HTTP/2 the client's window is what it reads; pings do not make up for it.
+#[tokio::test]
+async fn a_stream_whose_window_stays_shut_ends_the_connection() {
+    let reg = reg_with(|it| it.answer_idle = SHORT).await;
+    let long = index(100_000);
+    let put = reg.put_manifest("/v2/app/manifests/1", INDEX, &long).await;
+    assert_eq!(put.status, 201);
+    for pings in [false, true] {
+        let (mut reads, mut writes) = connect(&reg).await.into_split();
+        let mut start = PREFACE.to_vec();
+        // SETTINGS_INITIAL_WINDOW_SIZE is 0, or 1 so that all of the answer is handed on.
+        start.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, u8::from(pings)]));
+        start.extend(frame(1, 0x5, 1, &get("/v2/app/manifests/1")));
+        writes.write_all(&start).await.unwrap();
+        let pinging = async {
+            while pings && writes.write_all(&frame(6, 0, 0, &[0; 8])).await.is_ok() {
+                tokio::time::sleep(SHORT / 4).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut raw = Vec::new();
+        tokio::select! {
+            _ = reads.read_to_end(&mut raw) => {}
+            () = pinging => {}
+        }
+        assert!(raw.len() < 50_000);
+    }
+    assert_eq!(refusals(&reg, "answer-unread").await, 2);
+}
+
 /// Pieces come often enough never to be silent; time is the client's only as it waits.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_trickles_is_refused_and_its_prefix_kept() {
@@ -386,13 +444,7 @@ async fn manifests_that_come_slowly_hold_up_no_others() {
 async fn a_long_manifest_is_the_same_as_a_short_one() {
     for reg in TestReg::each().await {
         for length in [131_071, 131_072, 131_073, 400_000, 4 * 1024 * 1024] {
-            let start = format!(
-                r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[],"annotations":{{"x":""#
-            );
-            let mut index = start.into_bytes();
-            let number = (0_u8..26).map(|it| b'a' + it).cycle();
-            index.extend(number.take(length - index.len() - 3));
-            index.extend(b"\"}}");
+            let index = index(length);
             assert_eq!(index.len(), length);
             let put = reg.put_manifest("/v2/app/manifests/1", INDEX, &index).await;
             assert_eq!(put.status, 201);

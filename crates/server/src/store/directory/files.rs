@@ -117,11 +117,19 @@ pub(super) fn modified(path: &Path) -> io::Result<Option<SystemTime>> {
 /// The names in a directory that are UTF-8, in order; none if it is not there.
 pub(super) fn names(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in or_missing(fs::read_dir(directory))?.into_iter().flatten() {
-        names.extend(entry?.file_name().into_string().ok());
-    }
+    each_name(directory, |it| names.push(it))?;
     names.sort_unstable();
     Ok(names)
+}
+
+/// Hands each name in a directory that is UTF-8 to `seen`, in no order; none if it is not there.
+pub(super) fn each_name(directory: &Path, mut seen: impl FnMut(String)) -> io::Result<()> {
+    for entry in or_missing(fs::read_dir(directory))?.into_iter().flatten() {
+        if let Ok(name) = entry?.file_name().into_string() {
+            seen(name);
+        }
+    }
+    Ok(())
 }
 
 // === impl Files ===

@@ -1,6 +1,7 @@
 //! Manifests, tags and referrers as files.
 
 use std::{
+    collections::BinaryHeap,
     io,
     path::{Path, PathBuf},
     str::FromStr,
@@ -9,10 +10,10 @@ use std::{
 use bytes::Bytes;
 use oci::{Digest, MediaType, Tag};
 
-use super::{Shared, files};
+use super::{Shared, content, files};
 use crate::{
     route::Name,
-    store::{Condition, NewManifest, Put, StoredManifest, children},
+    store::{Condition, NewManifest, OpenManifest, Put, StoredManifest, children},
 };
 
 /// What a repository's directory holds, of which any makes it one.
@@ -168,6 +169,20 @@ pub(super) fn get(
     }))
 }
 
+/// The same, to be verified by who reads it.
+pub(super) fn open(
+    store: &Shared,
+    name: &Name,
+    digest: &Digest,
+) -> io::Result<Option<OpenManifest>> {
+    let Some(media_type) = files::read(&store.manifest_link(name, digest))? else {
+        return Ok(None);
+    };
+    let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
+    let content = content::open(&store.content(digest))?;
+    Ok(content.map(|content| (media_type, content)))
+}
+
 pub(super) fn tag(store: &Shared, name: &Name, tag: &Tag) -> io::Result<Option<Digest>> {
     let Some(text) = files::read(&tag_path(store, name, tag))? else {
         return Ok(None);
@@ -182,6 +197,28 @@ pub(super) fn tags(store: &Shared, name: &Name) -> io::Result<Option<Vec<Tag>>> 
         return Ok(None);
     }
     Ok(Some(parsed(&repository.join("_tags"))?))
+}
+
+/// The first `most` after this text, in order; no more than so many are in memory.
+pub(super) fn tags_after(
+    store: &Shared,
+    name: &Name,
+    after: &str,
+    most: usize,
+) -> io::Result<Vec<Tag>> {
+    let directory = store.repository(name).join("_tags");
+    let mut first: BinaryHeap<Tag> = BinaryHeap::new();
+    files::each_name(&directory, |it| {
+        if it.as_str() > after
+            && let Ok(tag) = it.parse()
+        {
+            first.push(tag);
+            if first.len() > most {
+                first.pop();
+            }
+        }
+    })?;
+    Ok(first.into_sorted_vec())
 }
 
 /// The names in a directory that are what they should be.

@@ -21,8 +21,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use oci::{Descriptor, Digest, Document, MediaType, layout};
-use serde::Serialize;
+use oci::{Descriptor, Digest, MediaType, layout};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{Shared, files, manifests};
@@ -157,7 +157,7 @@ fn entries(store: &Shared, name: &Name) -> io::Result<Vec<Descriptor>> {
             };
             let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
             if media_type.is_index() {
-                in_an_index.extend(children(store, &digest, &media_type)?);
+                in_an_index.extend(children(store, &digest)?);
             }
             let descriptor = Descriptor::new(media_type, digest.clone(), size);
             unnamed.insert(digest, descriptor);
@@ -183,11 +183,23 @@ fn entries(store: &Shared, name: &Name) -> io::Result<Vec<Descriptor>> {
     Ok(entries)
 }
 
-fn children(store: &Shared, digest: &Digest, media_type: &MediaType) -> io::Result<Vec<Digest>> {
+/// What an index names. Nothing else of it is kept: it may be long, and is not checked here.
+fn children(store: &Shared, digest: &Digest) -> io::Result<Vec<Digest>> {
+    #[derive(Deserialize)]
+    struct Named {
+        manifests: Vec<Child>,
+    }
+    #[derive(Deserialize)]
+    struct Child {
+        digest: String,
+    }
     let Some(bytes) = files::read(&store.content(digest))? else {
         return Ok(Vec::new());
     };
-    let document = Document::with_digest(bytes.into(), Some(media_type), digest);
-    let children = |it: Document| it.children().map(|it| it.digest.clone()).collect();
-    Ok(document.map(children).unwrap_or_default())
+    let named = serde_json::from_slice::<Named>(&bytes);
+    let children = named.map(|it| it.manifests).unwrap_or_default();
+    Ok(children
+        .iter()
+        .filter_map(|it| it.digest.parse().ok())
+        .collect())
 }
