@@ -336,7 +336,8 @@ impl Transport {
         if answer.status == StatusCode::TOO_MANY_REQUESTS
             || may_change(answer.status) && asked.is_some()
         {
-            self.pauses.begin(&origin, &account, asked).await;
+            // Kept apart: what is rare takes no room in every request.
+            Box::pin(self.pauses.begin(&origin, &account, asked)).await;
         }
         Ok(answer)
     }
@@ -361,7 +362,7 @@ impl Transport {
                 Ok(Some(left)) => {
                     // Others may ask in another name meanwhile.
                     drop(permit);
-                    tokio::time::sleep(left).await;
+                    Box::pin(tokio::time::sleep(left)).await;
                 }
                 Err(left) => {
                     let host = origin.to_string();

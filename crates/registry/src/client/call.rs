@@ -317,8 +317,9 @@ impl Inner {
         } else {
             let to = Origin::of(&outgoing.url).map_err(TransportError::from)?;
             let host = self.transport.hosts.of(&to);
-            let pace = self.transport.throttle.up(&to).await;
-            outgoing.body = RequestBody::Blob(BlobBody::new(stream, flow.clone(), host, pace));
+            let pace = Box::pin(self.transport.throttle.up(&to)).await;
+            let body = BlobBody::new(stream, flow.clone(), host, pace);
+            outgoing.body = RequestBody::Blob(Box::new(body));
         }
         outgoing.flow = Some((flow.clone(), payload.upload.observer));
         let mut sending = Sending {

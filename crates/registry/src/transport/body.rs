@@ -27,7 +27,7 @@ pub(crate) enum RequestBody {
     /// All of it at once; may be nothing.
     Bytes(Bytes),
     /// A blob.
-    Blob(BlobBody),
+    Blob(Box<BlobBody>),
 }
 
 /// A blob's bytes on their way to the connection.

@@ -140,7 +140,8 @@ impl Pauses {
     ) -> Result<Option<Duration>, Duration> {
         let whom = Whom::of(origin, account);
         if let Some(board) = &self.board {
-            let until = timeout(PATIENCE, board.until(&whom.to_string())).await;
+            let shown = whom.to_string();
+            let until = Box::pin(timeout(PATIENCE, board.until(&shown))).await;
             let left = until.ok().flatten().map(|until| {
                 let left = until.duration_since(SystemTime::now());
                 left.unwrap_or_default().min(LONGEST)
