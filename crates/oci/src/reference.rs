@@ -349,6 +349,17 @@ impl Reference {
         }
     }
 
+    /// The same tag and digest in another repository. No scheme: it was of the registry.
+    #[must_use]
+    pub fn in_repository(&self, repository: Repository) -> Self {
+        Self {
+            scheme: None,
+            repository,
+            tag: self.tag.clone(),
+            digest: self.digest.clone(),
+        }
+    }
+
     /// Reads what comes after `scheme`; the port of `implied` is dropped from the registry.
     fn read(text: &str, scheme: Option<Scheme>, implied: Scheme) -> Result<Self, ReferenceError> {
         if text.is_empty() {

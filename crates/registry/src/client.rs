@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use oci::{Registry, Repository, wire::ScopeSet};
 use rustls::pki_types::CertificateDer;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,7 @@ use crate::{
 pub(crate) mod call;
 mod known;
 pub(crate) mod login;
+mod reachable;
 mod tape;
 
 /// Requests in flight to one host, unless set otherwise.
@@ -68,6 +69,10 @@ pub(crate) struct Inner {
     pub(crate) user_agent: HeaderValue,
     /// For the registry's own origin only.
     pub(crate) registry_headers: HeaderMap,
+    /// The same for one registry each.
+    own_headers: HashMap<Registry, HeaderMap>,
+    /// Paths of APIs, where they are not `/v2`.
+    api_paths: HashMap<Registry, String>,
     plain_http: HashSet<Registry>,
     https: HashSet<Registry>,
     /// Authorities (`host:port`) that certificates were given for.
@@ -99,6 +104,8 @@ pub struct ClientBuilder {
     observer: Arc<dyn ClientObserver>,
     user_agent: String,
     registry_headers: HeaderMap,
+    own_headers: HashMap<Registry, HeaderMap>,
+    api_paths: HashMap<Registry, String>,
     fault: Option<BuildError>,
 }
 
@@ -112,6 +119,12 @@ pub enum BuildError {
     /// The user agent cannot stand in a header.
     #[error("user agent {0:?} cannot be sent: visible ASCII only")]
     UserAgent(String),
+    /// A header for a registry cannot be sent. Its value is not shown.
+    #[error("the header {0:?} cannot be sent: visible ASCII only")]
+    Header(String),
+    /// The path of a registry's API is not one.
+    #[error("{0:?} is no path for a registry's API: expected for instance /registry/v2")]
+    ApiPath(String),
 }
 
 /// One repository, and a client to speak to it with. Cheap to make and to clone.
@@ -149,6 +162,8 @@ impl Client {
             observer: Arc::new(()),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
+            own_headers: HashMap::new(),
+            api_paths: HashMap::new(),
             fault: None,
         }
     }
@@ -214,7 +229,14 @@ impl Inner {
         self.api_url(repository.registry(), &path)
     }
 
-    /// A URL of a registry's API: `/v2/<path>`.
+    /// The headers that every request to a registry's own origin carries.
+    pub(crate) fn headers_of(&self, registry: &Registry) -> HeaderMap {
+        let mut headers = self.registry_headers.clone();
+        headers.extend(self.own_headers.get(registry).cloned().unwrap_or_default());
+        headers
+    }
+
+    /// A URL of a registry's API: `/v2/<path>`, unless its API is at another path.
     pub(crate) fn api_url(&self, registry: &Registry, path: &str) -> Result<Url, TransportError> {
         let scheme = if self.is_plain(registry) {
             "http"
@@ -222,7 +244,8 @@ impl Inner {
             "https"
         };
         let authority = registry.api_authority();
-        let url = format!("{scheme}://{authority}/v2/{path}");
+        let root = self.api_paths.get(registry).map_or("/v2", String::as_str);
+        let url = format!("{scheme}://{authority}{root}/{path}");
         Url::parse(&url).map_err(|_| LocationError::Malformed.into())
     }
 
@@ -385,6 +408,39 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends this header with every request to one registry, as [`registry_headers`] are sent; of
+    /// equal names this one counts. The value may be a secret.
+    ///
+    /// [`registry_headers`]: Self::registry_headers
+    pub fn header_for(mut self, registry: &Registry, name: &str, value: &str) -> Self {
+        let pair = HeaderName::from_bytes(name.as_bytes())
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        match pair {
+            Some((name, mut value)) => {
+                value.set_sensitive(true);
+                let own = self.own_headers.entry(registry.clone()).or_default();
+                own.append(name, value);
+            }
+            None => self.fault = Some(BuildError::Header(name.chars().take(100).collect())),
+        }
+        self
+    }
+
+    /// Finds the API of this registry at `path` in the place of `/v2`: an absolute path without
+    /// query, for instance `/registry/v2`; a slash at its end makes no difference.
+    pub fn api_path(mut self, registry: Registry, path: &str) -> Self {
+        let trimmed = path.trim_end_matches('/');
+        let plain = |it: char| it.is_ascii_alphanumeric() || "/-._~%".contains(it);
+        let above = trimmed.split('/').any(|it| matches!(it, "." | ".."));
+        if (path.starts_with('/') && trimmed.chars().all(plain)) && !above {
+            self.api_paths.insert(registry, trimmed.to_owned());
+        } else {
+            self.fault = Some(BuildError::ApiPath(path.chars().take(100).collect()));
+        }
+        self
+    }
+
     /// The client. Nothing is sent, and no file is read, before its first request.
     pub fn build(self) -> Result<Client, BuildError> {
         if let Some(fault) = self.fault {
@@ -429,6 +485,8 @@ impl ClientBuilder {
                 profiles: Ledger::new(self.profiles),
                 user_agent,
                 registry_headers: self.registry_headers,
+                own_headers: self.own_headers,
+                api_paths: self.api_paths,
                 plain_http: self.plain_http,
                 https: self.https,
                 with_tls,

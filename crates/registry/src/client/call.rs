@@ -254,7 +254,7 @@ impl Inner {
 
     fn headers(&self, call: &Call<'_>, home: bool, credentials: Option<&HeaderValue>) -> HeaderMap {
         let mut headers = if home {
-            self.registry_headers.clone()
+            self.headers_of(call.repository.registry())
         } else {
             HeaderMap::new()
         };

@@ -1,7 +1,7 @@
 //! Whether credentials are good: the registry is asked for nothing, in their name.
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderValue, Method, StatusCode,
     header::{AUTHORIZATION, USER_AGENT},
 };
 use oci::{Registry, TargetError, wire::ScopeSet};
@@ -86,7 +86,7 @@ impl Inner {
         credentials: Option<HeaderValue>,
         account: &Account,
     ) -> Result<Answer, CallError> {
-        let mut headers: HeaderMap = self.registry_headers.clone();
+        let mut headers = self.headers_of(registry);
         headers.insert(USER_AGENT, self.user_agent.clone());
         if let Some(credentials) = credentials {
             headers.insert(AUTHORIZATION, credentials);
