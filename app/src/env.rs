@@ -28,6 +28,9 @@ pub(crate) struct Environment {
     pub(crate) runtime_dir: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`: where podman keeps them for longer.
     pub(crate) config_home: Option<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF`: the file with rules for registries, in the place of podman's
+    /// own.
+    pub(crate) registries_conf: Option<PathBuf>,
     /// `PATH`: the directories credential helpers are looked for in.
     pub(crate) path: Vec<PathBuf>,
     /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in upper or lower case: proxies.
@@ -56,6 +59,15 @@ impl std::fmt::Debug for Password {
 }
 
 impl Environment {
+    /// The same without a login: for asking whether a registry is there.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self {
+            username: None,
+            password: None,
+            ..self.clone()
+        }
+    }
+
     /// The environment of this process. An empty variable counts as none.
     #[expect(
         clippy::disallowed_methods,
@@ -91,6 +103,9 @@ impl Environment {
             registry_auth_file: path("REGISTRY_AUTH_FILE").map(PathBuf::from),
             runtime_dir: path("XDG_RUNTIME_DIR").map(PathBuf::from),
             config_home: path("XDG_CONFIG_HOME").map(PathBuf::from),
+            registries_conf: path("CONTAINERS_REGISTRIES_CONF")
+                .or_else(|| path("REGISTRIES_CONFIG_PATH"))
+                .map(PathBuf::from),
             path: path("PATH").map_or_else(Vec::new, |it| env::split_paths(&it).collect()),
             home: etcetera::home_dir().ok(),
         }

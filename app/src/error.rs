@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use server::{ImageError, ServerError};
 
 use crate::{
-    auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, seconds::Seconds,
-    settings::SettingsError,
+    auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, routes::RouteError,
+    seconds::Seconds, settings::SettingsError,
 };
 
 /// Why a command failed.
@@ -26,6 +26,8 @@ pub(crate) enum AppError {
     Usage(String),
     #[error("the settings cannot be used")]
     Settings(#[from] SettingsError),
+    #[error("there is no way to the registry")]
+    Route(#[from] RouteError),
     #[error("{registry} did not take the credentials; nothing was kept")]
     Login {
         registry: String,
@@ -93,6 +95,7 @@ impl AppError {
             Self::Reference { .. }
             | Self::Usage(_)
             | Self::Settings(_)
+            | Self::Route(_)
             | Self::Faults(_)
             | Self::Users(_)
             | Self::Rules(_)

@@ -87,5 +87,7 @@ Environment:
   DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)
   DOCKER_AUTH_CONFIG     the content of such a file, before any file
   REGISTRY_AUTH_FILE     a file with credentials, before Docker's and podman's
+  CONTAINERS_REGISTRIES_CONF
+                         rules for registries, in the place of registries.conf
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
                          proxies, and hosts spoken to without; docs/hosts.md";

@@ -67,6 +67,15 @@ pub(crate) struct HostDirectory {
     pub(crate) tls: HostTls,
 }
 
+/// Files of certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// Of those who vouch for a host.
+    pub(crate) authorities: Vec<PathBuf>,
+    /// That are shown to it.
+    pub(crate) certificates: Vec<PathBuf>,
+}
+
 /// Reads the directories, for a command that speaks to `destination`.
 pub(crate) fn read(
     destination: &Registry,
@@ -87,7 +96,7 @@ fn read_places(
                 continue;
             }
             match directory(&path, &mut found.warnings) {
-                Ok(tls) => found.hosts.push(HostDirectory { host, tls }),
+                Ok((tls, _)) => found.hosts.push(HostDirectory { host, tls }),
                 Err(error) if host == *destination => return Err(error),
                 Err(error) => {
                     let because = std::error::Error::source(&error);
@@ -136,9 +145,12 @@ fn hosts_in(place: &Path) -> Vec<(Registry, PathBuf)> {
     named
 }
 
-/// The certificates in one host's directory.
-fn directory(path: &Path, warnings: &mut Vec<String>) -> Result<HostTls, HostFileError> {
-    let mut tls = HostTls::new();
+/// The certificates in one host's directory, and the files they are from.
+pub(crate) fn directory(
+    path: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<(HostTls, TlsFiles), HostFileError> {
+    let (mut tls, mut files) = (HostTls::new(), TlsFiles::default());
     let names = listed(path)?;
     let there: HashSet<&PathBuf> = names.iter().collect();
     for name in &names {
@@ -147,13 +159,17 @@ fn directory(path: &Path, warnings: &mut Vec<String>) -> Result<HostTls, HostFil
             missing,
         };
         match name.extension().and_then(|it| it.to_str()) {
-            Some("crt") => tls = with_ca(tls, name, warnings)?,
+            Some("crt") => {
+                tls = with_ca(tls, name, warnings)?;
+                files.authorities.push(name.clone());
+            }
             Some("cert") => {
                 let key = name.with_extension("key");
                 if !there.contains(&key) {
                     return Err(half(key));
                 }
                 tls = with_identity(tls, name, &key)?;
+                files.certificates.push(name.clone());
             }
             Some("key") => {
                 let certificate = name.with_extension("cert");
@@ -164,7 +180,7 @@ fn directory(path: &Path, warnings: &mut Vec<String>) -> Result<HostTls, HostFil
             _ => {}
         }
     }
-    Ok(tls)
+    Ok((tls, files))
 }
 
 fn listed(path: &Path) -> Result<Vec<PathBuf>, HostFileError> {

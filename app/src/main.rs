@@ -16,6 +16,7 @@ mod pauses;
 mod profiles;
 mod proxies;
 mod render;
+mod routes;
 mod seconds;
 mod settings;
 mod state;

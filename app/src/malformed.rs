@@ -3,25 +3,30 @@
 
 /// Why a text is no TOML, or not the TOML that was expected.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
+#[error("{place}{message}")]
 pub(crate) struct Malformed {
-    line: usize,
-    column: usize,
+    /// `line 2, column 5: `; empty where the parser does not know.
+    place: String,
     message: String,
 }
 
 impl Malformed {
     /// What is wrong with `text`, of which `error` tells.
     pub(crate) fn new(text: &str, error: &toml::de::Error) -> Self {
-        let at = error.span().map_or(0, |it| it.start);
-        let before = text.get(..at).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |it| it + 1);
+        let place = error.span().map(|it| place(text, it.start));
         Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            place: place.unwrap_or_default(),
             message: without_values(error.message()),
         }
     }
+}
+
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |it| it + 1);
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    format!("line {line}, column {column}: ")
 }
 
 /// The message without the value that has the wrong type: `string "…", expected a map`.

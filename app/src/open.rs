@@ -12,8 +12,29 @@ use crate::{
     error::AppError,
     pauses::SharedPauses,
     profiles::StateProfiles,
+    routes::Way,
     settings::{Login, Settings},
 };
+
+pub(crate) mod course;
+
+/// What a source in a registry begins with.
+const IN_REGISTRY: &str = "docker://";
+
+/// The reference of a source that is in a registry.
+pub(crate) fn source_reference(text: &str) -> Result<Option<Reference>, AppError> {
+    let Some(name) = text.strip_prefix(IN_REGISTRY) else {
+        return Ok(None);
+    };
+    let reference = reference(name)?;
+    if reference.scheme().is_some() {
+        return Err(AppError::Usage(format!(
+            "the source {text:?} has a scheme after docker://: leave it out. Registries are spoken to over TLS, those on this machine without; for another one without, set plain-http = true under [registry.{:?}] in the settings",
+            reference.repository().registry().to_string(),
+        )));
+    }
+    Ok(Some(reference))
+}
 
 /// A reference from the command line.
 pub(crate) fn reference(text: &str) -> Result<Reference, AppError> {
@@ -23,26 +44,22 @@ pub(crate) fn reference(text: &str) -> Result<Reference, AppError> {
     })
 }
 
-/// The image at `text`: a path, or `docker://` and a reference for one in a registry.
+/// The image at `text`: a path, or `docker://` and a reference for one in a registry, which is at
+/// `routed` if that is given.
 pub(crate) async fn source(
     text: &str,
+    routed: Option<&Reference>,
     selection: &source::Selection,
     client: &Client,
 ) -> Result<Box<dyn Source>, AppError> {
-    match text.strip_prefix("docker://") {
+    match text.strip_prefix(IN_REGISTRY) {
         Some(name) => {
             if selection.name.is_some() {
                 return Err(AppError::Usage(
                     "--image chooses among the images of a file; one in a registry is named by its reference".into(),
                 ));
             }
-            let reference = reference(name)?;
-            if reference.scheme().is_some() {
-                return Err(AppError::Usage(format!(
-                    "the source {text:?} has a scheme after docker://: leave it out. Registries are spoken to over TLS, those on this machine without; for another one without, set plain-http = true under [registry.{:?}] in the settings",
-                    reference.repository().registry().to_string(),
-                )));
-            }
+            let reference = routed.map_or_else(|| reference(name), |it| Ok(it.clone()))?;
             let source = client.source(&reference, selection.platform.clone());
             Ok(Box::new(source))
         }
@@ -86,15 +103,15 @@ pub(crate) struct Company {
     pub(crate) observer: Arc<dyn ClientObserver>,
 }
 
-/// The client, as the settings say, that knows what other runs know and adds to it; `login` is for
-/// `destination` only.
+/// The client for the way that the settings were decided for, and for the source's way if that is
+/// in a registry. It knows what other runs know and adds to it; the login is for the first way only.
 pub(crate) fn client(
     settings: &Settings,
-    destination: &Reference,
+    way: &Way,
+    source: Option<&Way>,
     company: Company,
 ) -> Result<Client, AppError> {
-    let registry = destination.repository().registry();
-    let mut builder = builder(settings, registry, destination.scheme())
+    let mut builder = builder(settings, way, source)
         .profiles(StateProfiles(company.state.clone()))
         .observer(company.observer);
     if company.state.lasts() {
@@ -106,31 +123,37 @@ pub(crate) fn client(
 /// A client for a registry as a whole, that knows nothing of it.
 pub(crate) fn client_of(
     settings: &Settings,
-    registry: &Registry,
-    scheme: Option<Scheme>,
+    way: &Way,
     observer: Arc<dyn ClientObserver>,
 ) -> Result<Client, AppError> {
-    let builder = builder(settings, registry, scheme).observer(observer);
+    let builder = builder(settings, way, None).observer(observer);
     builder.build().map_err(AppError::Client)
 }
 
-fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> ClientBuilder {
-    for warning in &settings.warnings {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
-    }
+/// A client that asks whether a registry is there, and nothing else.
+fn asking(settings: &Settings, way: &Way) -> Result<Client, AppError> {
+    let builder = builder(settings, way, None);
+    builder.build().map_err(AppError::Client)
+}
+
+fn builder(settings: &Settings, way: &Way, source: Option<&Way>) -> ClientBuilder {
+    let registry = way.registry();
     let mut builder = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
         .chunk_size(settings.chunk_size)
-        .timeouts(timeouts(settings))
+        .timeouts(timeouts(settings, way))
         .retry(retry(settings))
         .proxies(settings.proxies.clone())
         .registry_headers(settings.credentials.http_headers())
         .credentials(credentials(settings, registry));
-    match scheme {
-        Some(Scheme::Http) => builder = builder.plain_http(registry.clone()),
-        Some(Scheme::Https) => builder = builder.https(registry.clone()),
-        None => {}
+    // Of one host, what is said for the destination counts.
+    let source = source.filter(|it| it.registry() != registry);
+    for way in [Some(way), source].into_iter().flatten() {
+        builder = by_way(builder, way);
+    }
+    if way.scheme().is_none() && settings.means_tls(registry) {
+        builder = builder.https(registry.clone());
     }
     for registry in &settings.plain_http {
         builder = builder.plain_http(registry.clone());
@@ -153,6 +176,33 @@ fn builder(settings: &Settings, registry: &Registry, scheme: Option<Scheme>) -> 
     builder
 }
 
+/// What is peculiar to a way.
+fn by_way(mut builder: ClientBuilder, way: &Way) -> ClientBuilder {
+    let registry = way.registry();
+    match way.scheme() {
+        Some(Scheme::Http) => builder = builder.plain_http(registry.clone()),
+        Some(Scheme::Https) => builder = builder.https(registry.clone()),
+        None => {}
+    }
+    if !way.tls.is_empty() {
+        builder = builder.host_tls(registry, way.tls.clone());
+    }
+    if let Some(path) = &way.endpoint.api_path {
+        builder = builder.api_path(registry.clone(), &format!("{path}/"));
+    }
+    for (name, value) in &way.headers {
+        builder = builder.header_for(registry, name, &value.0);
+    }
+    builder
+}
+
+/// Tells of what is wrong and does not stand in the way.
+pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a String>) {
+    for warning in warnings {
+        let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
+    }
+}
+
 /// The same result; where its time was up while a host wanted no requests, it says so.
 pub(crate) fn unless_paused<T>(
     result: Result<T, AppError>,
@@ -173,9 +223,10 @@ fn retry(settings: &Settings) -> RetryPolicy {
     }
 }
 
-fn timeouts(settings: &Settings) -> Timeouts {
+fn timeouts(settings: &Settings, way: &Way) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    if let Some(limit) = settings.connect_timeout {
+    let of_way = way.dial_timeout.filter(|_| !settings.connect_timeout_given);
+    if let Some(limit) = of_way.or(settings.connect_timeout) {
         timeouts.connect = limit;
     }
     if let Some(limit) = settings.idle_timeout {

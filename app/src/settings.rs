@@ -20,6 +20,7 @@ use crate::{
 mod error;
 mod file;
 mod login;
+mod routing;
 mod values;
 
 pub(crate) use error::SettingsError;
@@ -27,6 +28,7 @@ pub(crate) use file::state_file;
 use file::{RegistryFile, read_file};
 use login::login;
 pub(crate) use login::{Login, password_from_stdin};
+pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use values::duration;
 use values::{Time, TokenService, chunk_size, rate};
 
@@ -131,6 +133,18 @@ impl ConnectionArgs {
     }
 }
 
+impl ConnectionArgs {
+    /// The same without a login: for asking whether a registry is there.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self {
+            username: None,
+            password_stdin: false,
+            typed: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// How to speak to registries, decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -140,6 +154,8 @@ pub(crate) struct Settings {
     pub(crate) limit_rate: Option<Rate>,
     pub(crate) limit_rate_of: Vec<(Registry, Rate)>,
     pub(crate) connect_timeout: Option<Duration>,
+    /// Whether the one for connections was given with the command.
+    pub(crate) connect_timeout_given: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) commit_timeout: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
@@ -185,6 +201,7 @@ impl Settings {
             limit_rate: args.limit_rate.or(file.limit_rate.map(|it| it.0)),
             limit_rate_of: Vec::new(),
             connect_timeout: args.connect_timeout.or(file.connect_timeout.map(|it| it.0)),
+            connect_timeout_given: args.connect_timeout.is_some(),
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
             timeout: args.timeout,
@@ -267,6 +284,13 @@ impl Settings {
             args.insecure_skip_tls_verify,
         );
         Ok(())
+    }
+
+    /// Whether a registry on this machine is spoken to over TLS though nothing says so of it: a CA
+    /// for something without TLS would make no sense.
+    pub(crate) fn means_tls(&self, registry: &Registry) -> bool {
+        let given = !self.certificates.is_empty();
+        given && registry.is_loopback() && !self.plain_http.contains(registry)
     }
 
     fn add(&mut self, registry: Registry, tls: HostTls, plain_http: bool, insecure: bool) {

@@ -16,7 +16,8 @@ use crate::{
     },
     env::{Environment, Password},
     error::AppError,
-    interrupt, open,
+    interrupt,
+    open::{self, course::to_registry},
     render::progress::Progress,
     settings::{ConnectionArgs, Login, Settings, SettingsError, password_from_stdin},
 };
@@ -45,8 +46,10 @@ pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result
     let keeper = keeper.map_err(AppError::Keep)?;
     let given = credentials(connection, environment)?;
     let settings = Settings::decide(&connection.for_login(given.clone()), environment, &registry)?;
+    let way = to_registry(&registry, scheme, environment)?;
+    open::warn(&settings.warnings);
     let observer = Arc::new(Progress::plain());
-    let client = open::client_of(&settings, &registry, scheme, observer)?;
+    let client = open::client_of(&settings, &way, observer)?;
     let deadline = interrupt::deadline(settings.timeout);
     let checking = async {
         let checked = client.log_in(&registry).await;

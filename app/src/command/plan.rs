@@ -57,7 +57,8 @@ pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
     let over = over_limit(job, &plan);
     let mut stdout = std::io::stdout().lock();
     if as_json {
-        writeln!(stdout, "{}", human::plan_json(&plan, over.as_ref()))
+        let plan = human::plan_json(&plan, over.as_ref());
+        writeln!(stdout, "{}", human::routed(plan, job.routed.as_ref()))
     } else {
         write!(stdout, "{plan}")
     }

@@ -15,7 +15,7 @@ use crate::{
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
-    open::{self, Company},
+    open::{self, Company, course::Course},
     render::{human, progress::Progress},
     settings::{ConnectionArgs, Settings},
     state::{StateArgs, UnfinishedArgs},
@@ -118,6 +118,8 @@ pub(crate) struct Job {
     pub(crate) source: Box<dyn oci::Source>,
     pub(crate) target: registry::RegistryPushTarget,
     pub(crate) destination: push::Destination,
+    /// What is elsewhere than it was named, as JSON.
+    pub(crate) routed: Option<serde_json::Value>,
     /// When the command has to be over.
     pub(crate) deadline: Option<Instant>,
 }
@@ -161,7 +163,8 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     let traffic = job.client.traffic();
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        writeln!(stdout, "{}", human::report_json(&report, &traffic))
+        let report = human::report_json(&report, &traffic);
+        writeln!(stdout, "{}", human::routed(report, job.routed.as_ref()))
     } else {
         write!(
             stdout,
@@ -205,21 +208,23 @@ pub(crate) async fn prepare(
     (state, sessions): (State, Sessions),
     observer: Arc<dyn ClientObserver>,
 ) -> Result<Job, AppError> {
-    let reference = open::reference(&args.destination)?;
-    let settings = Settings::decide(connection, environment, reference.repository().registry())?;
+    let named = open::reference(&args.destination)?;
+    let course = Course::chart(&named, &args.source, connection, environment).await?;
     let company = Company {
         state: state.clone(),
         observer,
     };
-    let client = open::client(&settings, &reference, company)?;
+    let (client, settings) = course.client(connection, environment, company)?;
+    let reference = course.destination();
+    let mount_from = course.siblings(&args.mount_from);
     let selection = Selection {
         name: args.image.clone(),
         platform: args.platform.clone(),
     };
     let deadline = interrupt::deadline(settings.timeout);
     let opening = async {
-        let source = open::source(&args.source, &selection, &client).await?;
-        let destination = open::destination(&reference, &args.tags, &args.mount_from, &*source);
+        let source = open::source(&args.source, course.source(), &selection, &client).await?;
+        let destination = open::destination(reference, &args.tags, &mount_from, &*source);
         Ok((destination.await?, source))
     };
     let opened = interrupt::until_interrupted(deadline, opening).await;
@@ -238,6 +243,7 @@ pub(crate) async fn prepare(
         source,
         target,
         destination,
+        routed: course.json(),
         deadline,
     })
 }

@@ -38,6 +38,14 @@ pub(crate) fn plan_json(plan: &Plan, error: Option<&AppError>) -> Value {
     value
 }
 
+/// The same object, with what of it is elsewhere than it was named.
+pub(crate) fn routed(mut value: Value, routed: Option<&Value>) -> Value {
+    if let Some(routed) = routed {
+        value["routed"] = routed.clone();
+    }
+    value
+}
+
 fn write_blobs(text: &mut String, report: &Report) -> Result<(), std::fmt::Error> {
     for outcome in report.blobs.iter().filter(|it| it.done != Done::Present) {
         let from = match &outcome.mount {

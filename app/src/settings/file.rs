@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     error::SettingsError,
+    routing::{OneOrMore, Rewrite},
     values::{Chunks, Speed, Time, TokenService},
 };
 use crate::{
@@ -28,6 +29,9 @@ pub(super) struct SettingsFile {
     pub(super) limit_rate: Option<Speed>,
     pub(super) trust_token_service: Vec<TokenService>,
     pub(super) state: Option<PathBuf>,
+    pub(super) registries_conf: Option<PathBuf>,
+    pub(super) containerd_certs_d: Option<Vec<PathBuf>>,
+    pub(super) push_to_locations: bool,
     pub(super) registry: BTreeMap<String, RegistryFile>,
 }
 
@@ -42,6 +46,8 @@ pub(super) struct RegistryFile {
     pub(super) key: Option<PathBuf>,
     pub(super) proxy: Option<Password>,
     pub(super) limit_rate: Option<Speed>,
+    pub(super) endpoint: OneOrMore,
+    pub(super) rewrite: Vec<Rewrite>,
 }
 
 /// The file and what stands in it; nothing if there is none where none was named.

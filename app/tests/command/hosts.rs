@@ -22,7 +22,7 @@ async fn stage() -> (Stage, Image, String) {
     (stage, image, certificate)
 }
 
-fn pair() -> (String, String) {
+pub(crate) fn pair() -> (String, String) {
     let names = vec!["127.0.0.1".to_owned()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
     (cert.pem(), signing_key.serialize_pem())

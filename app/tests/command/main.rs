@@ -35,6 +35,8 @@ mod push;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod serve_files;

@@ -1,0 +1,186 @@
+//! A command's course: where its destination is, and its source if that is in a registry.
+
+use std::io::Write as _;
+
+use oci::{Reference, Registry, Repository, reference::Scheme};
+use registry::Client;
+use serde_json::{Value, json};
+
+use super::{Company, asking, client, source_reference, warn};
+use crate::{
+    env::Environment,
+    error::AppError,
+    routes::{Purpose, Route, Routes, Way, reach},
+    settings::{ConnectionArgs, Settings},
+};
+
+/// Where a command's requests go.
+#[derive(Debug)]
+pub(crate) struct Course {
+    routes: Routes,
+    to: Leg,
+    from: Option<Leg>,
+}
+
+/// One end of it.
+#[derive(Debug)]
+struct Leg {
+    named: Reference,
+    /// Where it is.
+    reference: Reference,
+    route: Route,
+    way: Way,
+}
+
+impl Course {
+    /// Decides it: nothing is asked unless there are several ways.
+    pub(crate) async fn chart(
+        destination: &Reference,
+        source: &str,
+        connection: &ConnectionArgs,
+        environment: &Environment,
+    ) -> Result<Self, AppError> {
+        let routes = Routes::read(environment)?;
+        warn(routes.warnings());
+        let charting = Charting {
+            routes: &routes,
+            connection,
+            environment,
+        };
+        let to = charting.leg(destination, Purpose::Push).await?;
+        let from = match source_reference(source)? {
+            Some(source) => Some(charting.leg(&source, Purpose::Read).await?),
+            None => None,
+        };
+        Ok(Self { routes, to, from })
+    }
+
+    /// Where the destination is.
+    pub(crate) fn destination(&self) -> &Reference {
+        &self.to.reference
+    }
+
+    /// Where the source is, if it is in a registry.
+    pub(crate) fn source(&self) -> Option<&Reference> {
+        self.from.as_ref().map(|leg| &leg.reference)
+    }
+
+    /// Where repositories are that layers could be mounted from.
+    pub(crate) fn siblings(&self, named: &[Repository]) -> Vec<Repository> {
+        let there = named.iter().map(|it| self.routes.sibling(it, &self.to.way));
+        there.collect()
+    }
+
+    /// The client, and the settings it is made by.
+    pub(crate) fn client(
+        &self,
+        connection: &ConnectionArgs,
+        environment: &Environment,
+        company: Company,
+    ) -> Result<(Client, Settings), AppError> {
+        let settings = Settings::decide(connection, environment, self.to.way.registry())?;
+        warn(&settings.warnings);
+        let source = self.from.as_ref().map(|leg| &leg.way);
+        let client = client(&settings, &self.to.way, source, company)?;
+        Ok((client, settings))
+    }
+
+    /// What is sent elsewhere than it was named, as JSON; nothing if nothing is.
+    pub(crate) fn json(&self) -> Option<Value> {
+        let moved = |leg: &Leg| {
+            leg.is_moved().then(|| {
+                let decided = leg.route.decided.as_ref();
+                json!({
+                    "named": leg.named.repository().to_string(),
+                    "at": leg.reference.repository().to_string(),
+                    "decided_by": decided.map(|it| it.path.display().to_string()),
+                })
+            })
+        };
+        let to = moved(&self.to);
+        let from = self.from.as_ref().and_then(moved);
+        (to.is_some() || from.is_some()).then(|| json!({ "destination": to, "source": from }))
+    }
+}
+
+impl Leg {
+    fn is_moved(&self) -> bool {
+        self.named.repository() != self.reference.repository()
+    }
+
+    /// Tells where it is, where that is not what was typed.
+    fn tell(&self) {
+        if let Some(decided) = self.route.decided.as_ref().filter(|_| self.is_moved()) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{} is at {}: {}, {}",
+                self.named.repository(),
+                self.reference.repository(),
+                decided.path.display(),
+                decided.rule,
+            );
+        }
+    }
+}
+
+struct Charting<'a> {
+    routes: &'a Routes,
+    connection: &'a ConnectionArgs,
+    environment: &'a Environment,
+}
+
+impl Charting<'_> {
+    async fn leg(&self, named: &Reference, purpose: Purpose) -> Result<Leg, AppError> {
+        let route = self.routes.of_reference(named, purpose)?;
+        warn(&route.warnings);
+        let way = taken(&route, self.connection, self.environment).await?;
+        let repository = way.repository().unwrap_or(named.repository());
+        let leg = Leg {
+            named: named.clone(),
+            reference: named.in_repository(repository.clone()),
+            route,
+            way,
+        };
+        leg.tell();
+        Ok(leg)
+    }
+}
+
+/// The way to a registry as such, for a login: by an endpoint of its own name, if the files have
+/// one.
+pub(crate) fn to_registry(
+    registry: &Registry,
+    scheme: Option<Scheme>,
+    environment: &Environment,
+) -> Result<Way, AppError> {
+    let routes = Routes::read(environment)?;
+    warn(routes.warnings());
+    let route = routes.of_registry(registry, Purpose::Push)?;
+    warn(&route.warnings);
+    if let Some(elsewhere) = route.ways.first().filter(|it| it.registry() != registry) {
+        let path = route
+            .decided
+            .as_ref()
+            .map(|it| it.path.display().to_string());
+        let path = path.unwrap_or_default();
+        let there = elsewhere.registry();
+        warn([&format!(
+            "pushes to {registry} go to {there}, as {path} says: its credentials are those of {there}"
+        )]);
+    }
+    Ok(route.way_of(registry, scheme))
+}
+
+/// The way that is there.
+async fn taken(
+    route: &Route,
+    connection: &ConnectionArgs,
+    environment: &Environment,
+) -> Result<Way, AppError> {
+    let (connection, environment) = (connection.anonymous(), environment.anonymous());
+    let anonymous = |way: &Way| {
+        let settings = Settings::decide(&connection, &environment, way.registry())?;
+        asking(&settings, way)
+    };
+    reach::first_reachable(route, anonymous).await
+}
