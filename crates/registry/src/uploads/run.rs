@@ -322,12 +322,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Both at once: a round trip before anything can go on is enough.
+    /// Both at once: a round trip before anything can go on is enough. Boxed, because two requests
+    /// are large and this is rare.
     async fn look_and_ask(&mut self) -> Option<Event> {
         let blob = self.payload.upload.blob;
         let repository = self.repository;
-        let (there, told) =
-            futures_util::future::join(repository.has_blob(blob), self.ask(true)).await;
+        let (there, told) = Box::pin(futures_util::future::join(
+            repository.has_blob(blob),
+            self.ask(true),
+        ))
+        .await;
         match there {
             Ok(Presence::Held(_)) => Some(Event::There),
             Ok(_) => told,
