@@ -50,6 +50,10 @@ faults *arguments="--runs 2000":
 faults-all:
     cargo run --release -p longshore-chaos -- --seed 1 --exhaustive --runs 10000 --write docs/reliability.md
 
+# Bugs on purpose, each of which has to be caught; the page gets the table
+mutations *names:
+    chaos/mutations.sh write {{ names }}
+
 # A blob of 20 GB goes up in one body, within 64 MiB of memory
 large mib="19074":
     LONGSHORE_LARGE_BLOB_MIB={{ mib }} cargo test --release -p longshore --test command p26 -- --nocapture

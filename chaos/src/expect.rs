@@ -32,6 +32,8 @@ pub enum Kind {
     RateLimited,
     /// [`TargetErrorKind::Denied`].
     Denied,
+    /// [`TargetErrorKind::DigestMismatch`].
+    Digest,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
                 | (Self::Server, TargetErrorKind::Server)
                 | (Self::RateLimited, TargetErrorKind::RateLimited)
                 | (Self::Denied, TargetErrorKind::Denied)
+                | (Self::Digest, TargetErrorKind::DigestMismatch { .. })
         )
     }
 }
@@ -67,6 +70,12 @@ pub fn expected(scenario: Scenario, conversation: &[Seen], injection: &Injection
     } = injection.fault
     {
         return Expected::Fails(Kind::RateLimited);
+    }
+    // Whoever says that it has other content than was sent is not to be taken for done.
+    if injection.fault == Fault::Header(Change::DigestOther)
+        && matches!(seen.purpose, Purpose::PutBlob | Purpose::PutManifest)
+    {
+        return Expected::Fails(Kind::Digest);
     }
     if injection.times > 4 {
         return always(seen, injection.fault);
