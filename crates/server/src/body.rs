@@ -44,8 +44,12 @@ pub(crate) struct Intake {
     pace: Pace,
     fault: Option<(u64, BodyFault)>,
     limit: u64,
+    /// How long its head says it is, without bounding it.
+    announced: Option<u64>,
     received: u64,
     ended: bool,
+    /// More came than was announced.
+    is_too_long: bool,
     /// Nothing came for too long, or too little, and nothing is expected to.
     silent: bool,
 }
@@ -94,8 +98,10 @@ impl Intake {
             },
             fault,
             limit: u64::MAX,
+            announced: None,
             received: 0,
             ended,
+            is_too_long: false,
             silent: false,
         }
     }
@@ -105,6 +111,11 @@ impl Intake {
         self.limit = bytes;
     }
 
+    /// Takes no more than so many bytes, and refuses a body that has more.
+    pub(crate) fn announced(&mut self, bytes: u64) {
+        self.announced = Some(bytes);
+    }
+
     /// The next piece; none at the end.
     ///
     /// Fails with what to answer: the client went away, it has been silent too
@@ -112,6 +123,9 @@ impl Intake {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         if self.ended {
             return Ok(None);
+        }
+        if self.is_too_long {
+            return Err(too_long());
         }
         if self.fault.as_ref().is_some_and(|it| it.0 <= self.received) {
             return Err(self.strike().await);
@@ -147,6 +161,7 @@ impl Intake {
                     if let Ok(data) = frame.into_data()
                         && !data.is_empty()
                     {
+                        let data = self.within_announced(data)?;
                         let data = self.count(data);
                         if self.received > self.limit {
                             return Err(too_large(self.limit));
@@ -156,6 +171,21 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// As much of a piece as was announced.
+    fn within_announced(&mut self, mut data: Bytes) -> Result<Bytes, Refusal> {
+        let left = self.announced.map(|it| it - self.received);
+        if let Some(left) = left.and_then(|it| usize::try_from(it).ok())
+            && data.len() > left
+        {
+            self.is_too_long = true;
+            data.truncate(left);
+            if data.is_empty() {
+                return Err(too_long());
+            }
+        }
+        Ok(data)
     }
 
     /// Counts a piece, up to where a fault strikes.
@@ -229,6 +259,11 @@ async fn drop_bytes(mut body: Body, limit: u64) {
 
 fn silent(message: &str) -> Refusal {
     Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid).message(message)
+}
+
+fn too_long() -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
+        .message("the body is longer than Content-Range says; no more than that was kept")
 }
 
 /// How long a body is said to be.

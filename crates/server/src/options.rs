@@ -147,6 +147,9 @@ pub struct Limits {
     pub sessions: usize,
     /// How long an upload session is kept without a request. 24 hours.
     pub session_idle: Duration,
+    /// How long an upload session is kept at all, across restarts too; a request that is under
+    /// way then goes on to its end. 7 days.
+    pub session_age: Duration,
     /// How long a request's body may be silent. 60 seconds.
     pub body_idle: Duration,
     /// How many bytes of a request's body have to come in every minute that is spent waiting
@@ -176,6 +179,7 @@ impl Default for Limits {
             answer_idle: Duration::from_mins(1),
             sessions: 10_000,
             session_idle: Duration::from_hours(24),
+            session_age: Duration::from_hours(7 * 24),
             body_idle: Duration::from_mins(1),
             body_floor: 16 * 1024,
             connections: 4096,

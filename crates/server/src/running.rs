@@ -79,7 +79,8 @@ impl ServerBuilder {
 }
 
 async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
-    let in_memory = matches!(builder.storage, Storage::Memory);
+    let keeps = matches!(builder.storage, Storage::Memory);
+    let keeps = builder.keep_headers.unwrap_or(keeps);
     let store = open(&builder).await?;
     let leftovers = leftovers(&builder, &store).await?;
     let listen = |error| ServerError::Listen {
@@ -96,17 +97,16 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         .to_string()
         .parse()
         .map_err(|error| listen(io::Error::other(error)))?;
-    let keep_headers = builder.keep_headers.unwrap_or(in_memory);
-    let stopping = Stopping::default();
+    let (stopping, tasks) = (Stopping::default(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new());
     let watch: Arc<dyn Observer> = Arc::new(Watch {
         metrics: Arc::clone(&metrics),
         access_log: builder.access_log.clone(),
     });
     let app = Arc::new(App {
-        sessions: Sessions::new(&builder.limits, leftovers),
+        sessions: Sessions::new(&builder.limits, leftovers, &tasks),
         store,
-        log: RequestLog::new(builder.log_entries, keep_headers, Some(watch)),
+        log: RequestLog::new(builder.log_entries, keeps, Some(watch)),
         faults: builder.faults,
         guard: Guard::new(builder.auth, builder.rules).map_err(ServerError::Random)?,
         turns: Turns::default(),
@@ -114,7 +114,7 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         limits: builder.limits,
         options: builder.options,
         address,
-        tasks: TaskTracker::new(),
+        tasks,
         secure: builder.tls.is_some(),
         public_url: builder.public_url,
         metrics,

@@ -1,17 +1,18 @@
-//! Upload sessions: who has one open, and how many there may be.
+//! Upload sessions: who has one open, how many there may be, and for how long.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::http::StatusCode;
 use oci::wire::ErrorCode;
 use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     Limits,
@@ -34,9 +35,14 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Sessions {
     open: Mutex<HashMap<String, Arc<Session>>>,
+    /// How many are being opened.
+    opening: Arc<AtomicUsize>,
     swept: Mutex<Instant>,
     limit: usize,
     idle: Duration,
+    age: Duration,
+    /// What has to end before the server is gone.
+    tasks: TaskTracker,
     room: Room,
 }
 
@@ -47,23 +53,36 @@ pub(crate) struct Session {
     ticket: Ticket,
     length: Arc<AtomicU64>,
     room: Room,
+    opened: SystemTime,
     touched: Mutex<Instant>,
     progress: Arc<tokio::sync::Mutex<Progress>>,
+}
+
+/// A session that is being opened, as long as this lives.
+struct Opening(Arc<AtomicUsize>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 // === impl Sessions ===
 
 impl Sessions {
-    pub(crate) fn new(limits: &Limits, leftovers: Vec<Leftover>) -> Self {
+    pub(crate) fn new(limits: &Limits, leftovers: Vec<Leftover>, tasks: &TaskTracker) -> Self {
         let sessions = Self {
             open: Mutex::default(),
+            opening: Arc::default(),
             swept: Mutex::new(Instant::now()),
             limit: limits.sessions,
             idle: limits.session_idle,
+            age: limits.session_age,
+            tasks: tasks.clone(),
             room: Room::default(),
         };
         for it in leftovers {
-            sessions.insert(it.id, it.ticket, it.staged);
+            sessions.insert(it.id, it.ticket, it.staged, it.opened);
         }
         sessions
     }
@@ -72,11 +91,18 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, id: String, ticket: Ticket, staged: Box<dyn Staged>) -> Arc<Session> {
+    fn insert(
+        &self,
+        id: String,
+        ticket: Ticket,
+        staged: Box<dyn Staged>,
+        opened: SystemTime,
+    ) -> Arc<Session> {
         let session = Arc::new(Session {
             id: id.clone(),
             length: Arc::new(AtomicU64::new(staged.length())),
             room: self.room.clone(),
+            opened,
             touched: Mutex::new(Instant::now()),
             progress: Arc::new(tokio::sync::Mutex::new(Progress::new(
                 staged,
@@ -95,24 +121,34 @@ impl Sessions {
         ticket: Ticket,
     ) -> Result<Arc<Session>, Refusal> {
         self.sweep().await;
-        if self.open_ones().len() >= self.limit {
-            return Err(
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
-                    .message("too many upload sessions are open")
-                    .header(axum::http::header::RETRY_AFTER, 5),
-            );
-        }
+        let _place = self.place().ok_or_else(|| {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
+                .message("too many upload sessions are open")
+                .header(axum::http::header::RETRY_AFTER, 5)
+        })?;
         let id = secret::random_hex()?;
         let staged = {
             let (store, id, ticket) = (Arc::clone(store), id.clone(), ticket.clone());
             store::blocking(move || store.stage(&id, &ticket)).await?
         };
-        Ok(self.insert(id, ticket, staged))
+        Ok(self.insert(id, ticket, staged, SystemTime::now()))
     }
 
-    /// The session with this id. Being looked for keeps it alive.
-    pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
+    /// A place for one more, if there is one; to be kept until it is among those that are open.
+    fn place(&self) -> Option<Opening> {
+        let open = self.open_ones();
+        let opening = self.opening.fetch_add(1, Ordering::AcqRel);
+        let place = Opening(Arc::clone(&self.opening));
+        (open.len() + opening < self.limit).then_some(place)
+    }
+
+    /// The session with this id, unless it is too old. Being looked for keeps it alive.
+    pub(crate) async fn find(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.open_ones().get(id).cloned()?;
+        if session.age() > self.age {
+            self.close(&session).await;
+            return None;
+        }
         session.touch();
         Some(session)
     }
@@ -125,7 +161,8 @@ impl Sessions {
         if let Ok(progress) = Arc::clone(&progress).try_lock_owned() {
             Progress::discard(progress).await;
         } else {
-            tokio::spawn(async move { Progress::discard(progress.lock_owned().await).await });
+            let discarding = async move { Progress::discard(progress.lock_owned().await).await };
+            self.tasks.spawn(discarding);
         }
     }
 
@@ -142,11 +179,11 @@ impl Sessions {
         self.open_ones().len()
     }
 
-    /// Ends the sessions nobody asked for in a long time.
+    /// Ends the sessions nobody asked for in a long time, and those that are too old.
     pub(crate) async fn sweep(&self) {
         {
             let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-            if swept.elapsed() < SWEEP_INTERVAL.min(self.idle) {
+            if swept.elapsed() < SWEEP_INTERVAL.min(self.idle).min(self.age) {
                 return;
             }
             *swept = Instant::now();
@@ -154,7 +191,8 @@ impl Sessions {
         let stale: Vec<_> = self
             .open_ones()
             .values()
-            .filter(|it| it.idle() > self.idle && it.progress.try_lock().is_ok())
+            .filter(|it| it.idle() > self.idle || it.age() > self.age)
+            .filter(|it| it.progress.try_lock().is_ok())
             .cloned()
             .collect();
         for session in stale {
@@ -187,6 +225,11 @@ impl Session {
     pub(crate) fn touch(&self) {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         *touched = Instant::now();
+    }
+
+    /// How long ago it was opened; a clock that was set back makes it young.
+    fn age(&self) -> Duration {
+        self.opened.elapsed().unwrap_or_default()
     }
 
     fn idle(&self) -> Duration {

@@ -192,6 +192,7 @@ pub(crate) struct Ticket {
 pub(crate) struct Leftover {
     pub(crate) id: String,
     pub(crate) ticket: Ticket,
+    pub(crate) opened: SystemTime,
     pub(crate) staged: Box<dyn Staged>,
 }
 

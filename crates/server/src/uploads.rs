@@ -232,7 +232,7 @@ async fn find(x: &Exchange, name: &Name, id: &str) -> Result<Arc<Session>, Refus
         Refusal::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown)
             .message("there is no such upload session")
     };
-    let session = x.app.sessions.find(id).ok_or_else(unknown)?;
+    let session = x.app.sessions.find(id).await.ok_or_else(unknown)?;
     if x.faults.lose_session {
         x.app.sessions.close(&session).await;
         return Err(unknown());
@@ -274,7 +274,7 @@ fn limit_body(x: &mut Exchange, limit: u64) -> Result<(), Refusal> {
 }
 
 /// Refuses a chunk that is not the next one, before it is read.
-fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(), Refusal> {
+fn check_chunk(x: &mut Exchange, session: &Session, progress: &Progress) -> Result<(), Refusal> {
     if x.faults.ignore_content_range {
         return Ok(());
     }
@@ -311,6 +311,8 @@ fn check_chunk(x: &Exchange, session: &Session, progress: &Progress) -> Result<(
     if progress.had_short_chunk() {
         return Err(malformed(AFTER_SHORT_CHUNK));
     }
+    // A body in chunks shows its length by its end only.
+    x.intake.announced(range.length());
     Ok(())
 }
 

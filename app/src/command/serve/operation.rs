@@ -67,6 +67,10 @@ pub(crate) struct OperationArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
     session_timeout: Duration,
 
+    /// How long an upload session is kept at all
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "168h")]
+    session_max_age: Duration,
+
     /// How long a connection is kept without a request
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
     keep_alive: Duration,
@@ -141,6 +145,7 @@ impl OperationArgs {
             connections_per_client: self.max_connections_per_client,
             sessions: self.max_sessions,
             session_idle: self.session_timeout,
+            session_age: self.session_max_age,
             keep_alive: self.keep_alive,
             body_idle: self.client_timeout,
             answer_idle: self.client_timeout,

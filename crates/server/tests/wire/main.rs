@@ -40,6 +40,8 @@ mod read_only;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod tls;

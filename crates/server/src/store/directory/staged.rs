@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use oci::{Algorithm, Digest};
@@ -102,7 +102,12 @@ pub(super) fn leftovers(store: &Arc<Shared>, idle: Duration) -> io::Result<Vec<L
             continue;
         }
         match leftover(store, &id, idle) {
-            Ok(Some((ticket, staged))) => found.push(Leftover { id, ticket, staged }),
+            Ok(Some((ticket, opened, staged))) => found.push(Leftover {
+                id,
+                ticket,
+                opened,
+                staged,
+            }),
             Ok(None) => store.files.remove_tree(&directory)?,
             Err(error) => {
                 tracing::warn!(%error, upload = %id, "an unfinished upload cannot be read and is dropped");
@@ -113,13 +118,15 @@ pub(super) fn leftovers(store: &Arc<Shared>, idle: Duration) -> io::Result<Vec<L
     Ok(found)
 }
 
-fn leftover(
-    store: &Arc<Shared>,
-    id: &str,
-    idle: Duration,
-) -> io::Result<Option<(Ticket, Box<dyn Staged>)>> {
+/// An upload of an earlier process: whose it is, and when it was opened.
+type Unfinished = (Ticket, SystemTime, Box<dyn Staged>);
+
+fn leftover(store: &Arc<Shared>, id: &str, idle: Duration) -> io::Result<Option<Unfinished>> {
     let directory = store.root.join("uploads").join(id);
-    let session: Session = serde_json::from_slice(&fs::read(directory.join("session.json"))?)?;
+    let whose = directory.join("session.json");
+    let session: Session = serde_json::from_slice(&fs::read(&whose)?)?;
+    // It is written once.
+    let opened = fs::metadata(&whose)?.modified()?;
     let file = OpenOptions::new().append(true).open(data(&directory))?;
     let metadata = file.metadata()?;
     let age = store.grace.now().duration_since(metadata.modified()?);
@@ -136,7 +143,7 @@ fn leftover(
         algorithm,
     };
     let staged = FileStaged::new(store, id, file, metadata.len());
-    Ok(Some((ticket, Box::new(staged))))
+    Ok(Some((ticket, opened, Box::new(staged))))
 }
 
 impl FileStaged {
