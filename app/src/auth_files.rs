@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use registry::{CredentialHelpers, DockerConfig, DockerConfigError};
+use registry::{CredentialError, CredentialHelpers, DockerConfig, DockerConfigError};
 
 use crate::{env::Environment, files};
 
@@ -63,29 +63,65 @@ pub(crate) fn read(
     authfile: Option<&Path>,
     environment: &Environment,
 ) -> Result<Vec<DockerConfig>, AuthFileError> {
+    let found = found(authfile, environment)?;
+    Ok(found.into_iter().map(|(_, config)| config).collect())
+}
+
+/// The same with the places they are from.
+fn found(
+    authfile: Option<&Path>,
+    environment: &Environment,
+) -> Result<Vec<(String, DockerConfig)>, AuthFileError> {
     if let Some(path) = authfile {
         let content = files::read(path).map_err(|error| unreadable(path, error))?;
-        return Ok(vec![parse(
-            &content,
-            Form::Current,
-            &path.display().to_string(),
-        )?]);
+        let place = path.display().to_string();
+        let config = parse(&content, Form::Current, &place)?;
+        return Ok(vec![(place, config)]);
     }
     let mut found = Vec::new();
     if let Some(content) = &environment.docker_auth_config {
         let place = "the environment variable DOCKER_AUTH_CONFIG";
-        found.push(parse(content.0.as_bytes(), Form::Current, place)?);
+        let config = parse(content.0.as_bytes(), Form::Current, place)?;
+        found.push((place.to_owned(), config));
     }
     for Place { path, form } in places(environment) {
         match files::read(&path) {
             // What podman makes of an empty file; `touch` is how some begin.
             Ok(content) if content.iter().all(u8::is_ascii_whitespace) => {}
-            Ok(content) => found.push(parse(&content, form, &path.display().to_string())?),
+            Ok(content) => {
+                let place = path.display().to_string();
+                let config = parse(&content, form, &place)?;
+                found.push((place, config));
+            }
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(unreadable(&path, error)),
         }
     }
     Ok(found)
+}
+
+/// Where a registry's credentials would come from, and how they are kept there; nothing is run, and
+/// no secret told.
+pub(crate) fn source_of(
+    registry: &oci::Registry,
+    repository: Option<&oci::Repository>,
+    authfile: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<(String, String)>, AuthFileError> {
+    for (place, config) in found(authfile, environment)? {
+        match config.credentials(registry, repository) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Some((place, "an entry of the file".into()))),
+            Err(CredentialError::Helper { name, .. }) => {
+                return Ok(Some((
+                    place,
+                    format!("docker-credential-{name}, if it has any"),
+                )));
+            }
+            Err(error) => return Ok(Some((place, error.to_string()))),
+        }
+    }
+    Ok(None)
 }
 
 /// The other files that have credentials for a registry, beside the one at `except`; those that

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod host;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod plan;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
     Session(session::SessionArgs),
+    Host(host::HostArgs),
     Profile(profile::ProfileArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),

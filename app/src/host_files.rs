@@ -64,7 +64,9 @@ pub(crate) struct HostFiles {
 #[derive(Debug)]
 pub(crate) struct HostDirectory {
     pub(crate) host: Registry,
+    pub(crate) path: PathBuf,
     pub(crate) tls: HostTls,
+    pub(crate) files: TlsFiles,
 }
 
 /// Files of certificates.
@@ -96,7 +98,12 @@ fn read_places(
                 continue;
             }
             match directory(&path, &mut found.warnings) {
-                Ok((tls, _)) => found.hosts.push(HostDirectory { host, tls }),
+                Ok((tls, files)) => found.hosts.push(HostDirectory {
+                    host,
+                    path,
+                    tls,
+                    files,
+                }),
                 Err(error) if host == *destination => return Err(error),
                 Err(error) => {
                     let because = std::error::Error::source(&error);

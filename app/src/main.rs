@@ -68,6 +68,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Serve(args) => command::serve::serve(&args).await,
             Command::Login(args) => command::login::login(&args, environment).await,
             Command::Logout(args) => command::logout::logout(&args, environment).await,
+            Command::Host(args) => command::host::host(&args, environment),
             Command::Session(args) => command::session::session(&args, environment).await,
             Command::Profile(args) => command::profile::profile(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
@@ -85,6 +86,7 @@ impl Command {
         match self {
             Self::Push(args) => args.json,
             Self::Plan(args) => args.json,
+            Self::Host(args) => args.prints_json(),
             _ => false,
         }
     }

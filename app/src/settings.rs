@@ -21,6 +21,7 @@ mod error;
 mod file;
 mod login;
 mod routing;
+mod told;
 mod values;
 
 pub(crate) use error::SettingsError;
@@ -29,6 +30,7 @@ use file::{RegistryFile, read_file};
 use login::login;
 pub(crate) use login::{Login, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
+pub(crate) use told::{Point, Told};
 pub(crate) use values::duration;
 use values::{Time, TokenService, chunk_size, rate};
 
@@ -170,6 +172,8 @@ pub(crate) struct Settings {
     pub(crate) certificates: Vec<Vec<u8>>,
     /// Through which proxies hosts are spoken to.
     pub(crate) proxies: Proxies,
+    /// What of all that was said where.
+    pub(crate) told: Vec<Told>,
     /// What is wrong, and does not stand in the way.
     pub(crate) warnings: Vec<String>,
     /// For the destination's registry only.
@@ -211,6 +215,7 @@ impl Settings {
             tls: Vec::new(),
             certificates: Vec::new(),
             proxies: environment.proxies.proxies()?,
+            told: told::by_flags(args, destination),
             warnings: directories.warnings,
             login: login(args, environment)?,
             credentials: credentials(args, environment, file.helper_timeout)?,
@@ -220,6 +225,8 @@ impl Settings {
         for (name, it) in file.registry {
             settings.add_registry(&path, &name, &it)?;
         }
+        let told = directories.hosts.iter().flat_map(told::by_directory);
+        settings.told.extend(told);
         let of_directories = directories.hosts.into_iter().map(|it| (it.host, it.tls));
         settings.tls.extend(of_directories);
         Ok(settings)
@@ -236,6 +243,7 @@ impl Settings {
             path: path.to_owned(),
             error,
         })?;
+        self.told.extend(told::by_file(path, &registry, it));
         let mut tls = HostTls::new();
         if let Some(ca) = &it.ca {
             tls = host_files::with_ca(tls, ca, &mut self.warnings)?;

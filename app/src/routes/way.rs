@@ -74,7 +74,7 @@ impl Route {
     }
 
     /// Speaks to `registry` by this scheme, if it is sent nowhere else.
-    pub(super) fn with_scheme(mut self, registry: &Registry, scheme: Scheme) -> Self {
+    pub(crate) fn with_scheme(mut self, registry: &Registry, scheme: Scheme) -> Self {
         let fits =
             |way: &Way| way.registry() != registry || way.scheme().is_none_or(|it| it == scheme);
         self.ways.retain(fits);

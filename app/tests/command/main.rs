@@ -12,6 +12,8 @@ mod exit_codes;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod host_show;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod limits;
