@@ -113,6 +113,7 @@ fn of_host(event: &ClientEvent) -> Option<String> {
             "waiting {}: {host} wants no requests for so long",
             Seconds(*wait)
         )),
+        ClientEvent::Warned { host, text } => Some(format!("warning from {host}: {text}")),
         _ => None,
     }
 }

@@ -54,4 +54,6 @@ mod stage;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod warnings;
+#[cfg(test)]
 mod wire;

@@ -39,6 +39,7 @@ use crate::{
             host::{HostTls, HostTlsError, authorities},
         },
         traffic::Traffic,
+        warning::Warnings,
     },
 };
 
@@ -454,6 +455,7 @@ impl ClientBuilder {
             .filter(|(_, it)| it.roots() + it.identities() > 0);
         let with_tls = with_tls.map(|(authority, _)| authority.clone()).collect();
         let tls = Tls::new(self.extra, self.tls);
+        let warnings = Warnings::new(self.observer.clone());
         let pauses = Pauses::new(
             self.pauses,
             self.observer,
@@ -471,6 +473,7 @@ impl ClientBuilder {
                     Gates {
                         pauses,
                         rates: self.rates,
+                        warnings,
                     },
                 ),
                 auth: Auth::new(

@@ -17,6 +17,14 @@ pub enum ClientEvent {
         /// For how long from now on.
         wait: Duration,
     },
+    /// A host warns of something, by a `Warning` of 299. Told once for each text of a host, and not
+    /// for more than 16 of them.
+    Warned {
+        /// The host, by its URL without a path.
+        host: String,
+        /// What it says, at most 4096 bytes before control characters were escaped.
+        text: String,
+    },
 }
 
 /// Told what happens. Never waited for: must not block, and need not answer.

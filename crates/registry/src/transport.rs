@@ -18,7 +18,7 @@ use std::{
 
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
-    header::{CONTENT_LENGTH, PROXY_AUTHORIZATION},
+    header::{AUTHORIZATION, CONTENT_LENGTH, PROXY_AUTHORIZATION},
 };
 use hyper_util::{
     client::legacy::{self, connect::capture_connection},
@@ -44,6 +44,7 @@ pub(crate) mod socket;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
 pub(crate) mod traffic;
+pub(crate) mod warning;
 mod watch;
 
 use adaptive::{Adaptive, Load};
@@ -56,11 +57,12 @@ use location::{LocationError, Origin};
 use pause::{Account, Pauses};
 use proxy::{Proxies, Proxy};
 use rate::{Pace, Rates, Throttle};
-use redact::OriginOnly;
+use redact::{Endpoint, OriginOnly};
 use retry::{Retry, may_change, retry_after};
 use socket::Wire;
 use timeouts::{Limit, Timeouts};
 use tls::{Tls, refusal::TlsRefusal};
+use warning::Warnings;
 use watch::Watch;
 
 use crate::quirks::lost_its_session;
@@ -86,13 +88,15 @@ pub(crate) struct Transport {
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) pauses: Pauses,
     pub(crate) throttle: Throttle,
+    warnings: Warnings,
     pub(crate) timeouts: Timeouts,
 }
 
-/// What requests and bodies wait at.
+/// What requests and bodies wait at, and what answers pass.
 pub(crate) struct Gates {
     pub(crate) pauses: Pauses,
     pub(crate) rates: Rates,
+    pub(crate) warnings: Warnings,
 }
 
 /// A client for each lane.
@@ -308,6 +312,7 @@ impl Transport {
             hosts,
             pauses: gates.pauses,
             throttle: Throttle::new(gates.rates, in_flight.get()),
+            warnings: gates.warnings,
             timeouts,
         }
     }
@@ -324,6 +329,7 @@ impl Transport {
         let host = self.hosts.of(&origin);
         let account = outgoing.account.clone();
         let work = outgoing.work();
+        let shown = outgoing.headers.get(AUTHORIZATION).cloned();
         let permit = self.admit(&host, &origin, &account, work).await?;
         let answer = match self.timeouts.total {
             None => self.send(outgoing, &host, permit).await,
@@ -331,6 +337,7 @@ impl Transport {
                 .await
                 .unwrap_or(Err(TransportError::TimedOut(Limit::Total))),
         }?;
+        self.warnings.heed(&origin, &answer.headers, shown.as_ref());
         // Here, so that no lane has to learn it from an answer of its own.
         let asked = retry_after(&answer.headers, SystemTime::now());
         if answer.status == StatusCode::TOO_MANY_REQUESTS
@@ -417,6 +424,7 @@ impl Transport {
             tracing::debug!(
                 method = %outgoing.method,
                 host = %OriginOnly(&outgoing.url),
+                path = %Endpoint(&outgoing.url),
                 status = answer.status().as_u16(),
                 connection,
                 "answered"
