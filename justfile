@@ -54,6 +54,10 @@ faults-all:
 mutations *names:
     chaos/mutations.sh write {{ names }}
 
+# A push of 1 GiB in one body is killed 200 times, and one of 64 MiB in chunks
+kills kills="200" mib="1024":
+    LONGSHORE_CRASH_KILLS={{ kills }} LONGSHORE_CRASH_MIB={{ mib }} cargo test -p longshore --test crash p1_ -- --nocapture
+
 # A blob of 20 GB goes up in one body, within 64 MiB of memory
 large mib="19074":
     LONGSHORE_LARGE_BLOB_MIB={{ mib }} cargo test --release -p longshore --test command p26 -- --nocapture

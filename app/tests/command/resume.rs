@@ -10,7 +10,7 @@ use std::{
 };
 
 use longshore::push::source::sample::SampleOptions;
-use server::Endpoint;
+use server::{Action, Endpoint, RangeFault, Rule};
 
 use crate::{
     longshore::{Run, finished, longshore},
@@ -172,5 +172,32 @@ async fn n5_an_interrupted_push_keeps_or_cancels_the_sessions_of_large_blobs() {
             .output();
         let listed = finished(listed.unwrap()).json().as_array().unwrap().len();
         assert_eq!(listed, kept, "{policy}");
+    }
+}
+
+/// What a session says of itself in another process is asked for twice, and then there is one
+/// new session. Nothing is sent where it would not belong.
+#[tokio::test(flavor = "multi_thread")]
+async fn n2_another_process_does_not_trust_a_wrong_or_shrinking_range() {
+    // Killed in its first body, with so many bytes held; then told so many.
+    for (held, fault) in [
+        (9 * MIB, RangeFault::AtMost(1000)),
+        (2 * MIB, RangeFault::Half),
+    ] {
+        let stage = Stage::new().await;
+        let image = stage.image(&large());
+        assert!(killed_after(&stage, &image, usize::try_from(held / MIB).unwrap()).await);
+        let lies = Rule::on(Endpoint::UploadStatus).first(2);
+        stage.server.faults().add(lies.act(Action::Range(fault)));
+        stage.server.log().clear();
+        let run = to_the_end(&stage, &image);
+        assert_eq!(run.json()["verified"], true);
+        assert_eq!(run.json()["bytes"]["resumed"], 0, "{fault:?}");
+        let log = stage.server.log();
+        let calls = |it| log.calls(it);
+        assert_eq!(calls(Endpoint::UploadStatus), 2, "{:#?}", log.lines());
+        assert_eq!(calls(Endpoint::UploadCancel), 1, "{:#?}", log.lines());
+        assert_eq!(calls(Endpoint::UploadPost), 1, "{:#?}", log.lines());
+        assert_eq!(log.blob_bytes() / MIB, 64, "the layer once, from its start");
     }
 }

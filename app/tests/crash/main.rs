@@ -1,18 +1,43 @@
-//! The server is killed while clients push, again and again.
+//! Processes that are killed: the server while clients push, and clients while they push.
 //!
-//! After every restart each acknowledged blob, manifest, tag and upload session is there,
-//! byte for byte, and nothing is that was neither acknowledged nor under way. 100 times
-//! here; `just crash` does it 1,000 times. A seed that is printed makes the same requests
-//! again, though not at the same moments.
+//! After every restart of the server each acknowledged blob, manifest, tag and upload session
+//! is there, byte for byte, and nothing is that was neither acknowledged nor under way. 100
+//! times here; `just crash` does it 1,000 times. A seed that is printed makes the same
+//! requests again, though not at the same moments.
+//!
+//! A push that was killed is gone on with by the next process: at every durable step
+//! (`steps`), and at any other instant (`instants`; `just kills` for many more).
 
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod client;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod gate;
 #[cfg(test)]
 mod http;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod instants;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
 mod served;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod stage;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod worker;
+
+/// A number that a run is told by its environment.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test is told how long to run")]
+fn told(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
 
 #[cfg(test)]
 mod run {
@@ -22,17 +47,13 @@ mod run {
         http::Http,
         layout,
         served::{self, Served},
+        told,
         worker::{Contents, Worker},
     };
 
     /// How many times the server is killed, unless `LONGSHORE_CRASH_KILLS` says otherwise.
     const KILLS: u64 = 100;
     const WORKERS: usize = 3;
-
-    #[expect(clippy::disallowed_methods, reason = "a test is told how long to run")]
-    fn told(variable: &str) -> Option<u64> {
-        std::env::var(variable).ok()?.parse().ok()
-    }
 
     #[test]
     fn a_server_that_is_killed_again_and_again_loses_nothing_it_acknowledged() {

@@ -53,6 +53,14 @@ impl Served {
     }
 }
 
+impl Drop for Served {
+    /// A test that fails leaves no server behind.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// Collects garbage while nothing is served.
 pub(crate) fn collect(store: &Path) {
     let collected = longshore()

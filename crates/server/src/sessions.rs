@@ -28,6 +28,8 @@ pub(crate) use progress::{Progress, gone};
 
 /// How long a request waits for another one to let go of a session.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
+/// How long a body that is coming in may stand still before nobody waits for its end.
+const STIR: Duration = Duration::from_millis(200);
 /// How often sessions are looked through for forgotten ones.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -235,6 +237,26 @@ impl Session {
     fn idle(&self) -> Duration {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         touched.elapsed()
+    }
+
+    /// Waits a moment for the request that is writing to it, if there is one: who asks how far
+    /// the session is wants to go on, mostly after a client that has just died, and what of its
+    /// body is still on the way would be sent again or be in the way.
+    pub(crate) async fn settled(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < CLAIM_WAIT {
+            let before = self.length();
+            if tokio::time::timeout(STIR, self.progress.lock())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+            // Whoever writes and gets no further is not about to end.
+            if self.length() == before {
+                return;
+            }
+        }
     }
 
     /// The right to write to it: one request has it at a time, others wait a moment

@@ -214,6 +214,7 @@ async fn receive(
 /// `GET <session>`: how far it is.
 pub(crate) async fn status(x: &mut Exchange, name: &Name, id: &str) -> Result<Response, Refusal> {
     let session = find(x, name, id).await?;
+    session.settled().await;
     let mut response = answer::empty(StatusCode::NO_CONTENT);
     describe(x, &session, &mut response);
     Ok(response)

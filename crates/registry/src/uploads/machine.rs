@@ -44,8 +44,7 @@ pub(super) struct Machine {
     sure: u64,
     /// The shortest chunk, the last excepted.
     minimum: u64,
-    /// Whether the session holds bytes of more than one request.
-    pieced: bool,
+    pieces: Pieces,
     /// Whether the blob goes in one body whatever was learned: chunks have come to nothing.
     whole: bool,
     restarted: bool,
@@ -157,6 +156,17 @@ pub(super) enum Trouble {
     Final,
 }
 
+/// What a session holds bytes of, and so what a wrong digest says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pieces {
+    /// One request.
+    One,
+    /// More than one.
+    Several,
+    /// None, as it says; it may hold one byte and say the same.
+    NoneOrOneByte,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Opening,
@@ -211,7 +221,7 @@ impl Machine {
             at: 0,
             sure: 0,
             minimum: 0,
-            pieced: false,
+            pieces: Pieces::One,
             whole: false,
             restarted: false,
             doubts: 0,
@@ -261,7 +271,7 @@ impl Machine {
         self.minimum = minimum;
         self.at = acknowledged.min(self.size);
         self.sure = self.at;
-        self.pieced = true;
+        self.pieces = Pieces::Several;
         let doubt = Doubt {
             reached: self.size,
             exactly: None,
@@ -278,7 +288,7 @@ impl Machine {
     fn open(&mut self, giving_up: bool) -> Effect {
         self.at = 0;
         self.sure = 0;
-        self.pieced = false;
+        self.pieces = Pieces::One;
         self.stuck_at = None;
         self.stage = Stage::Opening;
         Effect::Open { giving_up }
@@ -340,7 +350,9 @@ impl Machine {
                 closing: !(self.profile.closes_empty && self.at > 0 && rest > 0),
             },
         };
-        self.pieced |= !part.closing;
+        if !part.closing && self.pieces == Pieces::One {
+            self.pieces = Pieces::Several;
+        }
         self.stage = Stage::Sending(part);
         Effect::Send(part)
     }

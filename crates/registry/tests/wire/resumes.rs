@@ -186,6 +186,41 @@ async fn n2_a_session_that_was_left_behind_may_have_ended() {
     }
 }
 
+/// The same with chunks, which say where they begin: a session that holds nothing is gone on
+/// with, and one that holds a byte refuses them.
+#[tokio::test]
+async fn n2_a_chunk_goes_on_in_a_session_that_holds_nothing() {
+    for cut in [0, 1] {
+        let server = registry().await;
+        let breaks = Rule::on(Endpoint::UploadPatch).nth(1);
+        server.faults().add(breaks.act(Action::ResetAtByte(cut)));
+        let client = quick().chunk_size(ChunkSize::of(MIB as u64));
+        let target = client
+            .build()
+            .unwrap()
+            .push_target(&repository(&server, "app"));
+        let (layer, content) = blob(1, 2 * MIB);
+        let source = Blobs::one(&layer, &content);
+        target.upload_blob(upload(&layer, &source)).await.unwrap();
+        let mut expected = vec![
+            POST.to_owned(),
+            "PATCH /v2/app/blobs/uploads/<1> → reset".to_owned(),
+            head(&layer, 404),
+            session("GET", 1, 204),
+        ];
+        if cut == 1 {
+            expected.push(session("PATCH", 1, 416));
+            expected.push(session("DELETE", 1, 204));
+            expected.push(POST.to_owned());
+        }
+        let last = 1 + u32::try_from(cut).unwrap();
+        expected.push(session("PATCH", last, 202));
+        expected.push(put(last, &layer, "201"));
+        assert_eq!(server.log().lines(), expected, "{cut}");
+        assert_eq!(server.log().blob_bytes(), layer.size + cut);
+    }
+}
+
 /// `0-0` stands for nothing and for one byte: not worth a doubt.
 #[tokio::test]
 async fn n2_a_session_that_holds_one_byte_or_none_is_replaced() {

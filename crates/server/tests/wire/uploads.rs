@@ -1,6 +1,6 @@
 //! Uploads: every way a blob gets in, and how far a session is when one fails.
 
-use longshore_server::{Limits, Server, UploadOptions};
+use longshore_server::{Endpoint, Limits, Server, UploadOptions};
 use oci::{Algorithm, Digest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -199,6 +199,40 @@ async fn breaks_off(reg: &TestReg) {
     assert_eq!(rest.status, 202);
     assert_eq!(reg.put_blob(&location, &digest, b"").await.status, 201);
     assert_eq!(reg.server.log().blob_bytes(), 2_500_000);
+}
+
+/// A client that was killed may be asked about before the registry has worked off what it had
+/// sent. Whoever asks is told of all of it.
+#[tokio::test]
+async fn n2_a_status_counts_what_is_still_coming_in() {
+    for reg in TestReg::each().await {
+        let content = noise(2_500_000);
+        let location = reg.open("app").await;
+        let patch = reg.ask("PATCH", &location).body(&content);
+        let stream = patch.begin(1_700_001).await;
+        let asked = async {
+            while reg.server.log().calls(Endpoint::UploadStatus) == 0 {
+                tokio::task::yield_now().await;
+            }
+            drop(stream);
+        };
+        let (status, ()) = tokio::join!(reg.get(&location), asked);
+        assert_eq!((status.status, status.header("range")), (204, "0-1700000"));
+    }
+}
+
+/// One that goes on for long is not waited for.
+#[tokio::test]
+async fn n2_a_status_is_answered_while_a_body_takes_its_time() {
+    let limits = Limits {
+        body_idle: std::time::Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let reg = TestReg::with(Server::builder().limits(limits)).await;
+    let location = reg.open("app").await;
+    let patch = reg.ask("PATCH", &location).body(b"0123456789");
+    let _stream = patch.begin(4).await;
+    assert_eq!(reg.get(&location).await.status, 204);
 }
 
 /// Asks for the status until it says what is expected, which takes as long as the

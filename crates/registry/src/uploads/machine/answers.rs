@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use super::{
     After, BREAK_CHUNK, ChunkSize, DOUBTS, Doubt, Effect, Event, FIRST_CHUNK, LAST_CHUNK, Machine,
-    Missing, PATIENT, Part, Trouble,
+    Missing, PATIENT, Part, Pieces, Trouble,
 };
 
 impl Machine {
@@ -33,6 +33,7 @@ impl Machine {
     }
 
     fn taken(&mut self, end: u64) -> Effect {
+        self.pieces = Pieces::Several;
         self.at = end;
         self.sure = end;
         self.send()
@@ -72,7 +73,7 @@ impl Machine {
                 self.profile.closes_empty = true;
                 self.ask(doubt)
             }
-            Trouble::WrongDigest if self.pieced && !self.restarted => self.restart(),
+            Trouble::WrongDigest if self.pieces != Pieces::One && !self.restarted => self.restart(),
             Trouble::Unwanted | Trouble::WrongDigest | Trouble::Final => self.end(Effect::Fail),
         }
     }
@@ -81,6 +82,9 @@ impl Machine {
     fn unwanted(&mut self, part: Part, trouble: Trouble, doubt: Doubt) -> Effect {
         if part.from > 0 && trouble == Trouble::OutOfRange {
             return self.refused(part, doubt);
+        }
+        if self.pieces == Pieces::NoneOrOneByte {
+            return self.open(true);
         }
         self.profile.refuses_chunks = true;
         self.profile.closes_empty = false;
@@ -156,8 +160,7 @@ impl Machine {
 
     pub(super) fn told(&mut self, doubt: Doubt, event: Event) -> Effect {
         match event {
-            // None or one: `0-0` stands for both, and a session with so little is not worth a doubt.
-            Event::Held(0) if doubt.broken && self.at == 0 => self.open(true),
+            Event::Held(0) if doubt.broken && self.at == 0 => self.nearly_nothing(),
             Event::Held(held) => {
                 if doubt.broken && held > 0 {
                     self.profile.keeps_sessions = Some(true);
@@ -180,6 +183,18 @@ impl Machine {
         }
     }
 
+    /// None or one: `0-0` stands for both. A chunk says where it begins, so that a registry that
+    /// holds one byte refuses it. A whole blob does not say that, and goes where nothing can be.
+    fn nearly_nothing(&mut self) -> Effect {
+        if self.pieces == Pieces::NoneOrOneByte
+            || self.chunk().is_none_or(|chunk| chunk >= self.size)
+        {
+            return self.open(true);
+        }
+        self.pieces = Pieces::NoneOrOneByte;
+        self.send()
+    }
+
     fn held(&mut self, doubt: Doubt, held: u64) -> Effect {
         let counted = held.saturating_sub(u64::from(self.profile.counts_one_more));
         if counted == doubt.reached + 1 && !self.profile.counts_one_more {
@@ -199,7 +214,7 @@ impl Machine {
             }
             self.stuck_at = stuck;
             self.at = counted;
-            self.pieced = true;
+            self.pieces = Pieces::Several;
             return self.send();
         }
         if doubt.again {
@@ -216,7 +231,7 @@ impl Machine {
         if !self.profile.counts_one_more && counted > self.sure {
             self.profile.counts_one_more = true;
             self.at = counted - 1;
-            self.pieced = true;
+            self.pieces = Pieces::Several;
             return self.send();
         }
         self.contradicted(doubt)
