@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+#[cfg(target_os = "linux")]
+use longshore::push::source::sample::SampleOptions;
 use longshore::push::{Journal as _, State, journal::BlobKey};
 use oci::{Digest, UploadSession};
 
@@ -159,4 +161,44 @@ async fn p1_a_file_that_cannot_be_used_is_a_warning() {
             .contains("a push that is interrupted starts anew: it cannot be opened"),
         "{run:#?}"
     );
+}
+
+/// No file may grow over so many blocks: the writes that are too many fail, whichever they are, as
+/// on a disk that is full.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_state_file_that_cannot_grow_costs_what_it_would_keep_and_nothing_else() {
+    let stage = Stage::new().await;
+    let image = stage.image(&SampleOptions {
+        layers: 1,
+        // Large enough for its upload to be kept.
+        layer_bytes: 9 << 20,
+        ..small()
+    });
+    let limited = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
+    let mut warned = 0;
+    for blocks in [
+        0, 1, 2, 7, 8, 9, 16, 33, 56, 64, 65, 72, 80, 96, 128, 200, 400,
+    ] {
+        let file = stage.path(&format!("state-{blocks}/state.db"));
+        let reference = stage.reference(&format!("team/app{blocks}:1"));
+        let mut command = std::process::Command::new("/bin/sh");
+        command
+            .env_clear()
+            .env("HOME", stage.home())
+            .args(["-c", limited, "sh", &blocks.to_string()])
+            .arg(longshore(stage.home()).get_program())
+            .args(["push", image.path(), &reference, "--json", "--state"])
+            .arg(&file);
+        let run = tokio::task::spawn_blocking(move || command.output());
+        let run = finished(run.await.unwrap().unwrap()).succeeded();
+        assert_eq!(run.json()["digest"], image.digest().to_string(), "{blocks}");
+        assert_eq!(run.json()["bytes"]["uploaded"], image.blob_bytes());
+        warned += usize::from(run.stderr.contains("warning: "));
+        // What is there of the file is one that can be used, or begun anew.
+        let (after, notice) = State::open(&file);
+        assert!(after.lasts(), "{blocks}: {notice:?}");
+    }
+    // It did fail, and it did not always.
+    assert!((1..17).contains(&warned), "{warned}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use longshore_registry::ChunkSize;
 use oci::{
     Algorithm, BlobUpload, Descriptor, Digest, MediaType, Presence, PushTarget, SessionStatus,
     SourceError, TargetErrorKind, UploadSession,
@@ -11,10 +12,11 @@ use server::{Action, Answer, Endpoint, Rule, Server, UploadOptions};
 
 use crate::{
     fixture::{
-        Blobs, End, MIB, Seen, at_most, blob, client, quick, registry, repository, settled, sorted,
-        start, upload,
+        Blobs, End, MIB, Seen, at_most, blob, client, manifest, quick, registry, repository,
+        settled, sorted, start, upload,
     },
     scripted::{Scripted, reply},
+    tls::secure,
 };
 
 #[tokio::test]
@@ -351,37 +353,72 @@ async fn an_early_refusal_is_read_while_the_body_is_written() {
 /// still writing: the reset must not eat the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_answer_survives_the_connection_it_came_on() {
-    let server = Scripted::start(|head| match head.split(' ').next() {
-        Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
-        Some("PUT") => reply("403 Forbidden", r#"{"errors":[{"code":"DENIED"}]}"#).slam(),
-        _ => reply("204 No Content", ""),
-    })
-    .await;
-    let (layer, content) = blob(1, 16 * MIB);
-    let source = Blobs::one(&layer, &content);
-    let client = client();
-    let uploads = (0..100).map(|_| async {
-        let target = client.push_target(&server.repository("app"));
-        target
-            .upload_blob(upload(&layer, &source))
-            .await
-            .unwrap_err()
-    });
-    for error in join_all(uploads).await {
-        assert_eq!(
-            *error.kind(),
-            TargetErrorKind::Denied,
-            "{error}: {:?}",
-            std::error::Error::source(&error)
-        );
-        assert_eq!(error.codes().next(), Some(&oci::wire::ErrorCode::Denied));
+    for (line, status, kind) in [
+        ("403 Forbidden", 403, TargetErrorKind::Denied),
+        ("401 Unauthorized", 401, TargetErrorKind::Unauthorized),
+        ("413 Content Too Large", 413, TargetErrorKind::Refused),
+    ] {
+        let server = Scripted::start(move |head| match head.split(' ').next() {
+            Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
+            Some("PUT") => reply(line, r#"{"errors":[{"code":"DENIED"}]}"#).slam(),
+            _ => reply("204 No Content", ""),
+        })
+        .await;
+        let (layer, content) = blob(1, 16 * MIB);
+        let source = Blobs::one(&layer, &content);
+        let client = quick().chunk_size(ChunkSize::Whole).build().unwrap();
+        let uploads = (0..100).map(|_| async {
+            let target = client.push_target(&server.repository("app"));
+            target
+                .upload_blob(upload(&layer, &source))
+                .await
+                .unwrap_err()
+        });
+        for error in join_all(uploads).await {
+            let cause = std::error::Error::source(&error);
+            assert_eq!(*error.kind(), kind, "{error}: {cause:?}");
+            assert_eq!(error.status(), Some(status));
+            assert_eq!(error.codes().next(), Some(&oci::wire::ErrorCode::Denied));
+        }
+        let lines = server.lines();
+        let puts = lines.iter().filter(|it| it.starts_with("PUT")).count();
+        assert_eq!(puts, 100, "an answer was lost and the body sent again");
     }
-    let puts = server
-        .lines()
-        .iter()
-        .filter(|it| it.starts_with("PUT"))
-        .count();
-    assert_eq!(puts, 100, "an answer was lost and the body sent again");
+}
+
+/// Over HTTP/2 a manifest is the largest body there is: it is refused before it was read, over and
+/// over on one connection, which stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_answer_survives_the_stream_it_came_on() {
+    let (server, certificate) = secure().await;
+    let client = quick()
+        .extra_ca(certificate.as_bytes())
+        .https(server.registry())
+        .build()
+        .unwrap();
+    let layers: Vec<_> = (0..20_000).map(|seed| blob(seed, 8).0).collect();
+    let document = manifest(&layers);
+    assert!(document.bytes().len() > 2 * MIB);
+    let target = client.push_target(&repository(&server, "app"));
+    for (status, kind) in [
+        (403, TargetErrorKind::Denied),
+        (401, TargetErrorKind::Unauthorized),
+        (413, TargetErrorKind::Refused),
+    ] {
+        server.log().clear();
+        let refusal = Action::Answer(Answer::error(status, "DENIED", "no"));
+        let rule = Rule::on(Endpoint::ManifestPut).act(refusal);
+        let fault = server.faults().add(rule);
+        for _ in 0..50 {
+            let error = target.put_manifest(&document, None).await.unwrap_err();
+            let cause = std::error::Error::source(&error);
+            assert_eq!(*error.kind(), kind, "{error}: {cause:?}");
+            assert_eq!(error.status(), Some(status));
+            assert_eq!(error.codes().next(), Some(&oci::wire::ErrorCode::Denied));
+        }
+        fault.remove();
+        assert_eq!(server.log().requests(), 50, "an answer was lost");
+    }
 }
 
 /// A server that refuses, reads no further and keeps the connection: it is given up with its half
