@@ -185,6 +185,9 @@ impl TransportError {
                 ) || matches!(
                     error,
                     ConnectError::ProxyRefused { status, .. } if status.is_server_error()
+                ) || matches!(
+                    error,
+                    ConnectError::Socks { refusal, .. } if refusal.may_change()
                 )
             }
             Self::Broken(_) | Self::TimedOut(_) => true,
@@ -253,6 +256,10 @@ fn connect_error(error: &legacy::Error) -> ConnectError {
             proxy: proxy.clone(),
             host: host.clone(),
             status: *status,
+        },
+        Some(ConnectError::Socks { proxy, refusal }) => ConnectError::Socks {
+            proxy: proxy.clone(),
+            refusal: refusal.clone(),
         },
         Some(ConnectError::NoProxy(proxy)) => ConnectError::NoProxy(proxy.clone()),
         Some(ConnectError::Tls(refusal)) => ConnectError::Tls(refusal.clone()),
@@ -531,7 +538,8 @@ fn forwarding<'a>(
     url: &Url,
 ) -> Result<Option<&'a Arc<Proxy>>, TransportError> {
     let origin = Origin::of(url)?;
-    Ok(proxies.of(&origin).filter(|_| !origin.tls()))
+    let reads = |proxy: &&Arc<Proxy>| !origin.tls() && proxy.socks.is_none();
+    Ok(proxies.of(&origin).filter(reads))
 }
 
 /// An answer that is the proxy's own: it is not let in.

@@ -27,6 +27,7 @@ use super::{
     location::Origin,
     proxy::{
         Proxies, Proxy,
+        socks::{self, Refusal, SocksError},
         tunnel::{self, TunnelError},
     },
     socket::{Counted, Socket},
@@ -75,6 +76,12 @@ pub(crate) enum ConnectError {
         proxy: String,
         host: String,
         status: StatusCode,
+    },
+    #[error("the proxy {proxy} is of no use")]
+    Socks {
+        proxy: String,
+        #[source]
+        refusal: Refusal,
     },
     #[error("the answer of the proxy {0} is not HTTP: is it a proxy?")]
     NoProxy(String),
@@ -174,7 +181,7 @@ impl Connector {
         let uri: Uri = uri.map_err(|_| ConnectError::Name)?;
         let tcp = self.to_proxies.call(uri).await;
         let tcp = tcp.map_err(|error| ConnectError::Proxy {
-            proxy: proxy.origin.to_string(),
+            proxy: proxy.shown(),
             error: error.into(),
         })?;
         Ok(tcp.into_inner())
@@ -187,6 +194,12 @@ impl Connector {
         counted: Counted,
         origin: &Origin,
     ) -> Result<Socket, ConnectError> {
+        if let Some(login) = &proxy.socks {
+            let mut counted = counted;
+            let opened = socks::open(&mut counted, origin, login).await;
+            opened.map_err(|error| of_socks(proxy, error))?;
+            return self.with_tls(counted, origin).await;
+        }
         if proxy.origin.tls() {
             // What a proxy is asked is no question to a registry: HTTP/1.1.
             let mut stream = self.agree(counted, &proxy.origin, Lane::Bodies).await?;
@@ -252,6 +265,17 @@ where
         },
         TunnelError::NotHttp => ConnectError::NoProxy(shown),
     })
+}
+
+fn of_socks(proxy: &Proxy, error: SocksError) -> ConnectError {
+    let proxy = proxy.shown();
+    match error {
+        SocksError::Io(error) => ConnectError::Proxy {
+            proxy,
+            error: error.into(),
+        },
+        SocksError::Refused(refusal) => ConnectError::Socks { proxy, refusal },
+    }
 }
 
 /// Whether the lookup's verdict is somewhere in the chain.

@@ -5,6 +5,8 @@
 //!   http://registry    the request itself, with its whole URL
 //! ```
 //!
+//! A SOCKS5 proxy is asked to connect for both, and reads nothing but what `http` has to say.
+//!
 //! A proxy looks names up itself, so nobody here knows their addresses: a host that is spoken to
 //! through a proxy counts as public. This machine is never spoken to through one. Credentials of a
 //! proxy are shown to it and to nobody else.
@@ -18,10 +20,15 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 mod exceptions;
+pub(super) mod socks;
 pub(super) mod tunnel;
 
 use super::location::{Origin, authority};
 use exceptions::Exceptions;
+use socks::Login;
+
+/// The port of a SOCKS proxy whose URL names none.
+const SOCKS_PORT: u16 = 1080;
 
 /// Through which proxies hosts are spoken to; none by default.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +49,7 @@ pub enum ProxyError {
     #[error("expected the URL of a proxy, for instance http://proxy.example.com:3128")]
     Malformed,
     /// Its scheme is another one.
-    #[error("a proxy of scheme {0:?} is not known: use http or https")]
+    #[error("a proxy of scheme {0:?} is not known: use http, https or socks5")]
     Scheme(String),
     /// The user name or the password cannot stand in a header.
     #[error("the user name and the password of the proxy cannot be sent")]
@@ -54,6 +61,8 @@ pub(super) struct Proxy {
     pub(super) origin: Origin,
     pub(super) url: Url,
     pub(super) authorization: Option<HeaderValue>,
+    /// One that speaks SOCKS5, and who this client is to it.
+    pub(super) socks: Option<Login>,
 }
 
 // === impl Proxies ===
@@ -64,8 +73,8 @@ impl Proxies {
         Self::default()
     }
 
-    /// Speaks to `https` hosts through the proxy at `url` (`http://` or `https://`, the first if
-    /// there is no scheme; perhaps with a user name and a password).
+    /// Speaks to `https` hosts through the proxy at `url` (`http://`, `https://` or `socks5://`, the
+    /// first if there is no scheme; perhaps with a user name and a password).
     pub fn for_https(mut self, url: &str) -> Result<Self, ProxyError> {
         self.https = Some(Arc::new(Proxy::parse(url)?));
         Ok(self)
@@ -103,7 +112,7 @@ impl Proxies {
         let scheme = if tls { "https" } else { "http" };
         let url = Url::parse(&format!("{scheme}://{}", registry.api_authority())).ok()?;
         let proxy = self.of(&Origin::of(&url).ok()?)?;
-        Some(proxy.origin.to_string())
+        Some(proxy.shown())
     }
 
     /// The proxy a host is spoken to through.
@@ -143,6 +152,9 @@ impl Proxy {
             format!("http://{text}")
         };
         let mut url = Url::parse(&with_scheme).map_err(|_| ProxyError::Malformed)?;
+        if matches!(url.scheme(), "socks5" | "socks5h") {
+            return Self::socks(&url);
+        }
         if !matches!(url.scheme(), "http" | "https") {
             let scheme = url.scheme().chars().take(32).collect();
             return Err(ProxyError::Scheme(scheme));
@@ -156,7 +168,38 @@ impl Proxy {
             origin,
             url,
             authorization,
+            socks: None,
         })
+    }
+
+    fn socks(url: &Url) -> Result<Self, ProxyError> {
+        let login = if url.username().is_empty() && url.password().is_none() {
+            Login::Nobody
+        } else {
+            let decoded = |text: &str| percent_decode_str(text).collect();
+            let password = url.password().unwrap_or_default();
+            let login = Login::new(decoded(url.username()), decoded(password));
+            login.ok_or(ProxyError::Credentials)?
+        };
+        let host = url.host_str().ok_or(ProxyError::Malformed)?;
+        // What it is connected to by; what is spoken there is another matter.
+        let tcp = format!("http://{host}:{}", url.port().unwrap_or(SOCKS_PORT));
+        let url = Url::parse(&tcp).map_err(|_| ProxyError::Malformed)?;
+        let origin = Origin::of(&url).map_err(|_| ProxyError::Malformed)?;
+        Ok(Self {
+            origin,
+            url,
+            authorization: None,
+            socks: Some(login),
+        })
+    }
+
+    /// Its URL, without credentials.
+    pub(super) fn shown(&self) -> String {
+        match self.socks {
+            Some(_) => format!("socks5://{}", self.origin.authority()),
+            None => self.origin.to_string(),
+        }
     }
 }
 
@@ -176,7 +219,7 @@ fn authorization(url: &Url) -> Result<Option<HeaderValue>, ProxyError> {
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proxy({})", self.origin)
+        write!(f, "Proxy({})", self.shown())
     }
 }
 

@@ -32,6 +32,7 @@ mod rates;
 mod resumes;
 mod retries;
 mod scripted;
+mod socks;
 mod sources;
 mod timeouts;
 mod tls;

@@ -110,7 +110,7 @@ async fn serve(mut tcp: TcpStream, backend: SocketAddr, mood: Mood, log: &Mutex<
 
 /// Nobody is looked up.
 #[derive(Debug, Default, Clone)]
-struct NoNames(Arc<Mutex<Vec<String>>>);
+pub(crate) struct NoNames(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Resolver for NoNames {
@@ -151,18 +151,21 @@ impl Hidden {
     }
 }
 
-fn name() -> Registry {
+pub(crate) fn name() -> Registry {
     "registry.test".parse().unwrap()
 }
 
-async fn presence(client: ClientBuilder, registry: &Registry) -> Result<Presence, TargetError> {
+pub(crate) async fn presence(
+    client: ClientBuilder,
+    registry: &Registry,
+) -> Result<Presence, TargetError> {
     let target = client.build().unwrap();
     let target = target.push_target(&registry.repository("app").unwrap());
     target.has_blob(&blob(1, 10).0).await
 }
 
 /// The error and its causes, in one text.
-fn told(error: &TargetError) -> String {
+pub(crate) fn told(error: &TargetError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
