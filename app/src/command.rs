@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod host;
+pub(crate) mod json;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod plan;

@@ -26,18 +26,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
-use command::{Cli, Command};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use command::{Cli, Command, json::JsonArgs};
 use env::Environment;
 use error::AppError;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed = Cli::command().get_matches();
+    let as_json = JsonArgs::asked_for(&typed);
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     let environment = Environment::read();
     // A registry that runs has nobody else to tell that it cannot read or write.
     let unasked = matches!(cli.command, Command::Serve(_)).then_some("longshore_server=error");
     start_log(cli.verbose, &environment, unasked);
-    let as_json = cli.command.prints_json();
     match run(cli.command, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,18 +79,6 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
     // A reader thread may sit in a read that nobody waits for any more.
     runtime.shutdown_background();
     result
-}
-
-impl Command {
-    /// Whether standard output carries one JSON object, success or not.
-    fn prints_json(&self) -> bool {
-        match self {
-            Self::Push(args) => args.json,
-            Self::Plan(args) => args.json,
-            Self::Host(args) => args.prints_json(),
-            _ => false,
-        }
-    }
 }
 
 /// Logs to standard error what was asked for; else what `unasked` says, if anything.

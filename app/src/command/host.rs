@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use oci::Reference;
 
 use crate::{
+    command::json::JsonArgs,
     env::Environment,
     error::AppError,
     open,
@@ -44,19 +45,11 @@ struct ShowArgs {
     #[arg(long)]
     read: bool,
 
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: JsonArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-impl HostArgs {
-    pub(crate) fn prints_json(&self) -> bool {
-        let HostCommand::Show(args) = &self.command;
-        args.json
-    }
 }
 
 pub(crate) fn host(args: &HostArgs, environment: &Environment) -> Result<(), AppError> {
@@ -73,7 +66,7 @@ pub(crate) fn host(args: &HostArgs, environment: &Environment) -> Result<(), App
     let ways = route.ways.iter();
     let ways = ways.map(|way| Facts::of(way, &args.connection, environment));
     let ways: Vec<Facts> = ways.collect::<Result<_, _>>()?;
-    let text = if args.json {
+    let text = if args.output.json {
         format!("{}\n", json_of(&name, &route, &ways))
     } else {
         text_of(&name, &route, &ways)

@@ -6,7 +6,10 @@ use clap::Args;
 use push::{Plan, PushError, Sessions};
 
 use crate::{
-    command::push::{ImageArgs, Job, prepare},
+    command::{
+        json::JsonArgs,
+        push::{ImageArgs, Job, prepare},
+    },
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
@@ -25,9 +28,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     image: ImageArgs,
 
-    /// Print the plan as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    output: JsonArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -41,7 +43,7 @@ pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(
     let kept = (state, Sessions::Keep);
     let progress = Arc::new(Progress::plain());
     let job = prepare(&args.image, &args.connection, environment, kept, progress).await?;
-    show(&job, args.json).await
+    show(&job, args.output.json).await
 }
 
 /// Makes the plan and prints it.

@@ -11,6 +11,7 @@ use registry::{KeptFact, Profile};
 use serde_json::{Value, json};
 
 use crate::{
+    command::json::JsonArgs,
     env::Environment,
     error::AppError,
     render::{
@@ -43,9 +44,8 @@ enum ProfileCommand {
         #[arg(value_name = "HOST")]
         host: Option<String>,
 
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: JsonArgs,
     },
     /// Forget what is known, so that the next push finds it out anew
     Forget {
@@ -65,14 +65,14 @@ type Known = BTreeMap<String, Profile>;
 pub(crate) async fn profile(args: &ProfileArgs, environment: &Environment) -> Result<(), AppError> {
     let state = StateArgs::at(args.state.clone()).look(environment).await?;
     let text = match &args.command {
-        ProfileCommand::Show { host, json } => {
+        ProfileCommand::Show { host, output } => {
             let names = host.as_deref().map(names).transpose()?;
             let known = known(&state).await.map_err(AppError::Profiles)?;
             let chosen: Known = known
                 .into_iter()
                 .filter(|(host, _)| names.as_ref().is_none_or(|names| names.contains(host)))
                 .collect();
-            if *json {
+            if output.json {
                 format!("{}\n", json_of(&chosen))
             } else {
                 text_of(&chosen, host.as_deref())

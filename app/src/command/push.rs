@@ -11,7 +11,7 @@ use registry::ClientObserver;
 use tokio::time::Instant;
 
 use crate::{
-    command::plan,
+    command::{json::JsonArgs, plan},
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
@@ -34,9 +34,8 @@ pub(crate) struct PushArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print the report as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    output: JsonArgs,
 
     /// Show nothing while it runs
     #[arg(long, short)]
@@ -146,7 +145,7 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     .await
     .inspect_err(|_| progress.finish())?;
     if args.dry_run {
-        return plan::show(&job, args.json).await;
+        return plan::show(&job, args.output.json).await;
     }
     warn_of_other_registries(&job);
     let work = async {
@@ -162,7 +161,7 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     let report = result?;
     let traffic = job.client.traffic();
     let mut stdout = std::io::stdout().lock();
-    if args.json {
+    if args.output.json {
         let report = human::report_json(&report, &traffic);
         writeln!(stdout, "{}", human::routed(report, job.routed.as_ref()))
     } else {

@@ -10,6 +10,7 @@ use push::{
 use serde_json::{Value, json};
 
 use crate::{
+    command::json::JsonArgs,
     env::Environment,
     error::AppError,
     render::{
@@ -36,11 +37,7 @@ pub(crate) struct SessionArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum SessionCommand {
     /// Show the uploads that are kept, and how far each got
-    List {
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    List(JsonArgs),
     /// Forget uploads, so that the next push starts these blobs anew
     ///
     /// Nothing is sent: the registry forgets them in its own time. Those that a running push
@@ -60,8 +57,8 @@ pub(crate) async fn session(args: &SessionArgs, environment: &Environment) -> Re
     let state = StateArgs::at(args.state.clone()).look(environment).await?;
     let listed = state.list().await.map_err(AppError::State)?;
     let text = match &args.command {
-        SessionCommand::List { json: true } => format!("{}\n", json_of(&listed)),
-        SessionCommand::List { json: false } => text_of(&listed),
+        SessionCommand::List(JsonArgs { json: true }) => format!("{}\n", json_of(&listed)),
+        SessionCommand::List(JsonArgs { json: false }) => text_of(&listed),
         SessionCommand::Drop { digests, .. } => drop_some(&state, chosen(&listed, digests)?)
             .await
             .map_err(AppError::State)?,

@@ -63,6 +63,29 @@ async fn p14_3_credentials() {
     for auth in [
         Auth::basic("user", "right"),
         Auth::Bearer(Bearer::new().user("user", "right")),
+/// A failure of each command that prints JSON is JSON too, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_every_command_with_json_tells_its_failure_as_json() {
+    let stage = Stage::new().await;
+    let settings = stage.path(".config/longshore/config.toml");
+    std::fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    std::fs::write(settings, "concurency = 3\n").unwrap();
+    for command in [
+        "push /no/image r.test/a:1",
+        "push /no/image r.test/a:1 --dry-run",
+        "plan /no/image r.test/a:1",
+        "session list",
+        "profile show",
+        "host show r.test",
+    ] {
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.push("--json");
+        let run = stage.longshore(&args).await;
+        ended(&run, 2, "usage");
+        assert!(run.stdout.contains("concurency"), "{run:#?}");
+    }
+}
+
     ] {
         let server = Server::builder().memory().auth(auth).start().await.unwrap();
         let stage = Stage::with(server);
