@@ -28,15 +28,19 @@ pub(super) fn make(
     names: &[String],
     files: Option<(&Path, &Path)>,
 ) -> Result<Certificate, AppError> {
-    if let Some((certificate, key)) = files
-        && certificate.exists()
-        && key.exists()
-    {
-        return Ok(Certificate {
-            made: None,
-            path: certificate.to_owned(),
-            _temporary: None,
-        });
+    if let Some((certificate, key)) = files {
+        match (certificate.exists(), key.exists()) {
+            (true, true) => {
+                return Ok(Certificate {
+                    made: None,
+                    path: certificate.to_owned(),
+                    _temporary: None,
+                });
+            }
+            (false, false) => {}
+            (true, false) => return Err(half(certificate, key)),
+            (false, true) => return Err(half(key, certificate)),
+        }
     }
     let made = SelfSigned::generate(names.iter().filter(|it| !it.is_empty()).cloned());
     let made = made.map_err(|error| match error {
@@ -48,7 +52,10 @@ pub(super) fn make(
     })?;
     let (path, temporary) = if let Some((certificate, key)) = files {
         write_new(key, made.key_pem(), true)?;
-        write_new(certificate, made.certificate_pem(), false)?;
+        write_new(certificate, made.certificate_pem(), false).inspect_err(|_| {
+            // A key alone would stand in the way the next time.
+            let _ = fs::remove_file(key);
+        })?;
         (certificate.to_owned(), None)
     } else {
         let temporary = temporary(made.certificate_pem()).map_err(|error| AppError::Io {
@@ -62,6 +69,16 @@ pub(super) fn make(
         path,
         _temporary: temporary,
     })
+}
+
+/// Neither is made: the one that is there belongs to something.
+fn half(there: &Path, missing: &Path) -> AppError {
+    AppError::Usage(format!(
+        "--tls-self-signed finds {} and not {}: bring that back, or remove the other so that both \
+         are made anew",
+        there.display(),
+        missing.display()
+    ))
 }
 
 fn temporary(text: &str) -> io::Result<TempPath> {

@@ -142,17 +142,6 @@ fn a_self_signed_certificate_with_files_is_made_once_and_its_key_is_the_owners()
     assert_eq!(certificates[0], certificates[1]);
     let key = fs::metadata(home.path().join("k.pem")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
-    // Half a pair is not overwritten.
-    fs::remove_file(home.path().join("c.pem")).unwrap();
-    let mut command = longshore(home.path());
-    command
-        .current_dir(home.path())
-        .args(["serve", "--listen", "127.0.0.1:0"]);
-    let refused = finished(command.args(args).output().unwrap());
-    assert!(
-        refused.stderr.contains("could not write k.pem"),
-        "{refused:?}"
-    );
 }
 
 #[test]
@@ -200,4 +189,35 @@ fn what_cannot_be_served_safely_is_refused_with_what_to_do() {
         assert_eq!(refused.code, Some(2), "{all:?} {refused:?}");
         assert!(refused.stderr.contains(told), "{all:?} {refused:?}");
     }
+}
+
+/// The one that is there belongs to something, and is neither used nor written over.
+#[test]
+fn a_certificate_without_its_key_is_neither_used_nor_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file("c.pem"), file("k.pem"));
+    let serve = |certificate: &str| {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--tls-self-signed"];
+        let files = ["--tls-cert", certificate, "--tls-key", &key];
+        run(home.path(), args.into_iter().chain(files))
+    };
+    for (there, missing) in [(&certificate, &key), (&key, &certificate)] {
+        fs::write(there, "mine").unwrap();
+        let refused = serve(&certificate);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let told = format!("finds {there} and not {missing}");
+        assert!(refused.stderr.contains(&told), "{refused:?}");
+        assert_eq!(fs::read_to_string(there).unwrap(), "mine");
+        assert!(!Path::new(missing).exists());
+        fs::remove_file(there).unwrap();
+    }
+    // A certificate that cannot be written leaves no key behind.
+    let refused = serve(&file("no/such/directory/c.pem"));
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("no/such/directory/c.pem"),
+        "{refused:?}"
+    );
+    assert!(!Path::new(&key).exists());
 }
