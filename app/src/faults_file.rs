@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use server::{FaultsFile, FaultsFileError};
 
+use crate::files;
+
 /// Why a faults file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultsError {
@@ -23,7 +25,7 @@ pub(crate) enum FaultsError {
 
 /// Reads a faults file.
 pub(crate) fn read(path: &Path) -> Result<FaultsFile, FaultsError> {
-    let text = std::fs::read_to_string(path).map_err(|error| FaultsError::Read {
+    let text = files::read_text(path).map_err(|error| FaultsError::Read {
         path: path.to_owned(),
         error,
     })?;

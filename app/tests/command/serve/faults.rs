@@ -74,6 +74,18 @@ fn the_documentation_has_every_action_endpoint_and_imitation() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_faults_file_without_end_is_not_read_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = run(home.path(), ["serve", "--faults", "/dev/zero"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("at most 4 MiB are read"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn a_server_with_faults_says_so_and_logs_what_it_did() {
     let home = tempfile::tempdir().unwrap();
