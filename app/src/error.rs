@@ -1,7 +1,7 @@
 //! What went wrong, told three ways: an exit code, a message with its causes and
 //! what to do next, and the same as JSON.
 
-use std::{error::Error as _, fmt::Write as _, time::Duration};
+use std::{error::Error as _, fmt::Write as _, io::ErrorKind, time::Duration};
 
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{PushError, source::OpenError};
@@ -55,8 +55,8 @@ pub(crate) enum AppError {
     Client(#[source] registry::BuildError),
     #[error(transparent)]
     Faults(#[from] FaultsError),
-    #[error("the embedded registry failed")]
-    Serve(#[source] ServerError),
+    #[error(transparent)]
+    Serve(ServerError),
     #[error("the users of the registry cannot be read")]
     Users(#[source] server::HtpasswdError),
     #[error("the access rules of the registry cannot be read")]
@@ -209,6 +209,8 @@ fn serve_cause(error: &ServerError) -> Cause {
     match error {
         ServerError::ClearText { .. }
         | ServerError::PublicUrl { .. }
+        | ServerError::StoreInUse { .. }
+        | ServerError::NotAStore { .. }
         | ServerError::Tls(_)
         | ServerError::TlsFiles(_) => Cause::Usage,
         _ => Cause::Internal,
@@ -221,6 +223,20 @@ fn serve_hint(error: &ServerError) -> Option<&'static str> {
             "add --tls-cert and --tls-key, or --tls-self-signed; where a proxy speaks TLS before \
              the registry, --allow-insecure-credentials",
         ),
+        ServerError::StoreInUse { .. } => {
+            Some("end the other one, or serve another directory with --store")
+        }
+        ServerError::NotAStore { .. } => Some(
+            "give --store a directory that is empty or not there yet, or one of an earlier run",
+        ),
+        ServerError::Listen { error, .. } => match error.kind() {
+            ErrorKind::AddrInUse => Some(
+                "another program listens there: choose another address with --listen; port 0 is \
+                 one that is free",
+            ),
+            ErrorKind::AddrNotAvailable => Some("this machine has no such address: see --listen"),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -42,7 +42,12 @@ async fn p14_1_internal() {
     let taken = stage.server.addr().to_string();
     let run = stage.longshore(&["serve", "--listen", &taken]).await;
     assert_eq!(run.code, Some(1), "{run:#?}");
-    assert!(run.stderr.contains(&taken), "{run:#?}");
+    let told = format!("error: could not listen on {taken}\n  because ");
+    assert!(run.stderr.starts_with(&told), "{run:#?}");
+    assert!(
+        run.stderr.contains("another program listens there"),
+        "{run:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,11 +63,6 @@ async fn p14_2_usage() {
     assert_eq!(stage.server.log().requests(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn p14_3_credentials() {
-    for auth in [
-        Auth::basic("user", "right"),
-        Auth::Bearer(Bearer::new().user("user", "right")),
 /// A failure of each command that prints JSON is JSON too, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn p14_every_command_with_json_tells_its_failure_as_json() {
@@ -86,6 +86,11 @@ async fn p14_every_command_with_json_tells_its_failure_as_json() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_3_credentials() {
+    for auth in [
+        Auth::basic("user", "right"),
+        Auth::Bearer(Bearer::new().user("user", "right")),
     ] {
         let server = Server::builder().memory().auth(auth).start().await.unwrap();
         let stage = Stage::with(server);

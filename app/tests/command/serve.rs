@@ -82,11 +82,31 @@ fn a_store_that_is_in_use_is_refused() {
     for more in [&["--listen", "127.0.0.1:0"][..], &["--gc"][..]] {
         let second = ["serve", "--store", path].into_iter();
         let second = run(home.path(), second.chain(more.iter().copied()));
-        assert_eq!(second.code, Some(1), "{second:?}");
-        let said = format!("the store at {path} is in use by another process");
-        assert!(second.stderr.contains(&said), "{second:?}");
+        assert_eq!(second.code, Some(2), "{second:?}");
+        let said = format!("error: the store at {path} is in use by another process\n  hint: end ");
+        assert!(second.stderr.starts_with(&said), "{second:?}");
         assert_eq!(second.stdout, "");
     }
+}
+
+#[test]
+fn a_directory_of_something_else_is_not_served_as_a_store() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("letter.txt"), "dear").unwrap();
+    let path = home.path().to_str().unwrap();
+    let refused = run(
+        home.path(),
+        ["serve", "--store", path, "--listen", "127.0.0.1:0"],
+    );
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let said = format!("error: {path} is not a store that can be read");
+    assert!(refused.stderr.starts_with(&said), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("hint: give --store a directory that is empty"),
+        "{refused:?}"
+    );
 }
 
 #[test]
