@@ -9,7 +9,7 @@
 //! this crate knows the word. It is a forecast, too: a registry may refuse a mount that
 //! seemed possible, and the report then holds what was planned beside what was done.
 
-use std::sync::Arc;
+use std::{ops::AddAssign, sync::Arc};
 
 use oci::{Descriptor, Digest, Repository, Tag};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -103,10 +103,7 @@ pub enum Reason {
     /// It must not be sent.
     MustMount,
     /// An upload of it was interrupted.
-    Interrupted {
-        /// How many bytes the registry holds.
-        at: u64,
-    },
+    Interrupted,
     /// The repository does not hold it, and nobody is known to.
     Absent,
     /// The repository holds the manifest, but not under this tag.
@@ -237,19 +234,39 @@ impl Serialize for Plan {
 impl Requests {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.head + self.get + self.post + self.patch + self.put + self.delete
+        self.by_method().into_iter().map(|(_, count)| count).sum()
+    }
+
+    /// Each method, and how many requests have it.
+    pub fn by_method(&self) -> [(&'static str, u64); 6] {
+        [
+            ("HEAD", self.head),
+            ("GET", self.get),
+            ("POST", self.post),
+            ("PATCH", self.patch),
+            ("PUT", self.put),
+            ("DELETE", self.delete),
+        ]
+    }
+}
+
+impl AddAssign for Requests {
+    fn add_assign(&mut self, more: Self) {
+        self.head += more.head;
+        self.get += more.get;
+        self.post += more.post;
+        self.patch += more.patch;
+        self.put += more.put;
+        self.delete += more.delete;
     }
 }
 
 impl Serialize for Requests {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut requests = serializer.serialize_struct("Requests", 7)?;
-        requests.serialize_field("HEAD", &self.head)?;
-        requests.serialize_field("GET", &self.get)?;
-        requests.serialize_field("POST", &self.post)?;
-        requests.serialize_field("PATCH", &self.patch)?;
-        requests.serialize_field("PUT", &self.put)?;
-        requests.serialize_field("DELETE", &self.delete)?;
+        for (method, count) in self.by_method() {
+            requests.serialize_field(method, &count)?;
+        }
         requests.serialize_field("total", &self.total())?;
         requests.end()
     }

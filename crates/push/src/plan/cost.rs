@@ -59,18 +59,13 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
         if step.because == Reason::HeldByParent || step.action == Action::Point {
             continue;
         }
-        let mut requests = requests(step, counted);
-        blob_depth = blob_depth.max(requests.depth);
+        let (requests, depth) = requests(step, counted);
+        blob_depth = blob_depth.max(depth);
+        totals.requests += requests;
         if counted.blobs_beforehand {
-            requests.head += 1;
+            totals.requests.head += 1;
             rounds = counted.rounds + 1;
         }
-        totals.requests.head += requests.head;
-        totals.requests.get += requests.get;
-        totals.requests.patch += requests.patch;
-        totals.requests.post += requests.post;
-        totals.requests.put += requests.put;
-        totals.requests.delete += requests.delete;
     }
     let waves = waves(graph);
     let mut put_rounds = BTreeSet::new();
@@ -86,47 +81,51 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
 }
 
 /// The requests of one blob's step, and how many of them wait for one another.
-#[derive(Default)]
-struct Of {
-    head: u64,
-    get: u64,
-    patch: u64,
-    post: u64,
-    put: u64,
-    delete: u64,
-    depth: usize,
-}
-
-fn requests(step: &Step, counted: Counted<'_>) -> Of {
-    let of = |head, post, put, delete, depth| Of {
-        head,
-        post,
-        put,
-        delete,
-        depth,
-        ..Of::default()
-    };
+fn requests(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let none = Requests::default();
     match &step.action {
-        Action::Skip if counted.blobs_beforehand => of(0, 0, 0, 0, 0),
+        Action::Skip if counted.blobs_beforehand => (none, 0),
         Action::Skip => match counted.siblings.of(&step.node.digest).len() {
-            0 => of(0, 1, 0, 0, 1),
-            k => of(1, k as u64, 0, k as u64, k + 1),
+            0 => (Requests { post: 1, ..none }, 1),
+            k => {
+                let asked = Requests {
+                    head: 1,
+                    post: k as u64,
+                    delete: k as u64,
+                    ..none
+                };
+                (asked, k + 1)
+            }
         },
         Action::Mount { from, .. } => {
             let k = from.len().max(1);
-            of(0, k as u64, 0, k as u64 - 1, k)
+            let asked = Requests {
+                post: k as u64,
+                delete: k as u64 - 1,
+                ..none
+            };
+            (asked, k)
         }
-        Action::Upload => of(0, 1, 1, 0, 2),
+        Action::Upload => {
+            let sent = Requests {
+                post: 1,
+                put: 1,
+                ..none
+            };
+            (sent, 2)
+        }
         // It may have got to its end: both questions at once.
-        Action::Resume { .. } => Of {
-            get: 1,
-            patch: 1,
-            put: 1,
-            head: 1,
-            depth: 3,
-            ..Of::default()
-        },
-        Action::Point | Action::Put { .. } => of(0, 0, 0, 0, 0),
+        Action::Resume { .. } => {
+            let sent = Requests {
+                head: 1,
+                get: 1,
+                patch: 1,
+                put: 1,
+                ..none
+            };
+            (sent, 3)
+        }
+        Action::Point | Action::Put { .. } => (none, 0),
     }
 }
 

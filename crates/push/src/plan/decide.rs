@@ -62,8 +62,7 @@ fn missing(facts: &Facts<'_>) -> (Action, Reason) {
         return (mount(false), Reason::KnownIn { repositories });
     }
     if let Some(at) = facts.interrupted {
-        let action = Action::Resume { acknowledged: at };
-        return (action, Reason::Interrupted { at });
+        return (Action::Resume { acknowledged: at }, Reason::Interrupted);
     }
     let because = match facts.standing {
         Standing::Absent => Reason::Absent,
@@ -111,8 +110,8 @@ mod tests {
         ("plain unknown", "upload: unknown"),
         ("plain not-asked", "upload: unknown"),
         ("plain absent sibling", "mount 1: known"),
-        ("plain absent interrupted", "resume 7: interrupted 7"),
-        ("plain not-asked interrupted", "resume 7: interrupted 7"),
+        ("plain absent interrupted", "resume 7: interrupted"),
+        ("plain not-asked interrupted", "resume 7: interrupted"),
         ("plain held interrupted", "skip: held"),
         ("plain absent interrupted sibling", "mount 1: known"),
         (
@@ -181,7 +180,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let because = match &step.because {
-            Reason::Interrupted { at } => return format!("{action}: interrupted {at}"),
+            Reason::Interrupted => "interrupted",
             Reason::Held => "held",
             Reason::HeldByParent => "held by parent",
             Reason::KnownIn { .. } => "known",

@@ -50,14 +50,19 @@ impl Plan {
             1 => "1 request".to_owned(),
             more => format!("{more} requests"),
         };
-        let resuming = match (totals.requests.get, totals.requests.patch) {
-            (0, 0) => String::new(),
-            (get, patch) => format!(", GET {get}, PATCH {patch}"),
+        let methods = totals.requests.by_method().into_iter();
+        let methods = methods.filter(|(_, count)| *count > 0);
+        let methods: Vec<String> = methods
+            .map(|(method, count)| format!("{method} {count}"))
+            .collect();
+        let of_which = match methods.len() {
+            0 => String::new(),
+            _ => format!(" ({})", methods.join(", ")),
         };
         writeln!(
             out,
-            "at most {requests} (HEAD {}, POST {}, PUT {}{resuming}), {} of them one after another",
-            totals.requests.head, totals.requests.post, totals.requests.put, totals.depth,
+            "at most {requests}{of_which}, {} of them one after another",
+            totals.depth,
         )
     }
 }
@@ -116,7 +121,7 @@ fn because(reason: &Reason) -> String {
             format!("may be in {}", paths.join(", "))
         }
         Reason::MustMount => "must be mounted".to_owned(),
-        Reason::Interrupted { at } => format!("an upload stopped after {}", ByteSize(*at)),
+        Reason::Interrupted => "an upload of it was interrupted".to_owned(),
         Reason::Absent => "the repository does not hold it".to_owned(),
         Reason::Untagged => "the repository holds it, not under this tag".to_owned(),
         Reason::Unknown => "the target does not say whether it is there".to_owned(),

@@ -1,7 +1,7 @@
 //! Plans, and the limit on what a push may send.
 
 use longshore_push::{
-    Action, Destination, Engine, Foreign, Options, PushError, Reason,
+    Action, Destination, Engine, Foreign, Options, Plan, PushError, Reason,
     compose::ManifestBuilder,
     recording::{Call, Operation, RecordingTarget},
 };
@@ -134,6 +134,7 @@ async fn p3_a_push_sends_exactly_the_planned_bytes_in_at_most_the_planned_reques
                     .await
                     .unwrap();
                 let planned = plan.totals();
+                adds_up(&plan);
                 if !by_plan {
                     target.clear();
                 }
@@ -166,6 +167,22 @@ async fn p3_a_push_sends_exactly_the_planned_bytes_in_at_most_the_planned_reques
             }
         }
     }
+}
+
+/// What a plan says of requests by method comes to what it says of all.
+#[track_caller]
+fn adds_up(plan: &Plan) {
+    let text = plan.explain();
+    let (_, requests) = text.split_once("at most ").unwrap();
+    let (total, methods) = requests.split_once(" requests (").unwrap();
+    let (methods, _) = methods.split_once(')').unwrap();
+    let counts = methods.split(", ").map(|it| {
+        let (_, count) = it.split_once(' ').unwrap();
+        count.parse::<u64>().unwrap()
+    });
+    let counts: Vec<u64> = counts.collect();
+    assert_eq!(counts.iter().sum::<u64>().to_string(), total, "{text}");
+    assert!(counts.iter().all(|it| *it > 0), "{text}");
 }
 
 /// Without siblings the forecast is exact, not only a bound.
