@@ -343,7 +343,7 @@ impl Auth {
         else {
             return Ok(false);
         };
-        let changed = door.wants().is_some_and(|known| !known.is(&wants));
+        let changed = door.wants().is_some_and(|known| known != wants);
         if let Some(token) = permission.token {
             let more = changed || !asked.scopes.covers(&scope);
             // A token that was asked for all of this and does not allow it will not the next time.

@@ -11,28 +11,11 @@ use crate::transport::location::{self, Origin};
 const MAX_HEADERS: usize = 16;
 
 /// How a registry wants to be authenticated to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
     Nothing,
     Basic,
     Bearer { realm: Url, service: Option<String> },
-}
-
-impl Wants {
-    /// Whether this is the same, a redirect of a token service included.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Nothing, Self::Nothing) | (Self::Basic, Self::Basic) => true,
-            (
-                Self::Bearer { realm, service },
-                Self::Bearer {
-                    realm: realm_then,
-                    service: service_then,
-                },
-            ) => realm == realm_then && service == service_then,
-            _ => false,
-        }
-    }
 }
 
 /// What a 401 says.

@@ -128,14 +128,23 @@ impl Credentials {
 
     /// Whether both are the same.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let parts = |it: &Self| match it {
-            Self::Password { username, password } => {
-                (0, username.clone(), password.expose_secret().to_owned())
-            }
-            Self::Bearer(token) => (1, String::new(), token.expose_secret().to_owned()),
-            Self::Identity(token) => (2, String::new(), token.expose_secret().to_owned()),
+        let same = |one: &SecretString, two: &SecretString| {
+            let (one, two) = (one.expose_secret(), two.expose_secret());
+            one == two
         };
-        parts(self) == parts(other)
+        match (self, other) {
+            (
+                Self::Password { username, password },
+                Self::Password {
+                    username: other_name,
+                    password: other_password,
+                },
+            ) => username == other_name && same(password, other_password),
+            (Self::Bearer(one), Self::Bearer(two)) | (Self::Identity(one), Self::Identity(two)) => {
+                same(one, two)
+            }
+            _ => false,
+        }
     }
 
     /// The `Authorization` that a Basic challenge asks for; only a password makes one.
@@ -187,6 +196,23 @@ mod tests {
             let shown = format!("{credentials:?} {:?}", credentials.basic());
             assert!(!shown.contains("canary"), "{shown}");
             assert!(!shown.contains("Y2FuYXJ5"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_the_same_by_kind_name_and_secret() {
+        let all = [
+            Credentials::password("user", "one"),
+            Credentials::password("user", "two"),
+            Credentials::password("other", "one"),
+            Credentials::bearer("one"),
+            Credentials::bearer("two"),
+            Credentials::identity("one"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            for (then, other) in all.iter().enumerate() {
+                assert_eq!(one.is(other), at == then, "{at} {then}");
+            }
         }
     }
 
