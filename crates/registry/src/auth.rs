@@ -111,6 +111,8 @@ pub(crate) struct Asked {
     pub(crate) needed: Duration,
     challenged: bool,
     renewed: bool,
+    /// Not worth a token.
+    at_hand: bool,
 }
 
 impl Asked {
@@ -120,6 +122,7 @@ impl Asked {
             needed,
             challenged: false,
             renewed: false,
+            at_hand: false,
         }
     }
 
@@ -127,6 +130,7 @@ impl Asked {
     pub(crate) fn with_what_is_at_hand(self) -> Self {
         Self {
             renewed: true,
+            at_hand: true,
             ..self
         }
     }
@@ -421,6 +425,8 @@ impl Auth {
         let fetched = known.is_none();
         let token = if let Some(token) = known {
             token
+        } else if asked.at_hand {
+            return Err(AuthError::NothingAtHand);
         } else {
             if credentials.is_some() && !self.may_have_credentials(service.realm, &door.origin) {
                 let host = OriginOnly(service.realm).to_string();

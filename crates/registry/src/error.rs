@@ -70,7 +70,7 @@ fn kind_of(error: &TransportError) -> TargetErrorKind {
 
 fn auth_error(error: AuthError, attempted: String) -> TargetError {
     match &error {
-        AuthError::Credentials(_) => {
+        AuthError::Credentials(_) | AuthError::NothingAtHand => {
             TargetError::new(TargetErrorKind::Unauthorized, attempted).with_source(error)
         }
         AuthError::Realm(_) => {

@@ -11,7 +11,7 @@ use crate::transport::{TransportError, location::LocationError};
 impl AuthError {
     /// Whether it may come of asking a token service that is no longer the registry's.
     pub(super) fn may_be_of_yesterday(&self) -> bool {
-        !matches!(self, Self::Credentials(_))
+        !matches!(self, Self::Credentials(_) | Self::NothingAtHand)
     }
 }
 
@@ -42,6 +42,8 @@ impl fmt::Display for Granted<'_> {
 pub(crate) enum AuthError {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    #[error("there is no token at hand, and this is not worth another")]
+    NothingAtHand,
     #[error("the registry's challenge cannot be answered")]
     Realm(#[from] LocationError),
     #[error("the registry's challenge cannot be read")]

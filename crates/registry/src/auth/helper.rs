@@ -112,12 +112,17 @@ pub enum HelperError {
         program: String,
     },
     /// It failed.
-    #[error("{program} failed ({status}); run `{program} {verb}` yourself to see what it says")]
+    #[error(
+        "{program} failed ({status}); to see what it says, run: {}",
+        ByHand { program, verb, server }
+    )]
     Failed {
         /// The program.
         program: String,
         /// What it was asked to do: `get`, `store` or `erase`.
         verb: &'static str,
+        /// The server it was asked about.
+        server: String,
         /// How it ended.
         status: String,
     },
@@ -127,6 +132,29 @@ pub enum HelperError {
         /// The program.
         program: String,
     },
+}
+
+/// What a person types to see for themselves: a helper reads what it is asked about from its
+/// standard input, and waits for it.
+struct ByHand<'a> {
+    program: &'a str,
+    verb: &'a str,
+    server: &'a str,
+}
+
+impl fmt::Display for ByHand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            program,
+            verb,
+            server,
+        } = self;
+        match *verb {
+            // Nobody should type a secret for that.
+            "store" => write!(f, "{program} list"),
+            _ => write!(f, "echo {server} | {program} {verb}"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -214,7 +242,7 @@ impl CredentialHelpers {
         })?;
         self.forget(name, server);
         let run = self.run(&program, "store", input).await?;
-        run.succeeded(program, "store").map(drop)
+        run.succeeded(program, "store", server).map(drop)
     }
 
     /// Has helper `name` forget what it keeps for `server`; whether there was anything.
@@ -225,7 +253,7 @@ impl CredentialHelpers {
         if run.says_not_there() {
             return Ok(false);
         }
-        run.succeeded(program, "erase").map(|_| true)
+        run.succeeded(program, "erase", server).map(|_| true)
     }
 
     /// Forgets what is known of a server since a minute or longer; whether there was any.
@@ -259,7 +287,7 @@ impl CredentialHelpers {
         if run.says_not_there() {
             return Ok(None);
         }
-        let output = run.succeeded(program.clone(), "get")?;
+        let output = run.succeeded(program.clone(), "get", server)?;
         let answer: Answer =
             serde_json::from_slice(&output).map_err(|_| HelperError::Answer { program })?;
         let secret = answer.secret.expose_secret();
@@ -341,13 +369,19 @@ impl process::Run {
         !self.succeeded && NOT_THERE.contains(&said.trim())
     }
 
-    fn succeeded(self, program: String, verb: &'static str) -> Result<Vec<u8>, HelperError> {
+    fn succeeded(
+        self,
+        program: String,
+        verb: &'static str,
+        server: &str,
+    ) -> Result<Vec<u8>, HelperError> {
         if self.succeeded {
             return Ok(self.output);
         }
         Err(HelperError::Failed {
             program,
             verb,
+            server: server.to_owned(),
             status: self.status,
         })
     }

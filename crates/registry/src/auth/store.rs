@@ -1,7 +1,9 @@
 //! The credentials of a process: explicit ones, then files in their order.
 //!
 //! Lazy: a credential helper is run when a registry wants credentials and nothing before its
-//! place in the order has any, and for no other registry.
+//! place in the order has any, and for no other registry. One that is named for this very registry
+//! runs beside the first request to it, which tells whether it does: such a registry nearly always
+//! does, and the helper takes long.
 
 use std::collections::HashMap;
 

@@ -104,6 +104,39 @@ async fn z12_every_expiry_costs_one_token_more() {
     assert_eq!(after, refused);
 }
 
+/// Giving a session up is one request with the token at hand, or none: never one for a token.
+#[tokio::test]
+async fn a_session_is_given_up_with_the_token_at_hand_and_no_other_is_fetched() {
+    let bearer = Bearer::new().valid_for(Duration::from_hours(1));
+    let server = token_registry(bearer.announcing(Some(Duration::from_mins(2)))).await;
+    let here = repository(&server, "app");
+    let target = alice(&server).push_target(&here);
+    let (layer, _) = blob(1, 10);
+    let open = async || match target.mount_blob(&layer, &here).await.unwrap() {
+        oci::MountOutcome::Refused(Some(session)) => session,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (open().await, open().await);
+    let calls = |endpoint| server.log().calls(endpoint);
+    target.cancel_session(first).await.unwrap();
+    assert_eq!((calls(Endpoint::Token), server.open_sessions()), (1, 1));
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(121)).await;
+    tokio::time::resume();
+    let before = server.log().requests();
+    let error = target.cancel_session(second.clone()).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unauthorized, "{error}");
+    assert_eq!(server.log().requests(), before);
+
+    // A process that has asked for nothing yet has no token: it is told so, and asks for none.
+    let fresh = alice(&server).push_target(&here);
+    let error = fresh.cancel_session(second).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unauthorized, "{error}");
+    assert_eq!(calls(Endpoint::Token), 1);
+    assert_eq!(server.log().requests(), before + 1);
+}
+
 /// What was sent is not lost to a token that ends before it is committed.
 #[tokio::test]
 async fn z12_a_token_with_little_time_left_is_renewed_before_a_body_and_before_a_commit() {

@@ -110,6 +110,7 @@ async fn a_helper_that_fails_or_talks_nonsense_is_a_typed_error_without_its_word
     let failed = |status: &str| HelperError::Failed {
         program: program(),
         verb: "get",
+        server: SERVER.to_owned(),
         status: status.to_owned(),
     };
     let answer = HelperError::Answer { program: program() };
@@ -132,6 +133,22 @@ async fn a_helper_that_fails_or_talks_nonsense_is_a_typed_error_without_its_word
         assert!(error.to_string().contains("docker-credential-test"));
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
+}
+
+#[test]
+fn what_to_run_by_hand_does_not_wait_for_input() {
+    let told = |verb| {
+        let failed = HelperError::Failed {
+            program: program(),
+            verb,
+            server: SERVER.to_owned(),
+            status: "exit status: 1".to_owned(),
+        };
+        failed.to_string()
+    };
+    let get = format!("run: echo {SERVER} | docker-credential-test get");
+    assert!(told("get").ends_with(&get), "{}", told("get"));
+    assert!(told("store").ends_with("run: docker-credential-test list"));
 }
 
 #[tokio::test]
