@@ -158,7 +158,9 @@ pub fn most_again(seen: &Seen, injection: &Injection) -> Option<u64> {
     let body = if blob { seen.body } else { 0 };
     match injection.fault {
         Fault::Break { at, .. } => Some(match at {
-            Point::BeforeRequest | Point::AfterHead | Point::InBody => body,
+            Point::BeforeRequest => body,
+            // The registry may be asked before it has noticed that the connection ended.
+            Point::AfterHead | Point::InBody => 2 * body,
             Point::BeforeAnswer | Point::InAnswer => 0,
         }),
         Fault::Status {

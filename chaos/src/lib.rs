@@ -25,6 +25,7 @@ pub mod inspect;
 mod message;
 pub mod page;
 pub mod plan;
+pub mod process;
 pub mod proxy;
 pub mod run;
 pub mod scenario;

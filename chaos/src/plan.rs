@@ -241,9 +241,10 @@ pub fn cut(scenario: Scenario, baseline: &Baseline, place: u64, how: Ending) -> 
     Trial {
         name: format!("{}/{cut}", scenario.name()),
         cut: Some(cut),
-        // What the registry has answered it has got; else one body may go again.
+        // What the registry has answered it has got; else one body may go again, and once more
+        // where the registry is asked before it has noticed that the first connection ended.
         most_again: Some(match direction {
-            Direction::Up => bodies.map(|it| it.body).max().unwrap_or(0),
+            Direction::Up => 2 * bodies.map(|it| it.body).max().unwrap_or(0),
             Direction::Down => 0,
         }),
         seed: place,

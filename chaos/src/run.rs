@@ -1,6 +1,6 @@
 //! Many trials at once, in the order of no importance: each stands alone.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
@@ -10,6 +10,7 @@ use crate::{
     figures::Figures,
     image::Image,
     plan,
+    process::Program,
     scenario::Scenario,
     trial::{Baseline, End, Ground, Outcome, Promise, Trial},
     trouble::Trouble,
@@ -26,6 +27,8 @@ pub struct Choice {
     pub exhaustive: bool,
     /// Only those whose name contains this.
     pub only: Option<String>,
+    /// The command, to push with it instead of with the library.
+    pub program: Option<PathBuf>,
 }
 
 /// All trials, and what they are compared with.
@@ -48,9 +51,13 @@ pub struct Made {
 impl Plan {
     /// Pushes without faults to see what there is to break, then chooses.
     pub async fn new(choice: &Choice) -> Result<Self, Trouble> {
+        let image = Image::new().map_err(Trouble::setting_up)?;
+        let program = choice.program.clone();
+        let program = program.map(|path| Program::new(path, &image)).transpose()?;
         let ground = Ground {
-            image: Image::new().map_err(Trouble::setting_up)?,
+            image,
             elsewhere: Elsewhere::start().await.map_err(Trouble::setting_up)?,
+            program,
         };
         let mut baselines = Vec::new();
         for scenario in Scenario::ALL {

@@ -16,6 +16,7 @@ use crate::{
     fault::{Class, Cut},
     image::Image,
     inspect::{Standing, inspect},
+    process::{Ended, Program},
     proxy::{Injection, Proxy, Purpose, Record, Setup},
     scenario::{Scenario, left_open},
     trouble::Trouble,
@@ -112,6 +113,8 @@ pub struct Ground {
     pub image: Image,
     /// Another host.
     pub elsewhere: Elsewhere,
+    /// The command, where it is the client, and not the library.
+    pub program: Option<Program>,
 }
 
 /// Without faults: what a trial is compared with.
@@ -241,8 +244,63 @@ impl Trial {
         Ok(stage.proxy.record())
     }
 
+    /// The same by the command: how it ends, how it ends without faults after an error, and
+    /// what the registry holds then. Its bytes are not counted, but its requests are.
+    async fn run_program(
+        &self,
+        ground: &Ground,
+        program: &Program,
+        baseline: &Baseline,
+    ) -> Result<Outcome, Trouble> {
+        let began = Instant::now();
+        let stage = self.stage(ground).await?;
+        let registry = stage.registry.addr();
+        let push = async || {
+            let pushing = program.push(self.scenario, stage.address, self.hurried());
+            let ended = match tokio::time::timeout(WATCHDOG, pushing).await {
+                Ok(ended) => ended?,
+                Err(_) => Ended::Oddly("it hangs".to_owned()),
+            };
+            let standing = inspect(registry, self.scenario, &ground.image).await?;
+            Ok::<_, Trouble>((ended, standing))
+        };
+        let broken = |promise, what: String| End::Broken(promise, what);
+        let mut end = match push().await? {
+            (_, Standing::Wrong(what)) => broken(Promise::NothingCorrupt, what),
+            (Ended::Done, Standing::Complete) => End::Converged,
+            (Ended::Done, _) => broken(Promise::NothingLost, "it says that it is done".to_owned()),
+            (Ended::Failed(code), _) if self.expected == Expected::Converges => {
+                broken(Promise::AsExpected, format!("it failed with {code}"))
+            }
+            (Ended::Failed(code), _) => End::Failed(format!("exit-{code}")),
+            (Ended::Oddly(what), _) => broken(Promise::Typed, what),
+        };
+        let injected = stage.proxy.record().injected;
+        if let End::Failed(_) = end {
+            stage.proxy.relent();
+            end = match push().await? {
+                (Ended::Done, Standing::Complete) => end,
+                (ended, standing) => broken(Promise::Finishes, format!("{ended:?}, {standing:?}")),
+            };
+        }
+        let requests = stage.proxy.record().seen.len() as u64;
+        Ok(Outcome {
+            name: self.name.clone(),
+            class: self.class(),
+            injected,
+            end,
+            extra_bytes: 0,
+            extra_requests: requests.saturating_sub(baseline.requests),
+            sessions: left_open(&stage.registry),
+            took: began.elapsed(),
+        })
+    }
+
     /// Makes the trial.
     pub async fn run(&self, ground: &Ground, baseline: &Baseline) -> Result<Outcome, Trouble> {
+        if let Some(program) = &ground.program {
+            return self.run_program(ground, program, baseline).await;
+        }
         let began = Instant::now();
         let stage = self.stage(ground).await?;
         let first = self.push(&stage, ground).await?;

@@ -20,6 +20,7 @@ fn choice(only: Option<&str>) -> Choice {
         runs: 120,
         exhaustive: false,
         only: only.map(str::to_owned),
+        program: None,
     }
 }
 
@@ -87,6 +88,7 @@ async fn without_faults_the_conversation_is_what_it_is_without_the_proxy() {
     let ground = Ground {
         image: Image::new().unwrap(),
         elsewhere: Elsewhere::start().await.unwrap(),
+        program: None,
     };
     for scenario in Scenario::ALL {
         let baseline = Trial::baseline(scenario, &ground).await.unwrap();
