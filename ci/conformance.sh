@@ -44,27 +44,6 @@ done
 
 bin=$(real_image_dir)/bin
 
-# go_program NAME MODULE VERSION PACKAGE: prints the path of a program built from
-# a Go module. In a module of its own: what `go install` does, but it also works
-# where the module proxy will not answer for the paths above the module.
-go_program() {
-  local name=$1 module=$2 version=$3 package=$4 target=$bin/$1-$3 scratch
-  if [ ! -x "$target" ]; then
-    command -v go >/dev/null || { say "no go to build $name with"; return 1; }
-    mkdir -p "$bin"
-    scratch=$(mktemp -d)
-    (
-      cd "$scratch"
-      export GOFLAGS=-mod=mod CGO_ENABLED=0
-      go mod init conformance.invalid/peer
-      go mod edit "-require=$module@$version"
-      timeout 1200 go build -o "$target" "$module/$package"
-    ) >"$scratch/log" 2>&1 || { tail -n 3 "$scratch/log" >&2; rm -rf "$scratch"; return 1; }
-    rm -rf "$scratch"
-  fi
-  printf '%s\n' "$target"
-}
-
 find_suite() {
   if [ -n "${LONGSHORE_CONFORMANCE:-}" ]; then
     [ -x "$LONGSHORE_CONFORMANCE" ] || die "LONGSHORE_CONFORMANCE is not a program: $LONGSHORE_CONFORMANCE"

@@ -101,6 +101,29 @@ start_serve() {
   }
 }
 
+# go_program NAME MODULE VERSION PACKAGE: prints the path of a program built from
+# a Go module. In a module of its own: what `go install` does, but it also works
+# where the module proxy will not answer for the paths above the module.
+go_program() {
+  local name=$1 module=$2 version=$3 package=$4 bin target scratch
+  bin=$(real_image_dir)/bin
+  target=$bin/$name-$version
+  if [ ! -x "$target" ]; then
+    command -v go >/dev/null || { say "no go to build $name with"; return 1; }
+    mkdir -p "$bin"
+    scratch=$(mktemp -d)
+    (
+      cd "$scratch"
+      export GOFLAGS=-mod=mod CGO_ENABLED=0
+      go mod init longshore.invalid/peer
+      go mod edit "-require=$module@$version"
+      timeout 1200 go build -o "$target" "$module/$package"
+    ) >"$scratch/log" 2>&1 || { tail -n 3 "$scratch/log" >&2; rm -rf "$scratch"; return 1; }
+    rm -rf "$scratch"
+  fi
+  printf '%s\n' "$target"
+}
+
 # tree_listing DIR: a line for every file of a tree: type, mode, owner, size, links,
 # time, name, target; then a checksum for every regular file.
 tree_listing() {
