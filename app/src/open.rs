@@ -138,7 +138,9 @@ fn asking(settings: &Settings, way: &Way) -> Result<Client, AppError> {
 
 fn builder(settings: &Settings, way: &Way, source: Option<&Way>) -> ClientBuilder {
     let registry = way.registry();
-    let mut builder = Client::builder()
+    let mut builder = settings
+        .versions
+        .tell(Client::builder())
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
         .chunk_size(settings.chunk_size)

@@ -23,16 +23,18 @@ mod login;
 mod routing;
 mod told;
 mod values;
+mod versions;
 
 pub(crate) use error::SettingsError;
 pub(crate) use file::state_file;
-use file::{RegistryFile, read_file};
+use file::{RegistryFile, SettingsFile, read_file};
 use login::login;
 pub(crate) use login::{Login, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use told::{Point, Told};
 pub(crate) use values::duration;
 use values::{Time, TokenService, chunk_size, rate};
+use versions::{Version, Versions};
 
 /// Requests in flight to one host, unless said otherwise.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -91,6 +93,12 @@ pub(crate) struct ConnectionArgs {
     /// Requests in flight to one host at most [default: 32]
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
+
+    /// Over which version of HTTP, where TLS offers several: 1.1, 2, mixed (blobs over 1.1, the rest
+    /// over 2), or auto: mixed unless the registry has shown that its HTTP/2 does not work
+    /// [default: auto]
+    #[arg(long, value_name = "VERSION")]
+    http_version: Option<Version>,
 
     /// Longest body of an upload: bytes, or as 16MiB; 0: each blob in one body; auto: in one body
     /// unless the registry shows that it takes no such body [default: auto]
@@ -151,6 +159,7 @@ impl ConnectionArgs {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) concurrency: NonZeroUsize,
+    pub(crate) versions: Versions,
     pub(crate) chunk_size: ChunkSize,
     /// How fast blobs travel: to and from all hosts together, and single ones.
     pub(crate) limit_rate: Option<Rate>,
@@ -198,6 +207,7 @@ impl Settings {
                 .or(from_environment)
                 .or(file.concurrency)
                 .unwrap_or(CONCURRENCY),
+            versions: versions(args, &file),
             chunk_size: args
                 .chunk_size
                 .or(file.chunk_size.map(|it| it.0))
@@ -310,6 +320,13 @@ impl Settings {
             self.tls.push((registry, tls));
         }
     }
+}
+
+fn versions(args: &ConnectionArgs, file: &SettingsFile) -> Versions {
+    // A name that is no registry is an error of its own.
+    let of = file.registry.iter();
+    let of = of.filter_map(|(name, it)| Some((name.parse().ok()?, it.http_version)));
+    Versions::decide(args.http_version, file.http_version, of)
 }
 
 fn token_services(args: &ConnectionArgs, file: Vec<TokenService>) -> Vec<TokenServiceHost> {

@@ -8,6 +8,7 @@ use super::{
     error::SettingsError,
     routing::{OneOrMore, Rewrite},
     values::{Chunks, Speed, Time, TokenService},
+    versions::Version,
 };
 use crate::{
     env::{Environment, Password},
@@ -20,6 +21,7 @@ use crate::{
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct SettingsFile {
     pub(super) concurrency: Option<NonZeroUsize>,
+    pub(super) http_version: Option<Version>,
     pub(super) connect_timeout: Option<Time>,
     pub(super) idle_timeout: Option<Time>,
     pub(super) commit_timeout: Option<Time>,
@@ -40,6 +42,7 @@ pub(super) struct SettingsFile {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct RegistryFile {
     pub(super) plain_http: bool,
+    pub(super) http_version: Option<Version>,
     pub(super) insecure_skip_tls_verify: bool,
     pub(super) ca: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,

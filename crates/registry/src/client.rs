@@ -28,6 +28,7 @@ use crate::{
     transport::{
         Gates, Transport, TransportError,
         address::{Resolver, SystemResolver},
+        limit::Hosts,
         location::{LocationError, Origin, authority},
         pause::{PauseBoard, Pauses},
         proxy::Proxies,
@@ -39,6 +40,7 @@ use crate::{
             host::{HostTls, HostTlsError, authorities},
         },
         traffic::Traffic,
+        version::HttpVersions,
         warning::Warnings,
     },
 };
@@ -100,6 +102,8 @@ pub struct ClientBuilder {
     chunks: ChunkSize,
     uploads: HashMap<Registry, UploadProfile>,
     profiles: Arc<dyn ProfileStore>,
+    versions: Option<HttpVersions>,
+    versions_of: HashMap<String, HttpVersions>,
     pauses: Option<Arc<dyn PauseBoard>>,
     rates: Rates,
     observer: Arc<dyn ClientObserver>,
@@ -158,6 +162,8 @@ impl Client {
             chunks: ChunkSize::default(),
             uploads: HashMap::new(),
             profiles: Arc::new(MemoryProfiles::default()),
+            versions: None,
+            versions_of: HashMap::new(),
             pauses: None,
             rates: Rates::default(),
             observer: Arc::new(()),
@@ -362,6 +368,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Over which versions of HTTP hosts are spoken to. By default [`HttpVersions::Mixed`], unless a
+    /// host has shown that its HTTP/2 does not work.
+    pub fn http_versions(mut self, versions: HttpVersions) -> Self {
+        self.versions = Some(versions);
+        self
+    }
+
+    /// The same for one host, in the place of what holds for all.
+    pub fn http_versions_of(mut self, host: &Registry, versions: HttpVersions) -> Self {
+        self.versions_of.insert(authority(host), versions);
+        self
+    }
+
     /// Where it is kept what registries have shown of themselves, so that the next process sends
     /// fewer requests; in memory by default. [`Client::close`] has it kept.
     pub fn profiles(mut self, store: impl ProfileStore + 'static) -> Self {
@@ -466,7 +485,7 @@ impl ClientBuilder {
             inner: Arc::new(Inner {
                 transport: Transport::new(
                     tls,
-                    self.max_in_flight,
+                    Hosts::new(self.max_in_flight.get()).over(self.versions, self.versions_of),
                     self.timeouts,
                     self.resolver,
                     self.proxies,

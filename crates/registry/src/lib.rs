@@ -15,7 +15,8 @@
 //!
 //! - **Bodies and questions travel apart.** With TLS, blobs go over HTTP/1.1
 //!   connections of their own and everything else over HTTP/2 where it is offered:
-//!   a server's HTTP/2 window throttles a large body, and not a client's.
+//!   a server's HTTP/2 window throttles a large body, and not a client's. [`HttpVersions`] has
+//!   the other ways.
 //! - **What is limited is standing still, not taking long.** An upload may take a
 //!   day; a connection on which no byte moves may not take a minute.
 //! - **Credentials belong to an origin.** A `Location`, a redirect or a page link that
@@ -68,4 +69,5 @@ pub use transport::{
     timeouts::Timeouts,
     tls::host::{HostTls, HostTlsError},
     traffic::{HostTraffic, Traffic},
+    version::HttpVersions,
 };

@@ -65,6 +65,8 @@ pub enum Fact {
     Referrers(bool),
     /// Whether it refuses a manifest whose content is missing.
     Validates(bool),
+    /// Whether it speaks HTTP/2, and that works.
+    Http2(bool),
     /// How many requests without a blob it bears at once; only where it has shown that there is an
     /// end to it.
     QuestionsAtOnce(NonZeroUsize),
@@ -105,6 +107,7 @@ impl Fact {
             Self::ClosesEmpty(_) => "closes-empty",
             Self::Referrers(_) => "referrers",
             Self::Validates(_) => "validates",
+            Self::Http2(_) => "http2",
             Self::QuestionsAtOnce(_) => "questions-at-once",
             Self::BodiesAtOnce(_) => "bodies-at-once",
         }
@@ -114,7 +117,10 @@ impl Fact {
     /// the better is doubted sooner: nothing would contradict it.
     pub fn lasts(&self) -> Duration {
         match self {
-            Self::BodyLimit(_) | Self::TakesChunks(_) | Self::MountsFromItself(_) => 7 * DAY,
+            Self::BodyLimit(_)
+            | Self::TakesChunks(_)
+            | Self::MountsFromItself(_)
+            | Self::Http2(_) => 7 * DAY,
             // Who else asks a registry for how much changes by the hour.
             Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
             _ => 30 * DAY,
@@ -146,6 +152,7 @@ impl Fact {
             "closes-empty" => of(value, Self::ClosesEmpty),
             "referrers" => of(value, Self::Referrers),
             "validates" => of(value, Self::Validates),
+            "http2" => of(value, Self::Http2),
             "questions-at-once" => of(value, Self::QuestionsAtOnce),
             "bodies-at-once" => of(value, Self::BodiesAtOnce),
             _ => None,
@@ -204,6 +211,7 @@ impl fmt::Display for Fact {
                 };
             }
             Self::BodyLimit(bytes) => return write!(f, "takes bodies of at most {bytes} bytes"),
+            Self::Http2(it) => says(*it, "speaks HTTP/2", "speaks HTTP/1.1"),
             Self::QuestionsAtOnce(count) => return write!(f, "bears {count} questions at once"),
             Self::BodiesAtOnce(count) => return write!(f, "bears {count} bodies at once"),
             Self::ChunkMinimum(0) => "takes chunks of any length",

@@ -3,7 +3,7 @@
 //! ```text
 //!   Outgoing ─▶ permit ─▶ lane ─▶ connection ─▶ Answer
 //!                 │         │          └ watched: connect, idle, commit, total
-//!                 │         └ bodies over HTTP/1.1, questions over HTTP/2 if offered
+//!                 │         └ bodies over HTTP/1.1, questions over HTTP/2, or otherwise
 //!                 └ per host, held until the answer's body is read
 //! ```
 //!
@@ -11,7 +11,6 @@
 //! here. This is the only module that names the HTTP client.
 
 use std::{
-    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -21,7 +20,10 @@ use http::{
     header::{AUTHORIZATION, CONTENT_LENGTH, PROXY_AUTHORIZATION},
 };
 use hyper_util::{
-    client::legacy::{self, connect::capture_connection},
+    client::legacy::{
+        self,
+        connect::{CaptureConnection, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use oci::UploadObserver;
@@ -44,6 +46,7 @@ pub(crate) mod socket;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
 pub(crate) mod traffic;
+pub(crate) mod version;
 pub(crate) mod warning;
 mod watch;
 
@@ -167,6 +170,14 @@ impl Outgoing<'_> {
             _ => Work::Questions,
         }
     }
+
+    /// Without TLS there is no HTTP/2 to keep bodies away from, so all share the same connections.
+    fn lane(&self, host: &Host) -> Lane {
+        if self.url.scheme() == "http" {
+            return Lane::Bodies;
+        }
+        host.dialect.lane(self.work() != Work::Questions)
+    }
 }
 
 // === impl TransportError ===
@@ -281,14 +292,15 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 impl Transport {
     pub(crate) fn new(
         tls: Tls,
-        in_flight: NonZeroUsize,
+        hosts: Hosts,
         timeouts: Timeouts,
         resolver: Arc<dyn Resolver>,
         proxies: Proxies,
         gates: Gates,
     ) -> Self {
         let (tls, proxies) = (Arc::new(tls), Arc::new(proxies));
-        let hosts = Arc::new(Hosts::new(in_flight.get()));
+        let hosts = Arc::new(hosts);
+        let in_flight = hosts.in_flight();
         let names = Arc::new(Names::new(resolver));
         let client = |lane, reach| {
             let names = names.clone();
@@ -299,7 +311,7 @@ impl Transport {
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(Duration::from_mins(1))
-                .pool_max_idle_per_host(in_flight.get())
+                .pool_max_idle_per_host(in_flight)
                 .http1_writev(true)
                 .http1_max_buf_size(CONNECTION_BUFFER)
                 .http2_max_header_list_size(MAX_HEADERS)
@@ -318,7 +330,7 @@ impl Transport {
             proxies,
             hosts,
             pauses: gates.pauses,
-            throttle: Throttle::new(gates.rates, in_flight.get()),
+            throttle: Throttle::new(gates.rates, in_flight),
             warnings: gates.warnings,
             timeouts,
         }
@@ -394,7 +406,8 @@ impl Transport {
     ) -> Result<Answer, TransportError> {
         let work = outgoing.work();
         let flow = outgoing.flow.as_ref().map(|(flow, _)| flow.clone());
-        let client = self.lane(&outgoing);
+        let lane = outgoing.lane(host);
+        let client = self.lane(outgoing.reach, lane);
         let authority = Origin::of(&outgoing.url)?.authority();
         let forwarding = forwarding(&self.proxies, &outgoing.url)?;
         let headers = with_credentials(outgoing.headers, forwarding);
@@ -406,7 +419,7 @@ impl Transport {
             limits: &self.timeouts,
             kind: outgoing.kind,
             flow: outgoing.flow,
-            captured,
+            captured: captured.clone(),
             seeking: Some(host.seeking()),
         };
         let answer = tokio::select! {
@@ -418,6 +431,9 @@ impl Transport {
         };
         let answer = of_proxy(answer, forwarding);
         permit.judge(load(work, answer.as_ref().map(Response::status)));
+        if lane == Lane::Questions {
+            learn_version(host, &captured, &answer);
+        }
         if let Some(flow) = &flow {
             match &answer {
                 Ok(_) if flow.ended() => {}
@@ -504,18 +520,39 @@ impl Transport {
         }
     }
 
-    /// Without TLS there is no HTTP/2 to keep bodies away from, so all share the same connections.
-    fn lane(&self, outgoing: &Outgoing<'_>) -> &HyperClient {
-        let body = outgoing.flow.is_some() || outgoing.kind == Kind::Download;
-        let lanes = match outgoing.reach {
+    fn lane(&self, reach: Reach, lane: Lane) -> &HyperClient {
+        let lanes = match reach {
             Reach::Anywhere => &self.anywhere,
             Reach::Public => &self.public,
         };
-        if body || outgoing.url.scheme() == "http" {
-            &lanes.bodies
-        } else {
-            &lanes.questions
+        match lane {
+            Lane::Bodies => &lanes.bodies,
+            Lane::Questions => &lanes.questions,
         }
+    }
+}
+
+/// What a request says of its host's HTTP/2, where that was offered.
+fn learn_version<B>(
+    host: &Host,
+    captured: &CaptureConnection,
+    answer: &Result<Response<B>, TransportError>,
+) {
+    match answer {
+        Ok(answer) => host
+            .dialect
+            .answered(answer.version() == http::Version::HTTP_2),
+        Err(TransportError::Broken(_)) => {
+            let mut extensions = http::Extensions::new();
+            if let Some(connected) = captured.connection_metadata().as_ref() {
+                connected.get_extras(&mut extensions);
+            }
+            let wire = extensions.get::<Wire>().filter(|it| it.is_shared());
+            if let Some(wire) = wire {
+                host.dialect.broke(wire.number());
+            }
+        }
+        Err(_) => {}
     }
 }
 

@@ -7,8 +7,12 @@ use oci::Registry;
 
 use super::{Inner, RepositoryClient};
 use crate::{
-    profile::{Fact, Profile},
-    transport::{adaptive::Adaptive, limit::Work},
+    profile::{Fact, Profile, ledger::Page},
+    transport::{
+        adaptive::Adaptive,
+        limit::{Host, Work},
+        location::Origin,
+    },
 };
 
 impl RepositoryClient {
@@ -27,6 +31,13 @@ impl Inner {
     /// What is kept of this registry has been told when this is over: before its first request.
     pub(crate) async fn recall(&self, registry: &Registry) {
         let page = self.profiles.page(registry);
+        if !page.is_recalled() {
+            // Once a process: it takes no room in every request.
+            Box::pin(self.recall_page(registry, &page)).await;
+        }
+    }
+
+    async fn recall_page(&self, registry: &Registry, page: &Page) {
         let host = self.profile_name(registry);
         let told = |profile: &Profile| {
             tracing::debug!(%registry, facts = profile.facts().count(), "known from before");
@@ -34,13 +45,20 @@ impl Inner {
                 self.auth.told(registry, challenge);
             }
             self.manner.told(registry, profile.uploads());
+            if profile
+                .get("http2")
+                .is_some_and(|it| it.fact == Fact::Http2(false))
+                && let Some(host) = self.host(registry)
+            {
+                host.dialect.had_only_http1();
+            }
             for (work, at_once) in profile.at_once() {
                 if let Some(bears) = self.bears(registry, work) {
                     bears.begin_at(at_once.get());
                 }
             }
         };
-        self.profiles.recall(&page, &host, told).await;
+        self.profiles.recall(page, &host, told).await;
     }
 
     /// A registry has shown something of itself.
@@ -60,6 +78,12 @@ impl Inner {
         }
         for registry in self.profiles.registries() {
             let page = self.profiles.page(&registry);
+            let speaks = self
+                .host(&registry)
+                .and_then(|it| it.dialect.speaks_http2());
+            if let Some(speaks) = speaks {
+                page.learn(Fact::Http2(speaks));
+            }
             for work in [Work::Questions, Work::Bodies] {
                 let bears = self.bears(&registry, work);
                 let shown = bears.and_then(|it| NonZeroUsize::new(it.shown()?));
@@ -70,6 +94,11 @@ impl Inner {
             let host = self.profile_name(&registry);
             self.profiles.keep(&page, &host).await;
         }
+    }
+
+    fn host(&self, registry: &Registry) -> Option<Arc<Host>> {
+        let origin = Origin::of(&self.api_url(registry, "").ok()?).ok()?;
+        Some(self.transport.hosts.of(&origin))
     }
 
     fn bears(&self, registry: &Registry, work: Work) -> Option<Arc<Adaptive>> {

@@ -69,6 +69,11 @@ impl Ledger {
 }
 
 impl Page {
+    /// Whether the store was asked.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.kept.initialized()
+    }
+
     /// The registry has shown this.
     pub(crate) fn learn(&self, fact: Fact) {
         lock(&self.learned).insert(fact.key(), fact);

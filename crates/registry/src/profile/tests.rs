@@ -20,6 +20,7 @@ fn all() -> Vec<Fact> {
         Fact::ChunkMinimum(5),
         Fact::ClosesEmpty(true),
         Fact::CountsOneMore(true),
+        Fact::Http2(false),
         Fact::KeepsSessions(false),
         Fact::Mounts(true),
         Fact::MountsFromItself(false),

@@ -57,7 +57,7 @@ pub(crate) struct Flow {
     word: AtomicU8,
     waker: AtomicWaker,
     failure: Mutex<Option<SourceError>>,
-    /// The connection it goes over, which carries nothing else until there is an answer.
+    /// The connection it goes over.
     wire: OnceLock<Wire>,
 }
 
@@ -131,8 +131,10 @@ impl Flow {
     /// was an answer to the whole of it: the connection is another request's then.
     pub(crate) fn stop(&self) {
         self.say(STOP);
-        // Where the peer does not read, the body is not asked for more and would not notice.
-        if let Some(wire) = self.wire.get() {
+        // Where the peer does not read, the body is not asked for more and would not notice. A
+        // connection that carries others too stays: the body notices when the peer reads on, and
+        // resets its stream.
+        if let Some(wire) = self.wire.get().filter(|it| !it.is_shared()) {
             wire.cut();
         }
     }

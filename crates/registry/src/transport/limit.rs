@@ -27,6 +27,7 @@ use super::{
     adaptive::{Adaptive, Load, Place},
     location::Origin,
     traffic::{Counters, Traffic},
+    version::{Dialect, HttpVersions},
 };
 
 /// Hosts at a time; more are a registry's redirects running wild.
@@ -41,7 +42,10 @@ const COMING_BACK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Hosts {
     in_flight: usize,
-    hosts: Mutex<HashMap<Origin, Arc<Host>>>,
+    versions: Option<HttpVersions>,
+    /// By authority (`host:port`), in the place of the one for all.
+    versions_of: HashMap<String, HttpVersions>,
+    known: Mutex<HashMap<Origin, Arc<Host>>>,
 }
 
 /// One host's limits and counters.
@@ -54,6 +58,7 @@ pub(crate) struct Host {
     seeking: AtomicUsize,
     /// What it bears: of questions, of bodies.
     bears: [Arc<Adaptive>; 2],
+    pub(crate) dialect: Dialect,
     pub(crate) counters: Counters,
 }
 
@@ -86,12 +91,12 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Seeking(Arc<Host>);
 
-/// Which connections a request may use.
+/// Which connections a request may use; [`Dialect`] has which request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Bodies: HTTP/1.1.
+    /// HTTP/1.1.
     Bodies,
-    /// Everything else: HTTP/2 where it is offered.
+    /// HTTP/2 where it is offered.
     Questions,
 }
 
@@ -100,23 +105,46 @@ impl Hosts {
     pub(crate) fn new(in_flight: usize) -> Self {
         Self {
             in_flight: in_flight.max(1),
-            hosts: Mutex::default(),
+            versions: None,
+            versions_of: HashMap::new(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// How many requests may be in flight to each.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The same, spoken to so: all of them, and these by their authority.
+    pub(crate) fn over(
+        self,
+        versions: Option<HttpVersions>,
+        versions_of: HashMap<String, HttpVersions>,
+    ) -> Self {
+        Self {
+            versions,
+            versions_of,
+            ..self
         }
     }
 
     pub(crate) fn of(&self, origin: &Origin) -> Arc<Host> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= MAX_HOSTS && !hosts.contains_key(origin) {
             hosts.retain(|_, host| Arc::strong_count(host) > 1);
         }
         hosts
             .entry(origin.clone())
-            .or_insert_with(|| Arc::new(Host::new(self.in_flight)))
+            .or_insert_with(|| {
+                let own = self.versions_of.get(&origin.authority()).copied();
+                Arc::new(Host::new(self.in_flight, own.or(self.versions)))
+            })
             .clone()
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
-        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let hosts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut traffic = Traffic::default();
         for (origin, host) in hosts.iter() {
             traffic.add(origin.to_string(), &host.counters.snapshot());
@@ -126,7 +154,7 @@ impl Hosts {
 }
 
 impl Host {
-    fn new(in_flight: usize) -> Self {
+    fn new(in_flight: usize, versions: Option<HttpVersions>) -> Self {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
@@ -135,6 +163,7 @@ impl Host {
             slots: [semaphore(in_flight), semaphore(in_flight)],
             seeking: AtomicUsize::new(0),
             bears: [(); 2].map(|()| Arc::new(Adaptive::new(in_flight))),
+            dialect: Dialect::new(versions),
             counters: Counters::default(),
         }
     }

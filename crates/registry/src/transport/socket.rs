@@ -42,6 +42,7 @@ struct WireState {
     read: AtomicU64,
     written: AtomicU64,
     cut: AtomicBool,
+    shared: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -83,6 +84,7 @@ impl Wire {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             cut: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }))
     }
@@ -92,6 +94,11 @@ impl Wire {
     pub(crate) fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
         self.0.waker.wake();
+    }
+
+    /// Whether it carries other requests at the same time: it speaks HTTP/2.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.shared.load(Relaxed)
     }
 
     fn is_cut(&self, cx: &Context<'_>) -> io::Result<()> {
@@ -273,6 +280,7 @@ impl Connection for Socket {
             .extra(self.counted().wire.clone())
             .proxy(self.forwarded);
         if self.speaks_http2() {
+            self.counted().wire.0.shared.store(true, Relaxed);
             connected.negotiated_h2()
         } else {
             connected

@@ -74,7 +74,12 @@ impl Watch<'_> {
                 _ => (since + self.limits.idle, Limit::Idle),
             };
         };
-        let moved = wire.moved().max(flow.changed()).max(since);
+        let moved = if wire.is_shared() {
+            // What moves there may be others'.
+            flow.changed().max(since)
+        } else {
+            wire.moved().max(flow.changed()).max(since)
+        };
         if flow.ended() {
             let commit = self.limits.commit_of(flow.length());
             (moved + commit, Limit::Commit)

@@ -37,3 +37,4 @@ mod sources;
 mod timeouts;
 mod tls;
 mod uploads;
+mod versions;

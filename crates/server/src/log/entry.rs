@@ -14,7 +14,7 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody},
-    http::{HeaderMap, Method, Request, StatusCode, header},
+    http::{HeaderMap, Method, Request, StatusCode, Version, header},
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -88,6 +88,8 @@ pub struct Entry {
     pub client: Option<SocketAddr>,
     /// The user it came from, once that was found out.
     pub user: Option<String>,
+    /// The version of HTTP it came over.
+    pub version: Version,
     /// Its method.
     pub method: Method,
     /// Its path as sent.
@@ -166,6 +168,7 @@ impl Entry {
             endpoint,
             client: None,
             user: None,
+            version: request.version(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().map(str::to_owned),
