@@ -69,7 +69,7 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
         (None, None) => Server::builder().memory(),
     };
     let builder = args.storage.apply(builder);
-    if let (true, Some(store)) = (args.storage.only_collects(), &args.store) {
+    if let Some(store) = args.storage.only_collects(args.store.as_deref())? {
         return args.storage.collect(builder, store).await;
     }
     let builder = args.validation.apply(builder).listen(args.listen);

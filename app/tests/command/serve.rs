@@ -71,6 +71,8 @@ fn garbage_is_collected_on_demand_and_said() {
     assert_eq!(collected.stdout, said("removed", "1 (17"));
     let without_a_store = run(home.path(), ["serve", "--gc"]);
     assert_eq!(without_a_store.code, Some(2), "{without_a_store:?}");
+    let said = &without_a_store.stderr;
+    assert!(said.contains("there is none without --store DIR"), "{said}");
 }
 
 #[test]

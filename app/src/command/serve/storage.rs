@@ -11,7 +11,7 @@ use crate::{error::AppError, settings::duration};
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageArgs {
     /// Remove from the store what nothing refers to, say what went, and serve nothing
-    #[arg(long, requires = "store")]
+    #[arg(long)]
     gc: bool,
 
     /// With --gc: say what would go, and remove nothing
@@ -42,9 +42,22 @@ impl StorageArgs {
         builder.collection(collection)
     }
 
-    /// Whether garbage is to be collected instead of anything served.
-    pub(super) fn only_collects(&self) -> bool {
-        self.gc
+    /// The store to collect garbage from instead of serving anything, if that is wanted.
+    ///
+    /// Fails where nothing is kept.
+    pub(super) fn only_collects<'a>(
+        &self,
+        store: Option<&'a Path>,
+    ) -> Result<Option<&'a Path>, AppError> {
+        match store {
+            _ if !self.gc => Ok(None),
+            Some(store) => Ok(Some(store)),
+            None => Err(AppError::Usage(
+                "--gc removes garbage from a store, and there is none without --store DIR: what is \
+                 kept in memory ends with the process, and files are served as they are"
+                    .into(),
+            )),
+        }
     }
 
     /// Collects garbage, and says on standard output what went.

@@ -88,6 +88,13 @@ pub(crate) struct Pass {
     pub(crate) dry_run: bool,
 }
 
+impl Pass {
+    /// Whether something may go that was relied on then: nobody has since, nor linked to it.
+    pub(super) fn may_go(&self, digest: &Digest, relied_on: Option<SystemTime>) -> bool {
+        !self.watch.saw(digest) && relied_on.is_some_and(|it| it < self.cutoff)
+    }
+}
+
 /// How many things went, and how many bytes that makes free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

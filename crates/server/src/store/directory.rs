@@ -457,10 +457,7 @@ impl Store for Directory {
     }
 
     fn remove_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
-        let removed = {
-            let _removing = self.0.removing();
-            manifests::unlink(&self.0, name, digest)?
-        };
+        let removed = manifests::remove(&self.0, name, digest)?;
         if removed {
             self.0.drop_unheld(self, digest)?;
         }

@@ -1,5 +1,8 @@
 //! A store in memory, for tests and demonstrations: bounded, gone when dropped.
 
+mod garbage;
+mod pieces;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
@@ -10,16 +13,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use oci::{Digest, Tag};
 
 use super::{
-    Collect, Committed, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Rules, Staged,
-    Store, StoredManifest, Tally, Ticket, children,
-    collection::{Held, Pass},
-    watch::{Watch, Watches},
+    Collect, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Staged, Store,
+    StoredManifest, Ticket, children, watch::Watches,
 };
 use crate::route::Name;
+
+use pieces::{Arriving, Counted, Pieces, Reading};
 
 /// Everything in memory.
 #[derive(Clone, Debug)]
@@ -47,34 +49,6 @@ struct Repository {
     manifests: BTreeMap<Digest, (StoredManifest, SystemTime, Counted)>,
     tags: BTreeMap<Tag, Digest>,
     referrers: HashMap<Digest, BTreeSet<Digest>>,
-}
-
-/// Bytes in pieces, counted against the store's limit while they are there.
-#[derive(Debug, Default)]
-struct Pieces {
-    all: Vec<Bytes>,
-    length: u64,
-    used: Arc<AtomicU64>,
-}
-
-/// Bytes of a manifest, counted the same way.
-#[derive(Debug)]
-struct Counted {
-    bytes: u64,
-    used: Arc<AtomicU64>,
-}
-
-#[derive(Debug)]
-struct Arriving {
-    store: Memory,
-    pieces: Arc<Pieces>,
-}
-
-#[derive(Debug)]
-struct Reading {
-    pieces: Arc<Pieces>,
-    at: usize,
-    within: usize,
 }
 
 // === impl Memory ===
@@ -214,11 +188,7 @@ impl Store for Memory {
     fn stage(&self, _id: &str, _ticket: &Ticket) -> io::Result<Box<dyn Staged>> {
         Ok(Box::new(Arriving {
             store: self.clone(),
-            pieces: Arc::new(Pieces {
-                all: Vec::new(),
-                length: 0,
-                used: Arc::clone(&self.0.used),
-            }),
+            pieces: Arc::new(Pieces::counted(&self.0.used)),
         }))
     }
 
@@ -358,230 +328,5 @@ impl Store for Memory {
 
     fn garbage(&self) -> Option<&dyn Collect> {
         Some(self)
-    }
-}
-
-impl Collect for Memory {
-    fn cutoff(&self) -> SystemTime {
-        self.0.grace.cutoff()
-    }
-
-    fn watch(&self) -> Watch {
-        // Who noted a link before has made it by now.
-        let _kept = self.kept();
-        self.0.watches.begin()
-    }
-
-    fn held(&self, name: &Name, kind: Held) -> io::Result<Vec<Digest>> {
-        let kept = self.kept();
-        let Some(repository) = kept.repositories.get(name) else {
-            return Ok(Vec::new());
-        };
-        Ok(match kind {
-            Held::Blob => repository.blobs.keys().cloned().collect(),
-            Held::Manifest => repository.manifests.keys().cloned().collect(),
-        })
-    }
-
-    fn relied_on(
-        &self,
-        name: &Name,
-        kind: Held,
-        digest: &Digest,
-    ) -> io::Result<Option<SystemTime>> {
-        let kept = self.kept();
-        let repository = kept.repositories.get(name);
-        Ok(repository.and_then(|it| match kind {
-            Held::Blob => it.blobs.get(digest).copied(),
-            Held::Manifest => it.manifests.get(digest).map(|it| it.1),
-        }))
-    }
-
-    fn release(
-        &self,
-        name: &Name,
-        kind: Held,
-        batch: &[Digest],
-        pass: &Pass,
-    ) -> io::Result<Vec<Digest>> {
-        let mut kept = self.kept();
-        let mut gone = Vec::new();
-        let Some(repository) = kept.repositories.get_mut(name) else {
-            return Ok(gone);
-        };
-        for digest in batch {
-            let relied_on = match kind {
-                Held::Blob => repository.blobs.get(digest).copied(),
-                Held::Manifest => repository.manifests.get(digest).map(|it| it.1),
-            };
-            if pass.watch.saw(digest) || relied_on.is_none_or(|it| it >= pass.cutoff) {
-                continue;
-            }
-            match kind {
-                _ if pass.dry_run => {}
-                Held::Blob => drop(repository.blobs.remove(digest)),
-                Held::Manifest => drop(repository.remove_manifest(digest)),
-            }
-            gone.push(digest.clone());
-        }
-        Ok(gone)
-    }
-
-    fn contents(&self) -> io::Result<Vec<Digest>> {
-        Ok(self.kept().contents.keys().cloned().collect())
-    }
-
-    fn drop_contents(&self, batch: &[Digest], pass: &Pass) -> io::Result<Tally> {
-        let mut kept = self.kept();
-        let mut dropped = Tally::default();
-        for digest in batch {
-            let Some(pieces) = kept.contents.get(digest) else {
-                continue;
-            };
-            if pass.watch.saw(digest) {
-                continue;
-            }
-            dropped.add(Tally::one(pieces.length));
-            if !pass.dry_run {
-                kept.contents.remove(digest);
-            }
-        }
-        Ok(dropped)
-    }
-
-    /// There are none: what arrives lives as long as its session.
-    fn drop_leftovers(&self, _rules: &Rules) -> io::Result<Tally> {
-        Ok(Tally::default())
-    }
-}
-
-// === impl Pieces ===
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Pieces {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.length, Ordering::Relaxed);
-    }
-}
-
-impl Pieces {
-    /// Bytes that are counted by somebody else.
-    fn of(bytes: Bytes) -> Self {
-        let length = bytes.len() as u64;
-        let used = Arc::new(AtomicU64::new(length));
-        let all = vec![bytes];
-        Self { all, length, used }
-    }
-
-    /// The same bytes and more. Counts the new ones only.
-    fn push(&mut self, piece: Bytes) {
-        let length = piece.len() as u64;
-        self.used.fetch_add(length, Ordering::Relaxed);
-        self.length += length;
-        self.all.push(piece);
-    }
-}
-
-// === impl Arriving ===
-
-impl Staged for Arriving {
-    fn length(&self) -> u64 {
-        self.pieces.length
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            // An empty piece would read as the end.
-            return Ok(());
-        }
-        let shared = &self.store.0;
-        if shared.used.load(Ordering::Relaxed) + bytes.len() as u64 > shared.limit {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let staged = Arc::get_mut(&mut self.pieces)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "content is being read"))?;
-        staged.push(Bytes::copy_from_slice(bytes));
-        Ok(())
-    }
-
-    fn read(&self) -> io::Result<Box<dyn Content>> {
-        Ok(Reading::boxed(Arc::clone(&self.pieces)))
-    }
-
-    fn commit(&mut self, name: &Name, digest: &Digest) -> io::Result<Committed> {
-        let mut kept = self.store.kept();
-        let pieces = std::mem::take(&mut self.pieces);
-        let committed = if kept.contents.contains_key(digest) {
-            Committed::Known
-        } else {
-            kept.contents.insert(digest.clone(), pieces);
-            Committed::New
-        };
-        self.store.0.watches.note([digest]);
-        kept.hold(name, digest, self.store.0.grace.now());
-        Ok(committed)
-    }
-
-    fn discard(&mut self) -> io::Result<()> {
-        self.pieces = Arc::default();
-        Ok(())
-    }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    fn boxed(pieces: Arc<Pieces>) -> Box<dyn Content> {
-        Box::new(Self {
-            pieces,
-            at: 0,
-            within: 0,
-        })
-    }
-}
-
-impl Content for Reading {
-    fn length(&self) -> u64 {
-        self.pieces.length
-    }
-
-    fn seek(&mut self, offset: u64) -> io::Result<()> {
-        let mut left = offset;
-        for (at, piece) in self.pieces.all.iter().enumerate() {
-            let length = piece.len() as u64;
-            if left < length {
-                self.at = at;
-                self.within = usize::try_from(left).map_err(io::Error::other)?;
-                return Ok(());
-            }
-            left -= length;
-        }
-        self.at = self.pieces.all.len();
-        self.within = 0;
-        Ok(())
-    }
-
-    fn read_at_hand(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
-        self.read(limit).map(Some)
-    }
-
-    fn read(&mut self, limit: usize) -> io::Result<Bytes> {
-        let Some(piece) = self.pieces.all.get(self.at) else {
-            return Ok(Bytes::new());
-        };
-        let end = piece.len().min(self.within.saturating_add(limit));
-        let read = piece.slice(self.within..end);
-        if end == piece.len() {
-            self.at += 1;
-            self.within = 0;
-        } else {
-            self.within = end;
-        }
-        Ok(read)
     }
 }

@@ -51,6 +51,7 @@ on_every_store! {
     names_that_hold_one_another_are_two_repositories
     referrers_come_and_go_with_their_manifests
     threads_that_race_leave_what_one_of_them_wanted
+    no_tag_outlives_a_manifest_that_is_removed_while_it_is_tagged
 }
 
 fn name(text: &str) -> Name {
@@ -291,4 +292,37 @@ fn threads_that_race_leave_what_one_of_them_wanted(store: &Arc<dyn Store>) {
     }
     let digest = commit(store, "app0", b"content");
     assert_eq!(store.blob(&name("app0"), &digest).unwrap(), Some(7));
+}
+
+fn no_tag_outlives_a_manifest_that_is_removed_while_it_is_tagged(store: &Arc<dyn Store>) {
+    let app = name("app");
+    let others: Vec<String> = (0..300).map(|it| format!("other{it}")).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    let other = new_manifest("{\"other\":1}", &others);
+    store.put_manifest(&app, &other).unwrap();
+    let digest = new_manifest("{}", &[]).digest;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..60 {
+                let tag = format!("t{round}");
+                store
+                    .put_manifest(&app, &new_manifest("{}", &[&tag]))
+                    .unwrap();
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..60 {
+                store.remove_manifest(&app, &digest).unwrap();
+            }
+        });
+    });
+    let there = store.has_manifest(&app, &digest).unwrap();
+    let tags = store.tags(&app).unwrap().unwrap();
+    let led = |it: &&Tag| store.tag(&app, it).unwrap().as_ref() == Some(&digest);
+    assert_eq!(tags.iter().any(|it| led(&it)), there);
+    store.remove_manifest(&app, &digest).unwrap();
+    let tags = store.tags(&app).unwrap().unwrap();
+    let mut kept = other.tags.clone();
+    kept.sort();
+    assert_eq!(tags, kept);
 }

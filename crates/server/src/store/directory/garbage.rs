@@ -80,13 +80,14 @@ impl Collect for Directory {
         let mut gone = Vec::new();
         for digest in batch {
             let relied_on = self.relied_on(name, kind, digest)?;
-            if pass.watch.saw(digest) || relied_on.is_none_or(|it| it >= pass.cutoff) {
+            if !pass.may_go(digest, relied_on) {
                 continue;
             }
             match kind {
                 _ if pass.dry_run => {}
                 Held::Blob => drop(self.0.files.remove(&self.link(name, kind, digest))?),
-                Held::Manifest => drop(manifests::unlink(&self.0, name, digest)?),
+                // No tag leads to it: one that was moved meanwhile was seen by the watch.
+                Held::Manifest => drop(manifests::unlink(&self.0, name, digest, &[])?),
             }
             gone.push(digest.clone());
         }

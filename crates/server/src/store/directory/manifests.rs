@@ -16,6 +16,9 @@ use crate::{
     store::{Condition, NewManifest, OpenManifest, Put, StoredManifest, children},
 };
 
+/// How often a manifest's tags are looked for without a lock before it is done under one.
+const LOOKS: usize = 3;
+
 /// What a repository's directory holds, of which any makes it one.
 const HOLDINGS: [&str; 3] = ["_blobs", "_manifests", "_tags"];
 
@@ -238,17 +241,50 @@ pub(super) fn remove_tag(store: &Shared, name: &Name, tag: &Tag) -> io::Result<b
     Ok(removed)
 }
 
-/// Takes a manifest out of a repository, with every tag that points to it. The caller
+/// Removes a manifest with every tag that points to it. Its tags are looked for without a
+/// lock, since there may be very many: who tagged it meanwhile is seen by a watch, and then
+/// they are looked for again.
+pub(super) fn remove(store: &Shared, name: &Name, digest: &Digest) -> io::Result<bool> {
+    for _ in 0..LOOKS {
+        let watch = store.watch();
+        let tags = tags_of(store, name, digest)?;
+        let _removing = store.removing();
+        if !watch.saw(digest) {
+            return unlink(store, name, digest, &tags);
+        }
+    }
+    let _removing = store.removing();
+    let tags = tags_of(store, name, digest)?;
+    unlink(store, name, digest, &tags)
+}
+
+/// The tags that point to a manifest.
+fn tags_of(store: &Shared, name: &Name, digest: &Digest) -> io::Result<Vec<Tag>> {
+    let mut found = Vec::new();
+    for tag in tags(store, name)?.unwrap_or_default() {
+        if self::tag(store, name, &tag)?.as_ref() == Some(digest) {
+            found.push(tag);
+        }
+    }
+    Ok(found)
+}
+
+/// Takes a manifest out of a repository, with those of `tagged` that point to it. The caller
 /// holds the lock that excludes who links.
-pub(super) fn unlink(store: &Shared, name: &Name, digest: &Digest) -> io::Result<bool> {
+pub(super) fn unlink(
+    store: &Shared,
+    name: &Name,
+    digest: &Digest,
+    tagged: &[Tag],
+) -> io::Result<bool> {
     if !store.has_manifest(name, digest)? {
         return Ok(false);
     }
     // First what refers to it.
     let mut untagged = None;
-    for tag in tags(store, name)?.unwrap_or_default() {
-        let path = tag_path(store, name, &tag);
-        if self::tag(store, name, &tag)?.as_ref() == Some(digest) {
+    for tag in tagged {
+        let path = tag_path(store, name, tag);
+        if self::tag(store, name, tag)?.as_ref() == Some(digest) {
             store.files.remove(&path)?;
             untagged = Some(path);
         }
