@@ -15,7 +15,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    io,
+    io::{self, BufReader},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -183,7 +183,7 @@ fn entries(store: &Shared, name: &Name) -> io::Result<Vec<Descriptor>> {
     Ok(entries)
 }
 
-/// What an index names. Nothing else of it is kept: it may be long, and is not checked here.
+/// What an index names. It may be long, and is neither checked here nor read whole.
 fn children(store: &Shared, digest: &Digest) -> io::Result<Vec<Digest>> {
     #[derive(Deserialize)]
     struct Named {
@@ -193,10 +193,10 @@ fn children(store: &Shared, digest: &Digest) -> io::Result<Vec<Digest>> {
     struct Child {
         digest: String,
     }
-    let Some(bytes) = files::read(&store.content(digest))? else {
+    let Some(file) = files::open(&store.content(digest))? else {
         return Ok(Vec::new());
     };
-    let named = serde_json::from_slice::<Named>(&bytes);
+    let named = serde_json::from_reader::<_, Named>(BufReader::new(file));
     let children = named.map(|it| it.manifests).unwrap_or_default();
     Ok(children
         .iter()
