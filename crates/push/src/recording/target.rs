@@ -15,6 +15,8 @@ struct Going<'a> {
     target: &'a RecordingTarget,
     at: usize,
     session: Option<String>,
+    /// It is left open for a later push.
+    lasts: bool,
 }
 
 #[async_trait]
@@ -33,29 +35,30 @@ impl PushTarget for RecordingTarget {
         call.content_type = Some("application/octet-stream".into());
         let (mut going, fault) = self.start(call);
         // From here on the session is the upload's own, whatever becomes of it.
+        going.lasts = upload.keeper.lasts();
         going.session = session;
         self.spend_time().await;
-        let sent = if let Some(error) = fault {
-            Err(error)
-        } else {
-            let opened = going.session.take();
-            going.session = Some(opened.unwrap_or_else(|| self.state().open_session()));
-            going.read(&upload).await
+        let sent = match fault {
+            Some(error) => Err(error),
+            None => self.receive(&mut going, &upload).await,
         };
         let session = going.session.take();
-        if let Some(session) = &session {
-            self.state().sessions.remove(session);
-        }
-        match (sent, session) {
-            (Ok(sent), _) => {
-                self.state()
-                    .hold_blob(&self.repository, &upload.blob.digest);
+        match sent {
+            Ok(sent) => {
+                upload.keeper.forget().await;
+                let mut state = self.state();
+                state.sessions.retain(|it| Some(it) != session.as_ref());
+                state.hold_blob(&self.repository, &upload.blob.digest);
                 Ok(UploadReceipt::new(sent))
             }
-            (Err(error), session) => {
+            // A later push goes on in it.
+            Err(error) if going.lasts && error.retryable() => Err(error),
+            Err(error) => {
                 if let Some(session) = session {
-                    let cancel = self.call(Operation::Cancel { session }, None);
-                    self.state().begin(cancel);
+                    upload.keeper.forget().await;
+                    let mut state = self.state();
+                    state.sessions.remove(&session);
+                    state.begin(self.call(Operation::Cancel { session }, None));
                 }
                 Err(error)
             }
@@ -187,8 +190,28 @@ impl RecordingTarget {
             target: self,
             at,
             session: None,
+            lasts: false,
         };
         (going, fault)
+    }
+
+    /// Takes a body, in a session that is kept by whoever keeps it. One that was interrupted and is
+    /// not known any more is begun anew.
+    async fn receive(
+        &self,
+        going: &mut Going<'_>,
+        upload: &BlobUpload<'_>,
+    ) -> Result<u64, TargetError> {
+        let given = going.session.take();
+        let known = given.filter(|it| !upload.interrupted || self.state().sessions.contains(it));
+        if upload.interrupted && known.is_none() {
+            upload.keeper.forget().await;
+        }
+        let session = known.unwrap_or_else(|| self.state().open_session());
+        going.session = Some(session.clone());
+        let session = UploadSession::new(session);
+        upload.keeper.keep(&session).await;
+        going.read(upload).await
     }
 
     async fn spend_time(&self) {
@@ -259,7 +282,7 @@ impl Going<'_> {
 impl Drop for Going<'_> {
     fn drop(&mut self) {
         self.target.state().going -= 1;
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.session.take().filter(|_| !self.lasts) {
             self.target.abandon(&session);
         }
     }
