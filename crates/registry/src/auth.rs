@@ -345,7 +345,7 @@ impl Auth {
             not_granted,
         }) = read_challenge(headers, &door.origin)?
         else {
-            return Ok(false);
+            return Ok(unexplained(door, repository, permission, asked).await);
         };
         let changed = door.wants().is_some_and(|known| known != wants);
         if let Some(token) = permission.token {
@@ -482,4 +482,23 @@ impl Auth {
     fn is_trusted(&self, realm: &Url) -> bool {
         self.trusted.iter().any(|it| it.is_of(realm))
     }
+}
+
+/// A 401 that asks for nothing, as zot's to a token that has ended. A new token may do: once, and
+/// not if this one is new itself.
+async fn unexplained(
+    door: &Door,
+    repository: Option<&Repository>,
+    permission: Permission,
+    asked: &mut Asked,
+) -> bool {
+    let Some(token) = permission.token else {
+        return false;
+    };
+    let again = !asked.renewed && !permission.fetched;
+    asked.renewed = true;
+    if again {
+        door.keyring(repository).tokens().await.forget(token);
+    }
+    again
 }
