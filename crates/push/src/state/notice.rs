@@ -33,7 +33,7 @@ pub enum Notice {
 pub enum NoDatabase {
     /// A network file system has no shared memory, which
     /// [the log needs](https://www.sqlite.org/wal.html).
-    #[error("it is on a network file system: choose a local one")]
+    #[error("it is on a network file system, or one that may be (FUSE): choose a local one")]
     Network,
     /// A newer longshore wrote it.
     #[error("a newer version wrote it (format {version}; this one knows {known})")]

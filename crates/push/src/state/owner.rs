@@ -10,10 +10,15 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const LOCKED: &str = "lock-";
 const LEASED: &str = "lease-";
+/// Files that have no lock yet.
+const UNNAMED: &str = "new-";
+/// After this nobody is about to lock one.
+const ABANDONED: Duration = Duration::from_mins(10);
 
 /// The directory of the locks.
 #[derive(Clone, Debug)]
@@ -78,7 +83,7 @@ impl Owner {
     fn locked(directory: &Path) -> io::Result<Self> {
         super::sqlite::private_directory(directory)?;
         let name = format!("{LOCKED}{}", random());
-        let unnamed = directory.join(format!("new-{}", random()));
+        let unnamed = directory.join(format!("{UNNAMED}{}", random()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -115,17 +120,61 @@ impl Drop for Owner {
 /// Removes what processes left that were killed; of very many, some.
 fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)?.take(1024) {
-        let path = entry?.path();
-        let named = path
-            .file_name()
-            .is_some_and(|it| it.to_string_lossy().starts_with(LOCKED));
-        if named && File::open(&path).is_ok_and(|it| it.try_lock_shared().is_ok()) {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let is = |prefix| name.to_string_lossy().starts_with(prefix);
+        let left = is(LOCKED) || (is(UNNAMED) && is_old(&entry));
+        if left && File::open(&path).is_ok_and(|it| it.try_lock_shared().is_ok()) {
             let _ = fs::remove_file(path);
         }
     }
     Ok(())
 }
 
+/// A process that was killed between making a file and locking it leaves one; so does, for a
+/// moment, one that is about to.
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let made = entry.metadata().and_then(|it| it.modified());
+    made.is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED))
+}
+
 fn random() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_killed_processes_left_is_swept_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let made = |name: &str, age: Duration| {
+            let file = File::create(at(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+            file
+        };
+        let old = 2 * ABANDONED;
+        for name in ["lock-dead", "new-dead", "other"] {
+            drop(made(name, old));
+        }
+        drop(made("new-fresh", Duration::ZERO));
+        let (alive, slow) = (made("lock-alive", old), made("new-slow", old));
+        alive.try_lock().unwrap();
+        slow.try_lock().unwrap();
+        sweep(directory.path()).unwrap();
+        for (name, there) in [
+            ("lock-dead", false),
+            ("new-dead", false),
+            ("other", true),
+            ("new-fresh", true),
+            ("lock-alive", true),
+            ("new-slow", true),
+        ] {
+            assert_eq!(at(name).exists(), there, "{name}");
+        }
+    }
 }
