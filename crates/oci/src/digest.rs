@@ -9,6 +9,8 @@ use std::{fmt, str::FromStr};
 use aws_lc_rs::digest::{self as hash, Context};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+mod referrers_tag;
+
 /// A hash algorithm that content is addressed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -80,6 +82,9 @@ pub struct Hasher {
 // === impl Algorithm ===
 
 impl Algorithm {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
     /// The name before the colon.
     pub const fn name(self) -> &'static str {
         match self {
@@ -114,11 +119,9 @@ impl FromStr for Algorithm {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        match text {
-            "sha256" => Ok(Self::Sha256),
-            "sha512" => Ok(Self::Sha512),
-            _ => Err(DigestError::UnknownAlgorithm(shortened(text))),
-        }
+        let mut all = Self::ALL.into_iter();
+        all.find(|it| it.name() == text)
+            .ok_or_else(|| DigestError::UnknownAlgorithm(shortened(text)))
     }
 }
 

@@ -222,6 +222,19 @@ impl Document {
         }
     }
 
+    /// The artifact type that a list of referrers has of it: its own, or the media type of its
+    /// config if an image manifest has none
+    /// ([listing referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
+    pub fn artifact_type(&self) -> Option<&str> {
+        match &self.view {
+            View::Manifest(it) => {
+                let config = it.config.media_type.as_str();
+                Some(it.artifact_type.as_deref().unwrap_or(config))
+            }
+            View::Index(it) => it.artifact_type.as_deref(),
+        }
+    }
+
     /// What it is about, for a signature or another referrer.
     pub fn subject(&self) -> Option<&Descriptor> {
         match &self.view {

@@ -107,7 +107,7 @@ impl Listing for Referrers {
 /// index under the fallback tag lists, kept up by clients of registries without this list.
 fn all(store: &dyn Store, name: &Name, subject: &Digest) -> io::Result<BTreeSet<Digest>> {
     let mut all: BTreeSet<Digest> = store.referrers(name, subject)?.into_iter().collect();
-    if let Ok(tag) = fallback_tag(subject).parse()
+    if let Ok(tag) = subject.referrers_tag().parse()
         && let Some(digest) = store.tag(name, &tag)?
         && let Some(it) = store.manifest(name, &digest)?
         && let Ok(document) = Document::with_digest(it.bytes, Some(&it.media_type), &digest)
@@ -118,13 +118,6 @@ fn all(store: &dyn Store, name: &Name, subject: &Digest) -> io::Result<BTreeSet<
     Ok(all)
 }
 
-/// [distribution-spec, Referrers Tag Schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema).
-fn fallback_tag(subject: &Digest) -> String {
-    let encoded = subject.encoded();
-    let cut = encoded.get(..64).unwrap_or(encoded);
-    format!("{}-{cut}", subject.algorithm())
-}
-
 /// What the list says of a referrer: its artifact type (the config's media type, if an image
 /// manifest has none) and all its annotations.
 fn describe(manifest: StoredManifest, digest: &Digest) -> Option<Descriptor> {
@@ -132,16 +125,10 @@ fn describe(manifest: StoredManifest, digest: &Digest) -> Option<Descriptor> {
     let document = Document::with_digest(manifest.bytes, Some(&media_type), digest).ok()?;
     let mut descriptor = document.descriptor().clone();
     match document.view() {
-        View::Manifest(it) => {
-            let config = || it.config.media_type.to_string();
-            descriptor.artifact_type = Some(it.artifact_type.clone().unwrap_or_else(config));
-            descriptor.annotations.clone_from(&it.annotations);
-        }
-        View::Index(it) => {
-            descriptor.artifact_type.clone_from(&it.artifact_type);
-            descriptor.annotations.clone_from(&it.annotations);
-        }
+        View::Manifest(it) => descriptor.annotations.clone_from(&it.annotations),
+        View::Index(it) => descriptor.annotations.clone_from(&it.annotations),
         _ => return None,
     }
+    descriptor.artifact_type = document.artifact_type().map(str::to_owned);
     Some(descriptor)
 }

@@ -238,11 +238,7 @@ fn candidates(documents: &[&Descriptor]) -> Vec<Candidate> {
 /// ([referrers tag schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)).
 /// One that cannot be read counts as an image, so that it is not passed over in silence.
 fn is_referrer<B: Blobs>(blobs: &B, candidate: &Candidate, documents: &[&Descriptor]) -> bool {
-    let is_digest_tag = |name: &String| {
-        let hex = name.strip_prefix("sha256-").and_then(|it| it.get(..64));
-        hex.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    if candidate.names.iter().any(is_digest_tag) {
+    if candidate.names.iter().any(|it| Digest::is_in_tag(it)) {
         return true;
     }
     let looked_at = documents.iter().take(MAX_REFERRERS_LOOKED_AT);
@@ -269,21 +265,11 @@ fn all_referrers<B: Blobs>(
             continue;
         };
         let mut referrer = descriptor.clone();
-        referrer.artifact_type = artifact_type(&document).or(referrer.artifact_type);
+        let own = document.artifact_type().map(str::to_owned);
+        referrer.artifact_type = own.or(referrer.artifact_type);
         found.push((subject.digest.clone(), referrer));
     }
     Ok(found)
-}
-
-/// What a registry would list it as
-/// ([listing referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)).
-fn artifact_type(document: &Document) -> Option<String> {
-    if let Some(index) = document.as_index() {
-        return index.artifact_type.clone();
-    }
-    let manifest = document.as_manifest()?;
-    let config = || manifest.config.media_type.as_str().to_owned();
-    Some(manifest.artifact_type.clone().unwrap_or_else(config))
 }
 
 fn read_document<B: Blobs>(blobs: &B, wanted: &Descriptor) -> Result<Document, SourceError> {

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use oci::{Digest, Reference, Tag};
+use oci::{Algorithm, Digest, Reference, Tag};
 use push::source::ListedImage;
 
 /// The repositories an image is served in, and its tags in each.
@@ -53,7 +53,7 @@ impl Naming {
     /// Where each of `images` is served, in their order, and what a person should know.
     pub(super) fn places(&self, images: &[ListedImage]) -> (Vec<Places>, Vec<String>) {
         let mut notes = Vec::new();
-        let subjects: Vec<Option<Digest>> = images.iter().map(subject).collect();
+        let subjects: Vec<Option<Digest>> = images.iter().map(|it| subject(it, images)).collect();
         let mut all: Vec<Places> = Vec::new();
         for (image, subject) in images.iter().zip(&subjects) {
             let mut places = self.named(image, subject.is_some(), &mut notes);
@@ -149,13 +149,22 @@ impl Naming {
 /// What an image is about: its subject, or what the tag says under which registries without
 /// a referrers API keep such
 /// ([referrers tag schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)).
-fn subject(image: &ListedImage) -> Option<Digest> {
+///
+/// A tag has room for a part of a long hash only: such a one is told by the images that are there.
+fn subject(image: &ListedImage, images: &[ListedImage]) -> Option<Digest> {
     let by_tag = |name: &String| {
-        let hex = name.strip_prefix("sha256-")?.get(..64)?;
-        format!("sha256:{hex}").parse().ok()
+        let mut there = images.iter().map(|it| &it.root.digest);
+        let known = there.find(|it| name.starts_with(&it.referrers_tag()));
+        let whole = || {
+            let (algorithm, hash) = name.split_once('-')?;
+            let algorithm: Algorithm = algorithm.parse().ok()?;
+            let hash = hash.get(..algorithm.hex_len())?;
+            format!("{algorithm}:{hash}").parse().ok()
+        };
+        known.cloned().or_else(whole)
     };
-    let known = image.subject.clone();
-    known.or_else(|| image.names.iter().find_map(by_tag))
+    let mut tags = image.names.iter().filter(|it| Digest::is_in_tag(it));
+    image.subject.clone().or_else(|| tags.find_map(by_tag))
 }
 
 /// The only one that is an image.

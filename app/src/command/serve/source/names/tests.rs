@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use oci::{Descriptor, Digest, MediaType};
+use oci::{Algorithm, Descriptor, Digest, MediaType};
 use push::source::ListedImage;
 
 use super::{Naming, repository_of};
@@ -108,6 +108,22 @@ fn what_is_about_an_image_stands_where_that_stands() {
         told[4],
         ["library/other:", "other:", "team/app:"],
         "{told:?}"
+    );
+}
+
+#[test]
+fn a_tag_with_a_part_of_a_long_hash_is_of_the_image_that_is_there() {
+    let mut app = image("a", &["team/app:1"]);
+    app.root.digest = Digest::of_with(Algorithm::Sha512, b"a");
+    let tag = format!("{}.sig", app.root.digest.referrers_tag());
+    let images = [image("b", &[&tag]), app];
+    let (told, _) = places(&by_names(), &images);
+    assert_eq!(
+        told,
+        [
+            vec![format!("team/app:{tag}")],
+            vec!["team/app:1".to_owned()]
+        ]
     );
 }
 
