@@ -21,6 +21,7 @@ use std::{
 };
 
 use registry::{CredentialError, CredentialHelpers, DockerConfig, DockerConfigError};
+use secrecy::ExposeSecret as _;
 
 use crate::{env::Environment, files};
 
@@ -81,7 +82,7 @@ fn found(
     let mut found = Vec::new();
     if let Some(content) = &environment.docker_auth_config {
         let place = "the environment variable DOCKER_AUTH_CONFIG";
-        let config = parse(content.0.as_bytes(), Form::Current, place)?;
+        let config = parse(content.expose_secret().as_bytes(), Form::Current, place)?;
         found.push((place.to_owned(), config));
     }
     for Place { path, form } in places(environment) {

@@ -2,6 +2,8 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
+use secrecy::SecretString;
+
 /// The environment, read once at the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
@@ -11,7 +13,7 @@ pub(crate) struct Environment {
     /// `LONGSHORE_USERNAME`: the user name for the destination's registry.
     pub(crate) username: Option<String>,
     /// `LONGSHORE_PASSWORD`: the password or token that goes with it.
-    pub(crate) password: Option<Password>,
+    pub(crate) password: Option<SecretString>,
     /// `LONGSHORE_CONCURRENCY`: requests in flight to one host.
     pub(crate) concurrency: Option<String>,
     /// `LONGSHORE_STATE`: the file for what is kept between runs.
@@ -21,7 +23,7 @@ pub(crate) struct Environment {
     /// `DOCKER_CONFIG`: the directory of `config.json`, instead of `~/.docker`.
     pub(crate) docker_config: Option<PathBuf>,
     /// `DOCKER_AUTH_CONFIG`: the content of a Docker configuration file.
-    pub(crate) docker_auth_config: Option<Password>,
+    pub(crate) docker_auth_config: Option<SecretString>,
     /// `REGISTRY_AUTH_FILE`: a file with credentials, before all others.
     pub(crate) registry_auth_file: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`: where podman keeps its credentials until the end of a session.
@@ -42,20 +44,10 @@ pub(crate) struct Environment {
 /// What the environment says of proxies. There may be passwords in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProxyVariables {
-    pub(crate) https: Option<Password>,
-    pub(crate) http: Option<Password>,
-    pub(crate) all: Option<Password>,
+    pub(crate) https: Option<SecretString>,
+    pub(crate) http: Option<SecretString>,
+    pub(crate) all: Option<SecretString>,
     pub(crate) except: Option<String>,
-}
-
-/// A password on its way to the client; `Debug` does not print it.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
-pub(crate) struct Password(pub(crate) String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(…)")
-    }
 }
 
 impl Environment {
@@ -80,26 +72,26 @@ impl Environment {
         let text = |name: &str| path(name).and_then(|value| value.into_string().ok());
         let either = |name: &str| text(name).or_else(|| text(&name.to_lowercase()));
         let proxies = ProxyVariables {
-            https: either("HTTPS_PROXY").map(Password),
+            https: either("HTTPS_PROXY").map(SecretString::from),
             // Where requests set variables, anybody can set this one (CVE-2016-5385).
             http: match path("REQUEST_METHOD") {
                 Some(_) => text("http_proxy"),
                 None => either("HTTP_PROXY"),
             }
-            .map(Password),
-            all: either("ALL_PROXY").map(Password),
+            .map(SecretString::from),
+            all: either("ALL_PROXY").map(SecretString::from),
             except: either("NO_PROXY"),
         };
         Self {
             proxies,
             config: path("LONGSHORE_CONFIG").map(PathBuf::from),
             username: text("LONGSHORE_USERNAME"),
-            password: text("LONGSHORE_PASSWORD").map(Password),
+            password: text("LONGSHORE_PASSWORD").map(SecretString::from),
             concurrency: text("LONGSHORE_CONCURRENCY"),
             state: path("LONGSHORE_STATE").map(PathBuf::from),
             log: text("LONGSHORE_LOG"),
             docker_config: path("DOCKER_CONFIG").map(PathBuf::from),
-            docker_auth_config: text("DOCKER_AUTH_CONFIG").map(Password),
+            docker_auth_config: text("DOCKER_AUTH_CONFIG").map(SecretString::from),
             registry_auth_file: path("REGISTRY_AUTH_FILE").map(PathBuf::from),
             runtime_dir: path("XDG_RUNTIME_DIR").map(PathBuf::from),
             config_home: path("XDG_CONFIG_HOME").map(PathBuf::from),

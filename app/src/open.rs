@@ -7,6 +7,7 @@ use push::{Destination, State, source};
 use registry::{
     Client, ClientBuilder, ClientObserver, CredentialStore, Credentials, RetryPolicy, Timeouts,
 };
+use secrecy::ExposeSecret as _;
 
 use crate::{
     error::AppError,
@@ -193,7 +194,7 @@ fn by_way(mut builder: ClientBuilder, way: &Way) -> ClientBuilder {
         builder = builder.api_path(registry.clone(), &format!("{path}/"));
     }
     for (name, value) in &way.headers {
-        builder = builder.header_for(registry, name, &value.0);
+        builder = builder.header_for(registry, name, value.expose_secret());
     }
     builder
 }
@@ -244,7 +245,10 @@ fn credentials(settings: &Settings, registry: &Registry) -> CredentialStore {
     let store = settings.credentials.clone();
     match &settings.login {
         Some(Login { username, password }) => {
-            let login = Credentials::password(username.clone(), password.0.clone());
+            let login = Credentials::Password {
+                username: username.clone(),
+                password: password.clone(),
+            };
             store.with(registry.clone(), login)
         }
         None => store,

@@ -10,8 +10,9 @@
 //! Each in upper or lower case; upper case counts first.
 
 use registry::{Proxies, ProxyError};
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::env::{Password, ProxyVariables};
+use crate::env::ProxyVariables;
 
 /// Where a proxy that cannot be used is named.
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +34,15 @@ impl ProxyVariables {
             let place = place.to_owned();
             move |error| ProxySettingError { place, error }
         };
-        let or_all = |own: &Option<Password>, name| match own {
+        let or_all = |own: &Option<SecretString>, name| match own {
             Some(own) => Some((own.clone(), name)),
             None => self.all.clone().map(|all| (all, "ALL_PROXY")),
         };
         if let Some((url, name)) = or_all(&self.https, "HTTPS_PROXY") {
-            proxies = proxies.for_https(&url.0).map_err(at(name))?;
+            proxies = proxies.for_https(url.expose_secret()).map_err(at(name))?;
         }
         if let Some((url, name)) = or_all(&self.http, "HTTP_PROXY") {
-            proxies = proxies.for_http(&url.0).map_err(at(name))?;
+            proxies = proxies.for_http(url.expose_secret()).map_err(at(name))?;
         }
         Ok(match &self.except {
             Some(list) => proxies.except(list),
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_proxy_for_all_is_for_those_that_have_none_of_their_own() {
-        let password = |text: &str| Some(Password(text.to_owned()));
+        let password = |text: &str| Some(SecretString::from(text));
         let registry: Registry = "r.test".parse().unwrap();
         let variables = ProxyVariables {
             https: password("own.test:1"),
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_used_is_told_of_by_its_variable_and_without_its_password() {
         let variables = ProxyVariables {
-            https: Some(Password("socks4://me:canary@p.test".into())),
+            https: Some(SecretString::from("socks4://me:canary@p.test")),
             ..ProxyVariables::default()
         };
         let error = variables.proxies().unwrap_err();

@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use oci::Registry;
 use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, TokenServiceHost};
+use secrecy::ExposeSecret as _;
 
 use crate::{
     auth_files,
@@ -29,7 +30,7 @@ pub(crate) use error::SettingsError;
 pub(crate) use file::state_file;
 use file::{RegistryFile, SettingsFile, read_file};
 use login::login;
-pub(crate) use login::{Login, password_from_stdin};
+pub(crate) use login::{Login, first_line, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use told::{Point, Told};
 pub(crate) use values::duration;
@@ -269,7 +270,7 @@ impl Settings {
             }
         };
         if let Some(proxy) = &it.proxy {
-            let url = Some(proxy.0.as_str()).filter(|it| *it != proxies::NONE);
+            let url = Some(proxy.expose_secret()).filter(|it| *it != proxies::NONE);
             let with = self.proxies.clone().for_registry(&registry, url);
             self.proxies = with.map_err(|error| ProxySettingError {
                 place: format!("{name} in {}", path.display()),

@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use oci::Registry;
 use registry::{CredentialHelpers, DockerConfig, HelperError, server_name};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{AuthFileError, Form, docker_config, edit, is_absent, parse, unreadable};
-use crate::{
-    env::{Environment, Password},
-    files,
-};
+use crate::{env::Environment, files};
 
 /// The file that credentials are kept in.
 #[derive(Debug)]
@@ -87,17 +84,16 @@ impl Keeper {
         helpers: &CredentialHelpers,
         registry: &Registry,
         username: &str,
-        password: &Password,
+        password: &SecretString,
     ) -> Result<Kept, KeepError> {
         let server = server_name(registry);
         if let Some(helper) = self.config.helper_for(registry) {
-            let secret = SecretString::from(&*password.0);
-            helpers.store(helper, server, username, &secret).await?;
+            helpers.store(helper, server, username, password).await?;
             // An empty entry is how docker notes that a helper has it.
             self.write(|auths| auths.set(server, &json!({})).map(|()| true))?;
             return Ok(Kept::Helper(helper.to_owned()));
         }
-        let auth = BASE64_STANDARD.encode(format!("{username}:{}", password.0));
+        let auth = BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()));
         self.write(|auths| {
             // Another spelling of the same would be left behind as a second password.
             auths.remove(|key| key != server && names(key, registry));

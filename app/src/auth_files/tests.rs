@@ -2,10 +2,10 @@
 
 use std::{error::Error as _, fs};
 
+use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::*;
-use crate::env::Password;
 
 /// An environment below a directory, with nothing in it.
 fn stage() -> (TempDir, Environment) {
@@ -67,7 +67,7 @@ fn z18_the_first_file_in_the_order_counts() {
         write(&directory, file, &auths(file));
         assert_eq!(chosen(None, &environment).as_deref(), Some(*file));
     }
-    environment.docker_auth_config = Some(Password(auths("variable")));
+    environment.docker_auth_config = Some(SecretString::from(auths("variable")));
     assert_eq!(chosen(None, &environment).as_deref(), Some("variable"));
     let given = write(&directory, "given.json", &auths("flag"));
     assert_eq!(chosen(Some(&given), &environment).as_deref(), Some("flag"));
@@ -103,7 +103,7 @@ fn the_variable_may_hold_a_whole_configuration() {
         ),
     ] {
         let environment = Environment {
-            docker_auth_config: Some(Password(content)),
+            docker_auth_config: Some(SecretString::from(content)),
             ..Environment::default()
         };
         assert_eq!(chosen(None, &environment).as_deref(), Some("strict"));
@@ -124,7 +124,7 @@ fn a_bad_file_is_named_with_line_and_column_and_nothing_of_it_is_shown() {
     assert!(text.contains(path.to_str().unwrap()), "{text}");
     assert!(source.contains("line 2, column 23"), "{source}");
 
-    environment.docker_auth_config = Some(Password("{\"canary".into()));
+    environment.docker_auth_config = Some(SecretString::from("{\"canary"));
     let (text, _) = told(read(None, &environment).unwrap_err());
     assert!(text.contains("DOCKER_AUTH_CONFIG"), "{text}");
 

@@ -8,18 +8,19 @@ use std::{
 use clap::Args;
 use oci::{Registry, reference::Scheme};
 use registry::Login as Checked;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     auth_files::{
         self,
         keep::{Keeper, Kept},
     },
-    env::{Environment, Password},
+    env::Environment,
     error::AppError,
     interrupt,
     open::{self, course::to_registry},
     render::progress::Progress,
-    settings::{ConnectionArgs, Login, Settings, SettingsError, password_from_stdin},
+    settings::{ConnectionArgs, Login, Settings, SettingsError, first_line, password_from_stdin},
 };
 
 /// Log in to a registry
@@ -97,7 +98,7 @@ fn credentials(args: &ConnectionArgs, environment: &Environment) -> Result<Login
         Some(password) => password,
         None => typed_password(&username)?,
     };
-    if username.is_empty() || password.0.is_empty() {
+    if username.is_empty() || password.expose_secret().is_empty() {
         let missing = if username.is_empty() {
             "user name"
         } else {
@@ -118,16 +119,15 @@ fn typed_username() -> Result<String, AppError> {
     }
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "User name: ").and_then(|()| stderr.flush());
-    let line = password_from_stdin()?;
-    Ok(line.0.trim().to_owned())
+    Ok(first_line()?.trim().to_owned())
 }
 
-fn typed_password(username: &str) -> Result<Password, AppError> {
+fn typed_password(username: &str) -> Result<SecretString, AppError> {
     if !std::io::stdin().is_terminal() {
         return Err(SettingsError::NoPassword.into());
     }
     let typed = rpassword::prompt_password(format!("Password for {username}: "));
-    typed.map(Password).map_err(|error| AppError::Io {
+    typed.map(SecretString::from).map_err(|error| AppError::Io {
         attempted: "read the password from the terminal".into(),
         error,
     })

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use oci::Registry;
 use registry::HostTls;
+use secrecy::SecretString;
 
 use super::{
     endpoint::Endpoint,
@@ -24,7 +25,7 @@ use super::{
     way::{Purpose, Way},
 };
 use crate::{
-    env::{Environment, Password},
+    env::Environment,
     files,
     host_files::{self, TlsFiles},
 };
@@ -49,7 +50,7 @@ pub(super) struct Host {
     /// Certificates, and their keys where they are in files of their own.
     pub(super) clients: Vec<(PathBuf, Option<PathBuf>)>,
     pub(super) skip_verify: bool,
-    pub(super) headers: Vec<(String, Password)>,
+    pub(super) headers: Vec<(String, SecretString)>,
     pub(super) dial_timeout: Option<std::time::Duration>,
 }
 

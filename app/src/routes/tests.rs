@@ -3,6 +3,7 @@
 use std::fs;
 
 use oci::reference::Scheme;
+use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -394,7 +395,7 @@ fn hosts_that_take_pushes_are_those_of_hosts_toml_in_its_order_and_then_the_serv
     let headers: Vec<_> = odd
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), value.0.as_str()))
+        .map(|(name, value)| (name.as_str(), value.expose_secret()))
         .collect();
     assert_eq!(headers, [("X-One", "1"), ("X-Two", "2"), ("X-Two", "3")]);
     assert!(

@@ -4,9 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use oci::{ReferenceError, Registry, Repository, reference::Scheme};
 use registry::HostTls;
+use secrecy::SecretString;
 
 use super::{endpoint::Endpoint, name::Name};
-use crate::{env::Password, host_files::TlsFiles};
+use crate::host_files::TlsFiles;
 
 /// What requests are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) struct Way {
     /// The files that `tls` is made of.
     pub(crate) files: TlsFiles,
     /// For its origin only; the values may be secrets.
-    pub(crate) headers: Vec<(String, Password)>,
+    pub(crate) headers: Vec<(String, SecretString)>,
     /// Longest wait for a connection.
     pub(crate) dial_timeout: Option<Duration>,
     /// Taken because it is `insecure` and has no TLS to speak.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
@@ -10,11 +11,7 @@ use super::{
     values::{Chunks, Speed, Time, TokenService},
     versions::Version,
 };
-use crate::{
-    env::{Environment, Password},
-    files,
-    malformed::Malformed,
-};
+use crate::{env::Environment, files, malformed::Malformed};
 
 /// The settings file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,7 +44,7 @@ pub(super) struct RegistryFile {
     pub(super) ca: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
-    pub(super) proxy: Option<Password>,
+    pub(super) proxy: Option<SecretString>,
     pub(super) limit_rate: Option<Speed>,
     pub(super) endpoint: OneOrMore,
     pub(super) rewrite: Vec<Rewrite>,

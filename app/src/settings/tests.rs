@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use secrecy::SecretString;
+
 use super::*;
-use crate::env::Password;
 
 fn destination() -> Registry {
     "registry.example.com".parse().unwrap()
@@ -90,7 +91,7 @@ fn a_token_service_that_is_no_host_is_refused_with_its_place() {
 #[test]
 fn half_a_login_is_an_error_and_a_password_does_not_print() {
     let environment = Environment {
-        password: Some(Password("canary".into())),
+        password: Some(SecretString::from("canary")),
         ..Environment::default()
     };
     let error = Settings::decide(&ConnectionArgs::default(), &environment, &destination());

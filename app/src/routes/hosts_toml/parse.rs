@@ -6,12 +6,12 @@ use std::{
 };
 
 use oci::Registry;
+use secrecy::SecretString;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Capabilities, Host, HostsToml};
 use crate::{
-    env::Password,
     malformed::Malformed,
     routes::{
         endpoint::{self, Endpoint},
@@ -194,7 +194,7 @@ fn capabilities(names: &[String]) -> Result<Capabilities, String> {
 }
 
 /// Names with one value, or with several.
-fn headers(table: &Table) -> Result<Vec<(String, Password)>, String> {
+fn headers(table: &Table) -> Result<Vec<(String, SecretString)>, String> {
     let mut found = Vec::new();
     for (name, value) in table {
         let values = match value {
@@ -206,7 +206,7 @@ fn headers(table: &Table) -> Result<Vec<(String, Password)>, String> {
             let text = value.as_str();
             let text =
                 text.ok_or_else(|| format!("the header {name:?} has a value that is no text"))?;
-            found.push((name.clone(), Password(text.to_owned())));
+            found.push((name.clone(), SecretString::from(text)));
         }
     }
     Ok(found)
