@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use longshore_registry::{
     ChunkSize, Client, ClientBuilder, CredentialStore, Credentials, Fact, HttpVersions,
-    MemoryProfiles, Profile, ProfileStore, Timeouts,
+    MemoryProfiles, Profile, ProfileStore, RetryPolicy, Timeouts,
 };
 use oci::{Presence, PushTarget, Tag, TargetErrorKind};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -211,6 +211,43 @@ async fn p25_a_refusal_before_the_end_of_a_body_is_read_over_every_version() {
     };
     let said = in_every_way(Server::builder, |client| client, denied, talk).await;
     assert_eq!(said.len(), 3, "POST, PUT, DELETE: {said:#?}");
+}
+
+/// Over one connection bytes of other bodies move while one stands still: that one alone is given up.
+#[tokio::test]
+async fn p25_a_body_that_stands_still_is_given_up_and_others_on_its_connection_are_not() {
+    let (server, builder) = secure(Server::builder()).await;
+    // More than all windows and buffers on the way: what fits into them waits for its commit.
+    let lengths = [48, 6, 6, 6].map(|it| it * MIB);
+    let blobs: Vec<_> = (1..)
+        .zip(lengths)
+        .map(|(seed, length)| blob(seed, length))
+        .collect();
+    let source = Blobs::of(blobs.clone());
+    let stalls = Rule::on(Endpoint::UploadPut).query_contains(blobs[0].0.digest.to_string());
+    server
+        .faults()
+        .add(stalls.act(Action::StallAtByte(100_000)));
+    let client = builder
+        .http_versions(HttpVersions::Http2)
+        .retry(RetryPolicy::never())
+        .timeouts(Timeouts::default().with_idle(Duration::from_secs(2)))
+        .build()
+        .unwrap();
+    let target = client.push_target(&repository(&server, "app"));
+    target.has_blob(&blobs[0].0).await.unwrap();
+    let uploads = blobs
+        .iter()
+        .map(|(layer, _)| target.upload_blob(upload(layer, &source)));
+    let results = join_all(uploads).await;
+    let kinds: Vec<_> = results
+        .iter()
+        .map(|it| it.as_ref().err().map(|error| error.kind().clone()))
+        .collect();
+    assert_eq!(kinds, [Some(TargetErrorKind::Timeout), None, None, None]);
+    let entries = server.log().entries();
+    let connections: BTreeSet<_> = entries.iter().map(|it| it.connection).collect();
+    assert_eq!(connections.len(), 1, "{entries:#?}");
 }
 
 #[tokio::test]
