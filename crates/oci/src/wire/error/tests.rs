@@ -283,6 +283,11 @@ fn what_is_printed_has_no_control_characters() {
     );
 }
 
+/// What a person can read; blanks alone are no message.
+fn message() -> impl Strategy<Value = String> {
+    "\\PC{1,30}".prop_filter("blank", |it| !it.trim().is_empty())
+}
+
 fn any_entry() -> impl Strategy<Value = ErrorEntry> {
     let code = prop_oneof!["[A-Z_]{1,20}", Just("BLOB_UNKNOWN".to_owned())];
     let detail = prop_oneof![
@@ -291,12 +296,10 @@ fn any_entry() -> impl Strategy<Value = ErrorEntry> {
         "\\PC{0,20}".prop_map(Value::from),
         proptest::collection::vec("\\PC{0,8}", 0..3).prop_map(Value::from),
     ];
-    (code, proptest::option::of("\\PC{1,30}"), detail).prop_map(|(code, message, detail)| {
-        ErrorEntry {
-            code: ErrorCode::from(code.as_str()),
-            message,
-            detail,
-        }
+    (code, proptest::option::of(message()), detail).prop_map(|(code, message, detail)| ErrorEntry {
+        code: ErrorCode::from(code.as_str()),
+        message,
+        detail,
     })
 }
 
