@@ -178,6 +178,8 @@ impl Inner {
                 }
                 return Ok(answer);
             }
+            // Somebody may be fetching a token already, and need a permit for it.
+            answer.step_aside();
             let again = self
                 .auth
                 .challenged(

@@ -38,7 +38,7 @@ pub(crate) struct AnswerBody {
     /// The body that is still being sent, given up when this answer has been read.
     upload: Option<Arc<Flow>>,
     pace: Pace,
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 impl Answer {
@@ -62,7 +62,7 @@ impl Answer {
                 put_back: None,
                 upload,
                 pace: Pace::default(),
-                _permit: permit,
+                permit: Some(permit),
             },
         }
     }
@@ -87,6 +87,12 @@ impl Answer {
                 let essence = value.split(';').next().unwrap_or_default().trim();
                 essence.eq_ignore_ascii_case("text/html")
             })
+    }
+
+    /// Lets others go before the rest of it is read: whoever waits for another request while
+    /// holding an answer would wait for itself, where there is one permit.
+    pub(crate) fn step_aside(&mut self) {
+        drop(self.body.permit.take());
     }
 
     /// The whole body; over `max` bytes is an error.

@@ -10,7 +10,7 @@ use server::{
 };
 
 use crate::fixture::{
-    Blobs, MIB, Seen, blob, manifest, quick, registry, repository, sorted, start, upload,
+    Blobs, MIB, Seen, at_most, blob, manifest, quick, registry, repository, sorted, start, upload,
 };
 
 const USER: &str = "alice";
@@ -414,6 +414,29 @@ async fn m10_a_source_that_spoils_the_token_is_left_out_of_it() {
             format!("PUT /v2/app/blobs/uploads/<1>?digest={digest} → 201"),
         ],
     );
+}
+
+/// The second gets its 401 while the first is about to fetch a token: there is one permit, and
+/// whoever reads an answer has it.
+#[tokio::test]
+async fn two_whose_token_ends_at_once_do_not_wait_for_each_other() {
+    let server = token_registry(Bearer::new()).await;
+    let here = repository(&server, "app");
+    let credentials = Credentials::password(USER, PASSWORD);
+    let store = CredentialStore::new().with(server.registry(), credentials);
+    let one_at_a_time = quick().credentials(store).max_in_flight(at_most(1));
+    let client = one_at_a_time.build().unwrap();
+    let target = client.push_target(&here);
+    let ((one, _), (other, _)) = (blob(1, 1000), blob(2, 1000));
+    target.has_blob(&one).await.unwrap();
+    server.revoke_tokens();
+    server.log().clear();
+    let both = futures_util::future::join(target.has_blob(&one), target.has_blob(&other));
+    let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let (one, other) = both.expect("they wait for each other");
+    assert_eq!(one.unwrap(), Presence::Absent);
+    assert_eq!(other.unwrap(), Presence::Absent);
+    assert_eq!(server.log().calls(Endpoint::Token), 1);
 }
 
 #[tokio::test]
