@@ -309,6 +309,9 @@ impl Trial {
         let standing = inspect(registry, self.scenario, &ground.image).await?;
         let (mut bytes, mut requests) = (first.bytes, first.requests);
         let mut end = self.judge(&first, &standing, ground);
+        if let End::Broken(_, what) = &mut end {
+            *what = format!("{what}; {}", self.told(&record));
+        }
         if let End::Failed(_) = end {
             stage.proxy.relent();
             let second = self.push(&stage, ground).await?;
@@ -320,9 +323,9 @@ impl Trial {
         let extra_bytes = bytes.saturating_sub(baseline.bytes);
         let extra_requests = requests.saturating_sub(baseline.requests);
         if !matches!(end, End::Broken(..))
-            && let Some(broken) = self.excess(extra_bytes, extra_requests, &record)
+            && let Some((promise, what)) = self.excess(extra_bytes, extra_requests, &record)
         {
-            end = broken;
+            end = End::Broken(promise, format!("{what}; {}", self.told(&record)));
         }
         Ok(Outcome {
             name: self.name.clone(),
@@ -334,6 +337,23 @@ impl Trial {
             sessions: left_open(&stage.registry),
             took: began.elapsed(),
         })
+    }
+
+    /// What was done, and what the client asked for: all that is known of a broken promise.
+    fn told(&self, record: &Record) -> String {
+        let faults: Vec<String> = self
+            .injections
+            .iter()
+            .map(|it| format!("{} x{} at {}", it.fault, it.times, it.request))
+            .chain(self.cut.map(|it| it.to_string()))
+            .collect();
+        let asked: Vec<&str> = record.seen.iter().map(|it| it.purpose.name()).collect();
+        format!(
+            "{} at once; faults: {}; requests: {}",
+            self.at_once,
+            faults.join(", "),
+            asked.join(" ")
+        )
     }
 
     /// How the push with faults ended.
@@ -375,8 +395,8 @@ impl Trial {
     }
 
     /// What was too much, if something was.
-    fn excess(&self, bytes: u64, requests: u64, record: &Record) -> Option<End> {
-        let broken = |promise, what: String| Some(End::Broken(promise, what));
+    fn excess(&self, bytes: u64, requests: u64, record: &Record) -> Option<(Promise, String)> {
+        let broken = |promise, what: String| Some((promise, what));
         if self.most_again.is_some_and(|most| bytes > most) {
             let most = self.most_again.unwrap_or(0);
             let what = format!("{bytes} bytes were sent again, of {most} at the most");
