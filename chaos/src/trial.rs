@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::{
     elsewhere::Elsewhere,
     expect::Expected,
-    fault::{Class, Cut},
+    fault::{Class, Cut, Fault, Oddity},
     image::Image,
     inspect::{Standing, inspect},
     process::{Ended, Program},
@@ -408,12 +408,19 @@ impl Trial {
                 format!("{requests} requests more than usual"),
             );
         }
-        // Whoever gives up says goodbye at once, whatever was asked for.
+        // Who takes another's answer for its own has never heard of the pause. And whoever gives
+        // up says goodbye at once, whatever was asked for.
+        let confused = self.injections.iter().any(|it| {
+            matches!(
+                it.fault,
+                Fault::Odd(Oddity::Twice | Oddity::AgainLater | Oddity::Longer)
+            )
+        });
         let early = record
             .seen
             .iter()
             .find(|it| it.too_early && it.purpose != Purpose::DeleteSession);
-        if let Some(early) = early.filter(|_| self.at_once == 1) {
+        if let Some(early) = early.filter(|_| self.at_once == 1 && !confused) {
             let what = format!("a {} in the pause that was asked for", early.purpose.name());
             return broken(Promise::Patient, what);
         }

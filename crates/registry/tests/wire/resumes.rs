@@ -5,7 +5,9 @@ use std::{sync::Mutex, time::Duration};
 use async_trait::async_trait;
 use longshore_registry::{ChunkSize, CredentialStore, Credentials, Timeouts};
 use oci::{Descriptor, Presence, PushTarget, SessionKeeper, TargetErrorKind, UploadSession};
-use server::{Action, Answer, Auth, Bearer, Endpoint, RangeFault, Rule, RunningServer, Server};
+use server::{
+    Action, Answer, Auth, Bearer, Endpoint, RangeFault, RequestLog, Rule, RunningServer, Server,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -47,6 +49,27 @@ impl Keeper {
 
     fn last(&self) -> UploadSession {
         self.kept.lock().unwrap().last().cloned().unwrap()
+    }
+}
+
+/// Writes down how many chunks the registry had got when a state was kept.
+struct Witness {
+    log: RequestLog,
+    seen: Mutex<Vec<(u64, usize)>>,
+}
+
+#[async_trait]
+impl SessionKeeper for Witness {
+    async fn keep(&self, session: &UploadSession) {
+        let chunks = self.log.calls(Endpoint::UploadPatch);
+        let mut seen = self.seen.lock().unwrap();
+        seen.push((session.acknowledged(), chunks));
+    }
+
+    async fn forget(&self) {}
+
+    fn lasts(&self) -> bool {
+        true
     }
 }
 
@@ -446,4 +469,21 @@ async fn n2_a_session_that_a_dead_connection_holds_is_left_for_another() {
     assert_held(&server, &layer).await;
     let opened = server.log().calls(Endpoint::UploadPost);
     assert_eq!(opened, 2, "{:?}", server.log().lines());
+}
+
+#[tokio::test]
+async fn p1_a_session_is_kept_before_the_chunk_that_relies_on_it() {
+    let server = registry().await;
+    let (layer, content) = blob(1, 3500);
+    let source = Blobs::one(&layer, &content);
+    let witness = Witness {
+        log: server.log(),
+        seen: Mutex::default(),
+    };
+    let client = quick().chunk_size(ChunkSize::of(1000)).build().unwrap();
+    let target = client.push_target(&repository(&server, "app"));
+    let upload = upload(&layer, &source).kept_by(&witness);
+    target.upload_blob(upload).await.unwrap();
+    let seen = witness.seen.lock().unwrap().clone();
+    assert_eq!(seen, [(0, 0), (1000, 1), (2000, 2), (3000, 3)]);
 }
