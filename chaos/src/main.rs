@@ -164,6 +164,10 @@ fn summary(made: &Made, choice: &Choice, took: Duration) -> String {
     )
 }
 
+/// From so many pushes on every class of faults has to be among them. In fewer a rare one, of
+/// which there are a handful in all requests together, may be missing by chance.
+const EVERY_CLASS: u64 = 2000;
+
 /// Whether it was good: nothing broken, nothing leaked, and something tried.
 fn verdict(made: &Made, options: &Options) -> bool {
     let total = made.figures.total();
@@ -181,7 +185,9 @@ fn verdict(made: &Made, options: &Options) -> bool {
         .collect();
     if options.only.is_none() && options.command.is_none() && !missing.is_empty() {
         println!("chaos: not tried: {}", missing.join("; "));
-        return false;
+        if total.runs >= EVERY_CLASS {
+            return false;
+        }
     }
     if total.broken > 0 || !made.leaked.is_empty() {
         println!("chaos: FAILED: {} pushes broke a promise", total.broken);
