@@ -182,8 +182,10 @@ impl<'a> Walk<'a> {
         );
         assert!(bytes <= kills * MIB, "{bytes} bytes more, {kills} kills");
         assert!(layer <= 3 * kills, "{layer} requests more, {kills} kills");
-        // Every process asks for the manifest, by tag and by digest, and for the config.
-        assert!(requests <= 6 * kills, "{requests} requests, {kills} kills");
+        // Every process asks for the manifest, by tag and by digest, and for the config, which it
+        // opens and sends anew where the kill met it on its way.
+        let others = requests - layer;
+        assert!(others <= 5 * kills, "{others} others, {kills} kills");
         assert!(*name != "app" || *chunks > 60, "{chunks}");
     }
 }
