@@ -52,7 +52,7 @@ pub(crate) struct PushArgs {
 }
 
 /// Which image goes where
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ImageArgs {
     /// The image: an OCI layout directory, an OCI archive, a docker-save archive (tar, plain
     /// or compressed), or `docker://REFERENCE` for one in a registry
@@ -102,9 +102,10 @@ pub(crate) struct ImageArgs {
 }
 
 /// What becomes of foreign layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ForeignPolicy {
     /// They stay where they are
+    #[default]
     Keep,
     /// They are pushed like any other layer
     Include,
@@ -147,11 +148,20 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     if args.dry_run {
         return plan::show(&job, args.output.json).await;
     }
-    warn_of_other_registries(&job);
+    carry_out(&job, &progress, &args.output).await
+}
+
+/// Pushes, and says what was done.
+pub(crate) async fn carry_out(
+    job: &Job,
+    progress: &Progress,
+    output: &JsonArgs,
+) -> Result<(), AppError> {
+    warn_of_other_registries(job);
     let work = async {
         let pushing = job
             .engine
-            .push(&*job.source, &job.target, &job.destination, &*progress);
+            .push(&*job.source, &job.target, &job.destination, progress);
         Ok(pushing.await?)
     };
     let result = interrupt::until_interrupted(job.deadline, work).await;
@@ -161,7 +171,7 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     let report = result?;
     let traffic = job.client.traffic();
     let mut stdout = std::io::stdout().lock();
-    if args.output.json {
+    if output.json {
         let report = human::report_json(&report, &traffic);
         writeln!(stdout, "{}", human::routed(report, job.routed.as_ref()))
     } else {
@@ -204,8 +214,27 @@ pub(crate) async fn prepare(
     args: &ImageArgs,
     connection: &ConnectionArgs,
     environment: &Environment,
+    kept: (State, Sessions),
+    observer: Arc<dyn ClientObserver>,
+) -> Result<Job, AppError> {
+    let selection = Selection {
+        name: args.image.clone(),
+        platform: args.platform.clone(),
+    };
+    let open = async |course: &Course, client: &registry::Client| {
+        open::source(&args.source, course.source(), &selection, client).await
+    };
+    prepare_from(args, connection, environment, kept, observer, open).await
+}
+
+/// The same for a source that `open` makes.
+pub(crate) async fn prepare_from(
+    args: &ImageArgs,
+    connection: &ConnectionArgs,
+    environment: &Environment,
     (state, sessions): (State, Sessions),
     observer: Arc<dyn ClientObserver>,
+    open: impl AsyncFnOnce(&Course, &registry::Client) -> Result<Box<dyn oci::Source>, AppError>,
 ) -> Result<Job, AppError> {
     let named = open::reference(&args.destination)?;
     let course = Course::chart(&named, &args.source, connection, environment).await?;
@@ -216,13 +245,9 @@ pub(crate) async fn prepare(
     let (client, settings) = course.client(connection, environment, company)?;
     let reference = course.destination();
     let mount_from = course.siblings(&args.mount_from);
-    let selection = Selection {
-        name: args.image.clone(),
-        platform: args.platform.clone(),
-    };
     let deadline = interrupt::deadline(settings.timeout);
     let opening = async {
-        let source = open::source(&args.source, course.source(), &selection, &client).await?;
+        let source = open(&course, &client).await?;
         let destination = open::destination(reference, &args.tags, &mount_from, &*source);
         Ok((destination.await?, source))
     };
