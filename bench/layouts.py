@@ -18,6 +18,8 @@ SHAPES = {
     "10x20MiB": (10, 20 * MIB),
 }
 TAG = "bench"
+# What a shape's name ends with where its last layer is another one.
+CHANGED = " changed"
 
 
 class _Hashing(io.RawIOBase):
@@ -79,13 +81,16 @@ def _document(blobs, media_type, value):
 
 def make(home, name):
     """The layout of that shape under `home`, made if it is not there yet."""
-    layers, size = SHAPES[name]
-    layout = pathlib.Path(home) / f"layout-{name}"
+    shape = name.removesuffix(CHANGED)
+    layers, size = SHAPES[shape]
+    layout = pathlib.Path(home) / f"layout-{name.replace(' ', '-')}"
     if (layout / "index.json").exists():
         return layout
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    made = [_layer(blobs, f"{name} {number}", size) for number in range(layers)]
+    seeds = [f"{shape} {number}" for number in range(layers)]
+    seeds[-1] += name.removeprefix(shape)
+    made = [_layer(blobs, seed, size) for seed in seeds]
     config = _document(blobs, "application/vnd.oci.image.config.v1+json", {
         "architecture": "amd64",
         "os": "linux",

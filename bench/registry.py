@@ -104,11 +104,12 @@ def by_method(requests):
     return collections.Counter(request.method for request in requests)
 
 
-def depth(requests):
-    """The longest chain of requests in which each starts after the previous
-    answer: as many intervals as can be picked without two that overlap."""
+def depth(requests, rtt=0):
+    """The longest chain of requests in which each starts after the previous answer
+    had the time to arrive, and it to be sent: as many intervals as can be picked with
+    so many seconds between them. (A tenth less: clocks and sleeps are not exact.)"""
     count, free = 0, float("-inf")
     for request in sorted(requests, key=lambda it: it.end):
         if request.start >= free:
-            count, free = count + 1, request.end
+            count, free = count + 1, request.end + 0.9 * rtt
     return count

@@ -147,10 +147,10 @@ async fn p14_6_refused() {
 async fn p14_7_network() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Bound and not listening: nobody else gets the port meanwhile.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap();
     let reference = format!("{closed}/team/app:1");
     let run = stage
         .longshore(&["push", image.path(), &reference, "--json"])

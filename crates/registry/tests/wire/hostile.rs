@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_registry::Timeouts;
 use oci::{PushTarget, Source, TagOrDigest, TargetErrorKind};
 use server::{Action, Answer, Endpoint, Rule, Server, Validation};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::{
     fixture::{Blobs, blob, client, manifest, quick, registry, repository, start, upload},
@@ -243,9 +243,10 @@ async fn a_body_shorter_than_announced_is_no_body() {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_a_network_error_and_nothing_else() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound and not listening: nobody else gets the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let repository = format!("{address}/app").parse::<oci::Repository>().unwrap();
     let client = client();
     let target = client.push_target(&repository);
