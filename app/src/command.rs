@@ -13,6 +13,7 @@ pub(crate) mod profile;
 pub(crate) mod push;
 pub(crate) mod serve;
 pub(crate) mod session;
+pub(crate) mod transfer;
 
 /// Push OCI images, moving only the bytes that must be moved
 ///

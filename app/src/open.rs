@@ -104,15 +104,14 @@ pub(crate) struct Company {
     pub(crate) observer: Arc<dyn ClientObserver>,
 }
 
-/// The client for the way that the settings were decided for, and for the source's way if that is
-/// in a registry. It knows what other runs know and adds to it; the login is for the first way only.
+/// The client for these ways: the destinations', then the source's if that is in a registry. It
+/// knows what other runs know and adds to it; the login is for the first way's registry only.
 pub(crate) fn client(
     settings: &Settings,
-    way: &Way,
-    source: Option<&Way>,
+    ways: &[&Way],
     company: Company,
 ) -> Result<Client, AppError> {
-    let mut builder = builder(settings, way, source)
+    let mut builder = builder(settings, ways)
         .profiles(StateProfiles(company.state.clone()))
         .observer(company.observer);
     if company.state.lasts() {
@@ -127,36 +126,42 @@ pub(crate) fn client_of(
     way: &Way,
     observer: Arc<dyn ClientObserver>,
 ) -> Result<Client, AppError> {
-    let builder = builder(settings, way, None).observer(observer);
+    let builder = builder(settings, &[way]).observer(observer);
     builder.build().map_err(AppError::Client)
 }
 
 /// A client that asks whether a registry is there, and nothing else.
 fn asking(settings: &Settings, way: &Way) -> Result<Client, AppError> {
-    let builder = builder(settings, way, None);
-    builder.build().map_err(AppError::Client)
+    builder(settings, &[way]).build().map_err(AppError::Client)
 }
 
-fn builder(settings: &Settings, way: &Way, source: Option<&Way>) -> ClientBuilder {
-    let registry = way.registry();
+fn builder(settings: &Settings, ways: &[&Way]) -> ClientBuilder {
+    let first = ways.first().copied();
     let mut builder = settings
         .versions
         .tell(Client::builder())
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .max_in_flight(settings.concurrency)
         .chunk_size(settings.chunk_size)
-        .timeouts(timeouts(settings, way))
+        .timeouts(timeouts(settings, first))
         .retry(retry(settings))
         .proxies(settings.proxies.clone())
         .registry_headers(settings.credentials.http_headers())
-        .credentials(credentials(settings, registry));
-    // Of one host, what is said for the destination counts.
-    let source = source.filter(|it| it.registry() != registry);
-    for way in [Some(way), source].into_iter().flatten() {
-        builder = by_way(builder, way);
+        .credentials(credentials(settings, first.map(Way::registry)));
+    // Of one host, what is said for the way that comes first counts.
+    let mut seen: Vec<&Registry> = Vec::new();
+    for way in ways {
+        let registry = way.registry();
+        if !seen.contains(&registry) {
+            seen.push(registry);
+            builder = by_way(builder, way);
+        }
     }
-    if way.scheme().is_none() && settings.means_tls(registry) {
-        builder = builder.https(registry.clone());
+    if let Some(way) = first
+        && way.scheme().is_none()
+        && settings.means_tls(way.registry())
+    {
+        builder = builder.https(way.registry().clone());
     }
     for registry in &settings.plain_http {
         builder = builder.plain_http(registry.clone());
@@ -226,9 +231,10 @@ fn retry(settings: &Settings) -> RetryPolicy {
     }
 }
 
-fn timeouts(settings: &Settings, way: &Way) -> Timeouts {
+fn timeouts(settings: &Settings, way: Option<&Way>) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let of_way = way.dial_timeout.filter(|_| !settings.connect_timeout_given);
+    let of_way = way.and_then(|it| it.dial_timeout);
+    let of_way = of_way.filter(|_| !settings.connect_timeout_given);
     if let Some(limit) = of_way.or(settings.connect_timeout) {
         timeouts.connect = limit;
     }
@@ -241,16 +247,16 @@ fn timeouts(settings: &Settings, way: &Way) -> Timeouts {
     timeouts
 }
 
-fn credentials(settings: &Settings, registry: &Registry) -> CredentialStore {
+fn credentials(settings: &Settings, registry: Option<&Registry>) -> CredentialStore {
     let store = settings.credentials.clone();
-    match &settings.login {
-        Some(Login { username, password }) => {
+    match (&settings.login, registry) {
+        (Some(Login { username, password }), Some(registry)) => {
             let login = Credentials::Password {
                 username: username.clone(),
                 password: password.clone(),
             };
             store.with(registry.clone(), login)
         }
-        None => store,
+        _ => store,
     }
 }

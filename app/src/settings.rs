@@ -305,6 +305,19 @@ impl Settings {
         Ok(())
     }
 
+    /// What the flags say of the destination's registry goes for another one as well.
+    pub(crate) fn apply_flags(
+        &mut self,
+        args: &ConnectionArgs,
+        other: &Registry,
+    ) -> Result<(), SettingsError> {
+        let certificates = self.certificates.len();
+        self.add_flags(args, other)?;
+        // The authorities are those of every host, and were read already.
+        self.certificates.truncate(certificates);
+        Ok(())
+    }
+
     /// Whether a registry on this machine is spoken to over TLS though nothing says so of it: a CA
     /// for something without TLS would make no sense.
     pub(crate) fn means_tls(&self, registry: &Registry) -> bool {

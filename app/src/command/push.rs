@@ -2,22 +2,20 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use clap::{Args, ValueEnum};
-use oci::{Platform, PushTarget as _, Repository, Tag};
-use push::{
-    Engine, Foreign, LayerRepos, MustMount, Options, Report, Sessions, State, source::Selection,
-};
+use clap::Args;
+use oci::{Platform, PushTarget as _};
+use push::{Engine, LayerRepos, Options, Report, Sessions, State, source::Selection};
 use registry::ClientObserver;
 use tokio::time::Instant;
 
 use crate::{
-    command::{json::JsonArgs, plan},
+    command::{json::JsonArgs, plan, transfer::TransferArgs},
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
     open::{self, Company, course::Course},
     render::{human, progress::Progress},
-    settings::{ConnectionArgs, Settings},
+    settings::ConnectionArgs,
     state::{StateArgs, UnfinishedArgs},
 };
 
@@ -62,10 +60,6 @@ pub(crate) struct ImageArgs {
     #[arg(value_name = "REFERENCE")]
     pub(crate) destination: String,
 
-    /// Another tag for it; may be given several times
-    #[arg(long = "tag", short, value_name = "TAG")]
-    pub(crate) tags: Vec<Tag>,
-
     /// Which image, where the source holds several: its name, tag or digest
     #[arg(long, value_name = "NAME")]
     pub(crate) image: Option<String>,
@@ -75,40 +69,8 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,
 
-    /// A repository of the same registry that may hold some of the blobs already; may be given
-    /// several times
-    #[arg(long, value_name = "REPOSITORY")]
-    pub(crate) mount_from: Vec<Repository>,
-
-    /// Send no blob: each is there already or is mounted, or the push stops with nothing tagged
-    #[arg(long)]
-    pub(crate) must_mount: bool,
-
-    /// What becomes of foreign layers, which say where else they are to be had
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
-    pub(crate) foreign: ForeignPolicy,
-
-    /// The same as --foreign=include
-    #[arg(long, hide = true)]
-    pub(crate) push_foreign: bool,
-
-    /// Push what the source holds about the image as well: signatures, attestations
-    #[arg(long, short)]
-    pub(crate) referrers: bool,
-
-    /// Stop before the first write if more than this many bytes would be uploaded
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) max_upload_bytes: Option<u64>,
-}
-
-/// What becomes of foreign layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ForeignPolicy {
-    /// They stay where they are
-    #[default]
-    Keep,
-    /// They are pushed like any other layer
-    Include,
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
 }
 
 /// Everything a push or a plan needs.
@@ -157,7 +119,10 @@ pub(crate) async fn carry_out(
     progress: &Progress,
     output: &JsonArgs,
 ) -> Result<(), AppError> {
-    warn_of_other_registries(job);
+    warn_of_other_registries(
+        job.target.repository().registry(),
+        &job.destination.mount_from,
+    );
     let work = async {
         let pushing = job
             .engine
@@ -186,10 +151,8 @@ pub(crate) async fn carry_out(
 }
 
 /// Blobs are linked within one registry only; whoever names another may have mistyped it.
-fn warn_of_other_registries(job: &Job) {
-    let here = job.target.repository().registry();
-    let elsewhere = job.destination.mount_from.iter();
-    for repository in elsewhere.filter(|it| it.registry() != here) {
+pub(crate) fn warn_of_other_registries(here: &oci::Registry, mount_from: &[oci::Repository]) {
+    for repository in mount_from.iter().filter(|it| it.registry() != here) {
         let _ = writeln!(
             std::io::stderr(),
             "warning: nothing can be mounted from {repository}: it is not on {here}"
@@ -198,7 +161,7 @@ fn warn_of_other_registries(job: &Job) {
 }
 
 /// An error if the registry took some tags and refused others.
-fn all_tags(report: &Report) -> Result<(), AppError> {
+pub(crate) fn all_tags(report: &Report) -> Result<(), AppError> {
     let refused = report.refused_tags().map(|(tag, _)| tag.to_string());
     match refused.collect::<Vec<_>>() {
         tags if tags.is_empty() => Ok(()),
@@ -237,18 +200,25 @@ pub(crate) async fn prepare_from(
     open: impl AsyncFnOnce(&Course, &registry::Client) -> Result<Box<dyn oci::Source>, AppError>,
 ) -> Result<Job, AppError> {
     let named = open::reference(&args.destination)?;
-    let course = Course::chart(&named, &args.source, connection, environment).await?;
+    let read = open::source_reference(&args.source)?;
+    let course = Course::chart(
+        std::slice::from_ref(&named),
+        read.as_ref(),
+        connection,
+        environment,
+    )
+    .await?;
     let company = Company {
         state: state.clone(),
         observer,
     };
     let (client, settings) = course.client(connection, environment, company)?;
-    let reference = course.destination();
-    let mount_from = course.siblings(&args.mount_from);
+    let reference = course.destination(0).unwrap_or(&named);
+    let mount_from = course.siblings(0, &args.transfer.mount_from);
     let deadline = interrupt::deadline(settings.timeout);
     let opening = async {
         let source = open(&course, &client).await?;
-        let destination = open::destination(reference, &args.tags, &mount_from, &*source);
+        let destination = open::destination(reference, &args.transfer.tags, &mount_from, &*source);
         Ok((destination.await?, source))
     };
     let opened = interrupt::until_interrupted(deadline, opening).await;
@@ -258,7 +228,7 @@ pub(crate) async fn prepare_from(
         engine: Engine::with_journal(
             Options {
                 sessions,
-                ..options(args, &settings)
+                ..args.transfer.options(&settings)
             },
             Arc::new(LayerRepos::new()),
             Arc::new(state),
@@ -267,27 +237,7 @@ pub(crate) async fn prepare_from(
         source,
         target,
         destination,
-        routed: course.json(),
+        routed: course.json(0),
         deadline,
     })
-}
-
-fn options(args: &ImageArgs, settings: &Settings) -> Options {
-    let include = args.push_foreign || args.foreign == ForeignPolicy::Include;
-    Options {
-        concurrency: settings.concurrency,
-        foreign: if include {
-            Foreign::Include
-        } else {
-            Foreign::Keep
-        },
-        referrers: args.referrers,
-        max_upload_bytes: args.max_upload_bytes,
-        must_mount: if args.must_mount {
-            MustMount::Everything
-        } else {
-            MustMount::Nothing
-        },
-        ..Options::default()
-    }
 }

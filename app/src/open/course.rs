@@ -1,4 +1,4 @@
-//! A command's course: where its destination is, and its source if that is in a registry.
+//! A command's course: where its destinations are, and its source if that is in a registry.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use oci::{Reference, Registry, Repository, reference::Scheme};
 use registry::Client;
 use serde_json::{Value, json};
 
-use super::{Company, asking, client, source_reference, warn};
+use super::{Company, asking, client, warn};
 use crate::{
     env::Environment,
     error::AppError,
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Course {
     routes: Routes,
-    to: Leg,
+    to: Vec<Leg>,
     from: Option<Leg>,
 }
 
@@ -35,8 +35,8 @@ struct Leg {
 impl Course {
     /// Decides it: nothing is asked unless there are several ways.
     pub(crate) async fn chart(
-        destination: &Reference,
-        source: &str,
+        destinations: &[Reference],
+        source: Option<&Reference>,
         connection: &ConnectionArgs,
         environment: &Environment,
     ) -> Result<Self, AppError> {
@@ -47,17 +47,20 @@ impl Course {
             connection,
             environment,
         };
-        let to = charting.leg(destination, Purpose::Push).await?;
-        let from = match source_reference(source)? {
-            Some(source) => Some(charting.leg(&source, Purpose::Read).await?),
+        let mut to = Vec::with_capacity(destinations.len());
+        for destination in destinations {
+            to.push(charting.leg(destination, Purpose::Push).await?);
+        }
+        let from = match source {
+            Some(source) => Some(charting.leg(source, Purpose::Read).await?),
             None => None,
         };
         Ok(Self { routes, to, from })
     }
 
-    /// Where the destination is.
-    pub(crate) fn destination(&self) -> &Reference {
-        &self.to.reference
+    /// Where a destination is, by its place among them.
+    pub(crate) fn destination(&self, at: usize) -> Option<&Reference> {
+        self.to.get(at).map(|leg| &leg.reference)
     }
 
     /// Where the source is, if it is in a registry.
@@ -65,28 +68,53 @@ impl Course {
         self.from.as_ref().map(|leg| &leg.reference)
     }
 
-    /// Where repositories are that layers could be mounted from.
-    pub(crate) fn siblings(&self, named: &[Repository]) -> Vec<Repository> {
-        let there = named.iter().map(|it| self.routes.sibling(it, &self.to.way));
+    /// Where repositories are that layers could be mounted from into the destination at this
+    /// place among them.
+    pub(crate) fn siblings(&self, at: usize, named: &[Repository]) -> Vec<Repository> {
+        let Some(leg) = self.to.get(at) else {
+            return named.to_vec();
+        };
+        let there = named.iter().map(|it| self.routes.sibling(it, &leg.way));
         there.collect()
     }
 
-    /// The client, and the settings it is made by.
+    /// The client, and the settings it is made by. What is said of the registry on the command
+    /// line is of the destinations'; without one in a registry, of the source's.
     pub(crate) fn client(
         &self,
         connection: &ConnectionArgs,
         environment: &Environment,
         company: Company,
     ) -> Result<(Client, Settings), AppError> {
-        let settings = Settings::decide(connection, environment, self.to.way.registry())?;
+        let from = self.from.as_ref().map(|leg| &leg.way);
+        let to: Vec<&Way> = self.to.iter().map(|leg| &leg.way).collect();
+        let mut meant: Vec<&Registry> = Vec::new();
+        for way in if to.is_empty() { from.as_slice() } else { &to } {
+            if !meant.contains(&way.registry()) {
+                meant.push(way.registry());
+            }
+        }
+        // Between files nothing is asked of any registry.
+        let nobody = Registry::docker_hub();
+        let first = meant.first().copied().unwrap_or(&nobody);
+        let mut settings = Settings::decide(connection, environment, first)?;
+        for other in meant.iter().skip(1) {
+            if settings.login.is_some() {
+                return Err(AppError::Usage(format!(
+                    "one user name and password cannot be for both {first} and {other}: log in to each with longshore login, or copy to one at a time"
+                )));
+            }
+            settings.apply_flags(connection, other)?;
+        }
         warn(&settings.warnings);
-        let source = self.from.as_ref().map(|leg| &leg.way);
-        let client = client(&settings, &self.to.way, source, company)?;
+        let ways: Vec<&Way> = to.into_iter().chain(from).collect();
+        let client = client(&settings, &ways, company)?;
         Ok((client, settings))
     }
 
-    /// What is sent elsewhere than it was named, as JSON; nothing if nothing is.
-    pub(crate) fn json(&self) -> Option<Value> {
+    /// What of the source and of the destination at this place is elsewhere than it was named, as
+    /// JSON; nothing if nothing is.
+    pub(crate) fn json(&self, at: usize) -> Option<Value> {
         let moved = |leg: &Leg| {
             leg.is_moved().then(|| {
                 let decided = leg.route.decided.as_ref();
@@ -97,7 +125,7 @@ impl Course {
                 })
             })
         };
-        let to = moved(&self.to);
+        let to = self.to.get(at).and_then(moved);
         let from = self.from.as_ref().and_then(moved);
         (to.is_some() || from.is_some()).then(|| json!({ "destination": to, "source": from }))
     }
