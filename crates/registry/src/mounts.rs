@@ -19,7 +19,8 @@ impl RepositoryClient {
     /// Asks the registry to link `blob` from a sibling, which the scopes allow to pull from.
     ///
     /// A 202 is a refusal with a session to upload in. A status that says that this pair of
-    /// repositories will not do is a refusal too: the bytes can still be sent.
+    /// repositories will not do is a refusal too: the bytes can still be sent. A registry that has
+    /// no mounts is asked once by each process.
     pub(crate) async fn mount(
         &self,
         blob: &Descriptor,
@@ -31,6 +32,10 @@ impl RepositoryClient {
                 blob.digest, self.repository
             )
         };
+        let none = Fact::Mounts(false);
+        if *from != self.repository && self.believed(none.key()).await == Some(none) {
+            return Ok(MountOutcome::Refused(None));
+        }
         let answer = match self.mount_call(blob, from) {
             Ok(call) => self.inner().call(&call).await,
             Err(error) => Err(error),
@@ -61,12 +66,10 @@ impl RepositoryClient {
     }
 
     /// Asks whether the repository itself has a blob, in the request that also opens the session for
-    /// its upload if it has not; of a registry that does not answer that, in one that does not. It
-    /// has to have shown that to this process: a fact of yesterday that is not true any more would
-    /// cost a request for each blob, and nothing would contradict it.
+    /// its upload if it has not; of a registry that does not answer that, in one that does not.
     pub(crate) async fn probe(&self, blob: &Descriptor) -> Result<MountOutcome, TargetError> {
         let refuses = Fact::MountsFromItself(false);
-        if self.inner().seen(self.repository.registry(), refuses.key()) != Some(refuses) {
+        if self.believed(refuses.key()).await != Some(refuses) {
             return self.mount(blob, &self.repository).await;
         }
         Ok(match self.has_blob(blob).await? {

@@ -119,6 +119,7 @@ impl Fact {
         match self {
             Self::BodyLimit(_)
             | Self::TakesChunks(_)
+            | Self::KeepsSessions(_)
             | Self::MountsFromItself(_)
             | Self::Http2(_) => 7 * DAY,
             // Who else asks a registry for how much changes by the hour.

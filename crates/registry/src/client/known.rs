@@ -21,6 +21,20 @@ impl RepositoryClient {
         self.inner().learn(self.repository.registry(), fact);
     }
 
+    /// What to go by of this key. The first of a process who asks is told nothing of what is kept
+    /// from earlier ones: it is to find out whether that still holds.
+    pub(crate) async fn believed(&self, key: &'static str) -> Option<Fact> {
+        let registry = self.repository.registry();
+        self.inner().recall(registry).await;
+        self.inner().profiles.page(registry).believed(key)
+    }
+
+    /// What is known of this key, from this process or an earlier one.
+    pub(crate) fn known(&self, key: &str) -> Option<Fact> {
+        let page = self.inner().profiles.page(self.repository.registry());
+        page.known(key)
+    }
+
     /// What the registry bears of bodies at once.
     pub(crate) fn bears_bodies(&self) -> Option<Arc<Adaptive>> {
         self.inner().bears(self.repository.registry(), Work::Bodies)
@@ -64,11 +78,6 @@ impl Inner {
     /// A registry has shown something of itself.
     pub(crate) fn learn(&self, registry: &Registry, fact: Fact) {
         self.profiles.page(registry).learn(fact);
-    }
-
-    /// What a registry has shown to this process by this key.
-    pub(crate) fn seen(&self, registry: &Registry, key: &str) -> Option<Fact> {
-        self.profiles.page(registry).seen(key)
     }
 
     /// Keeps what was learned of all registries.

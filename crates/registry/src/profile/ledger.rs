@@ -1,7 +1,7 @@
 //! What is known of each registry in this process: loaded once, added to, kept at the end.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -28,6 +28,8 @@ pub(crate) struct Page {
     kept: OnceCell<Profile>,
     /// What this process has seen, by key.
     learned: Mutex<BTreeMap<&'static str, Fact>>,
+    /// Keys that somebody is finding out about, whatever is kept.
+    doubted: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Ledger {
@@ -79,9 +81,23 @@ impl Page {
         lock(&self.learned).insert(fact.key(), fact);
     }
 
-    /// What the registry has shown to this process.
-    pub(crate) fn seen(&self, key: &str) -> Option<Fact> {
-        lock(&self.learned).get(key).cloned()
+    /// What to go by: what the registry has shown to this process, or else what is kept.
+    ///
+    /// What is kept may not be true any more, and nothing would contradict it if everybody went by
+    /// it. So the first who asks is told nothing, and finds it out; the others need not wait.
+    pub(crate) fn believed(&self, key: &'static str) -> Option<Fact> {
+        if let Some(seen) = lock(&self.learned).get(key) {
+            return Some(seen.clone());
+        }
+        let kept = self.kept.get()?.get(key)?;
+        let first = lock(&self.doubted).insert(key);
+        (!first).then(|| kept.fact.clone())
+    }
+
+    /// What is kept, or was shown since: for what the next answer contradicts by itself.
+    pub(crate) fn known(&self, key: &str) -> Option<Fact> {
+        let seen = lock(&self.learned).get(key).cloned();
+        seen.or_else(|| Some(self.kept.get()?.get(key)?.fact.clone()))
     }
 
     fn worth_keeping(&self, now: SystemTime) -> Vec<(String, String)> {

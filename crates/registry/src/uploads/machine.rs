@@ -28,6 +28,8 @@ const BREAK_CHUNK: u64 = 1024 * 1024;
 /// A blob of this many bytes or more is looked for repeatedly before all of it goes again:
 /// some registries finish a commit after they have answered with an error.
 const PATIENT: u64 = 4 * 1024 * 1024;
+/// As many bytes as a question costs about: both are gone in one round trip.
+const NOT_MUCH: u64 = 64 * 1024;
 /// How often sessions may contradict themselves, or bodies be too long, in all.
 const DOUBTS: u8 = 8;
 

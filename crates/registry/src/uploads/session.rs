@@ -251,12 +251,21 @@ pub(crate) fn session_of(
     let url = origin
         .and_then(|origin| Ok(location::follow(&answer.url, location, &origin)?))
         .map_err(SessionFault::Location)?;
-    let minimum = answer.header(CHUNK_MINIMUM);
-    let minimum = minimum.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
-    if minimum > 0 {
-        repository.learn(Fact::ChunkMinimum(minimum));
+    Ok(UploadSession::new(url).with_chunk_minimum(chunk_minimum(repository, answer)))
+}
+
+/// The shortest chunk of a new session, in bytes. Who says it to a POST need not say it to a mount
+/// ([specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md)): then what it said last counts.
+fn chunk_minimum(repository: &RepositoryClient, answer: &Answer) -> u64 {
+    let said = answer.header(CHUNK_MINIMUM);
+    if let Some(said) = said.and_then(|it| it.trim().parse().ok()) {
+        repository.learn(Fact::ChunkMinimum(said));
+        return said;
     }
-    Ok(UploadSession::new(url).with_chunk_minimum(minimum))
+    match repository.known(Fact::ChunkMinimum(0).key()) {
+        Some(Fact::ChunkMinimum(known)) => known,
+        _ => 0,
+    }
 }
 
 /// The longest body that an answer announces, in bytes.

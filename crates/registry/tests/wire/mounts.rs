@@ -58,8 +58,8 @@ async fn a_refused_mount_hands_its_session_over() {
 async fn what_registries_say_instead_of_202_is_a_refusal_too() {
     let server = registry().await;
     let layer = with_a_blob(&server, "base").await;
-    let target = client().push_target(&repository(&server, "app"));
     for status in [400, 401, 403, 404, 405] {
+        let target = client().push_target(&repository(&server, "app"));
         server.log().clear();
         server.faults().clear();
         let answer = Answer::error(status, "UNSUPPORTED", "no mounts");
@@ -73,6 +73,7 @@ async fn what_registries_say_instead_of_202_is_a_refusal_too() {
         assert_eq!(server.log().requests(), 1, "{status}");
     }
     // A registry at its limits says nothing about the blob.
+    let target = client().push_target(&repository(&server, "app"));
     server.faults().clear();
     let busy = Answer::new(429).header("retry-after", "86400");
     server

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use longshore_registry::{
-    Client, CredentialStore, Credentials, Fact, KnownChallenge, MemoryProfiles, Profile,
+    ChunkSize, Client, CredentialStore, Credentials, Fact, KnownChallenge, MemoryProfiles, Profile,
     ProfileStore,
 };
-use oci::{Presence, PushTarget, wire::Action as May};
-use server::{Auth, Bearer, RunningServer, Server};
+use oci::{MountOutcome, Presence, PushTarget, wire::Action as May};
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, RunningServer, Server};
 
-use crate::fixture::{blob, quick, repository, start};
+use crate::fixture::{Blobs, blob, quick, registry, repository, start, upload};
 
 const PASSWORD: &str = "canary-password";
 
@@ -79,4 +79,92 @@ async fn p9_what_is_not_true_any_more_is_found_out_by_one_request_of_many() {
             [Fact::Challenge(KnownChallenge::Bearer { .. })]
         ));
     }
+}
+
+/// The mounts that were asked for, of three blobs by a client that knows what the last one learned.
+async fn mounts(server: &RunningServer, profiles: &MemoryProfiles) -> usize {
+    server.log().clear();
+    let client = quick().profiles(profiles.clone()).build().unwrap();
+    let target = client.push_target(&repository(server, "app"));
+    let base = repository(server, "base");
+    for seed in 1..=3 {
+        let (layer, content) = blob(seed, 100);
+        let session = match target.mount_blob(&layer, &base).await.unwrap() {
+            MountOutcome::Mounted => continue,
+            MountOutcome::Refused(session) => session,
+        };
+        let source = Blobs::one(&layer, &content);
+        let mut upload = upload(&layer, &source);
+        upload.session = session;
+        target.upload_blob(upload).await.unwrap();
+    }
+    client.close(Duration::from_secs(5)).await;
+    let lines = server.log().lines();
+    lines.iter().filter(|it| it.contains("mount=")).count()
+}
+
+#[tokio::test]
+async fn p9_a_registry_without_mounts_is_asked_once_by_each_process() {
+    let server = registry().await;
+    let profiles = MemoryProfiles::default();
+    let none = Answer::error(405, "UNSUPPORTED", "no mounts");
+    let fault = server
+        .faults()
+        .add(Rule::on(Endpoint::Mount).act(Action::Answer(none)));
+    assert_eq!(mounts(&server, &profiles).await, 1);
+    let facts = known(&server, &profiles).await;
+    assert!(facts.contains(&Fact::Mounts(false)), "{facts:?}");
+    assert_eq!(mounts(&server, &profiles).await, 1);
+
+    // It has learned to: the one question of a process shows it, and all blobs are mounted.
+    fault.remove();
+    let base = quick().build().unwrap();
+    let base = base.push_target(&repository(&server, "base"));
+    for seed in 1..=3 {
+        let (layer, content) = blob(seed, 100);
+        let source = Blobs::one(&layer, &content);
+        base.upload_blob(upload(&layer, &source)).await.unwrap();
+    }
+    assert_eq!(mounts(&server, &profiles).await, 3);
+    assert_eq!(server.log().blob_bytes(), 0);
+    let facts = known(&server, &profiles).await;
+    assert!(facts.contains(&Fact::Mounts(true)), "{facts:?}");
+}
+
+/// It is said with a session that was asked for, and not with one that a refused mount opens.
+#[tokio::test]
+async fn p9_the_shortest_chunk_is_known_where_it_is_not_said() {
+    let server = registry().await;
+    server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPost).act(Action::ChunkMin(400)));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::UploadPatch).act(Action::ChunkMin(400)));
+    let profiles = MemoryProfiles::default();
+    let builder = || quick().profiles(profiles.clone());
+    let first = builder().build().unwrap();
+    let target = first.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, 100);
+    let source = Blobs::one(&layer, &content);
+    target.upload_blob(upload(&layer, &source)).await.unwrap();
+    first.close(Duration::from_secs(5)).await;
+
+    let second = builder().chunk_size(ChunkSize::of(300)).build().unwrap();
+    let target = second.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(2, 1000);
+    let absent = target
+        .mount_blob(&layer, &repository(&server, "base"))
+        .await;
+    let MountOutcome::Refused(session) = absent.unwrap() else {
+        panic!("mounted from nowhere")
+    };
+    server.log().clear();
+    let source = Blobs::one(&layer, &content);
+    let mut upload = upload(&layer, &source);
+    upload.session = session;
+    target.upload_blob(upload).await.unwrap();
+    let entries = server.log().entries();
+    let sent: Vec<_> = entries.iter().map(|it| it.blob_bytes).collect();
+    assert_eq!(sent, [400, 400, 200]);
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use super::{
     After, BREAK_CHUNK, ChunkSize, DOUBTS, Doubt, Effect, Event, FIRST_CHUNK, LAST_CHUNK, Machine,
-    Missing, PATIENT, Part, Pieces, Trouble,
+    Missing, NOT_MUCH, PATIENT, Part, Pieces, Trouble,
 };
 
 impl Machine {
@@ -58,6 +58,9 @@ impl Machine {
                     silent_from: silent.then_some(part.from),
                     ..doubt
                 };
+                if broken && self.keeps_too_little(handed) {
+                    return self.pause(After::Look(Missing::Open));
+                }
                 self.pause(After::Look(Missing::Ask(doubt)))
             }
             Trouble::Unsure => self.pause(After::Look(Missing::Ask(doubt))),
@@ -76,6 +79,12 @@ impl Machine {
             Trouble::WrongDigest if self.pieces != Pieces::One && !self.restarted => self.restart(),
             Trouble::Unwanted | Trouble::WrongDigest | Trouble::Final => self.end(Effect::Fail),
         }
+    }
+
+    /// Whether a broken session is not worth a question: this registry has kept none before, and so
+    /// little would have to go again.
+    fn keeps_too_little(&self, handed: u64) -> bool {
+        self.profile.keeps_sessions == Some(false) && self.at == 0 && handed <= NOT_MUCH
     }
 
     /// A chunk that the registry does not take: it takes none, or none from there.

@@ -411,6 +411,34 @@ fn two_breaks_at_the_same_place_make_chunks_and_two_at_others_do_not() {
     }
 }
 
+/// What has to go again is worth a question, unless it is next to nothing and the answer is known.
+#[test]
+fn p9_a_registry_that_keeps_no_sessions_is_not_asked_for_a_few_bytes() {
+    let cases = [
+        (Some(false), 1000, OPEN),
+        (Some(false), MIB, Effect::Ask),
+        (Some(true), 1000, Effect::Ask),
+        (None, 1000, Effect::Ask),
+    ];
+    for (keeps_sessions, handed, expected) in cases {
+        let profile = UploadProfile {
+            keeps_sessions,
+            ..UploadProfile::default()
+        };
+        let mut it = Machine::new(2 * MIB, ChunkSize::Auto, profile);
+        play(
+            &mut it,
+            [
+                (Event::Begin, OPEN),
+                (opened(), put(0, 2 * MIB)),
+                (trouble(Trouble::Broken, handed), Effect::Pause),
+                (Event::Paused, LOOK),
+                (Event::NotThere, expected),
+            ],
+        );
+    }
+}
+
 #[test]
 fn z13_a_registry_without_chunks_gets_the_rest_in_one_body() {
     for what in [Trouble::Unwanted, Trouble::OutOfRange] {
