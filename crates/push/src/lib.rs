@@ -24,6 +24,7 @@
 //! ones that are files, [`recording`] a target for tests.
 
 mod byte_size;
+pub mod cache;
 pub mod compose;
 mod engine;
 mod error;

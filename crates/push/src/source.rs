@@ -40,6 +40,7 @@ pub use spool::{Compression, Spool};
 
 use archive::Archive;
 use blocking::blocking_until_dropped;
+pub(crate) use range::{FileRange, Stamp, positioned_read};
 
 /// Which image is meant, where there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

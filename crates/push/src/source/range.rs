@@ -27,7 +27,7 @@ use futures_util::{StreamExt as _, future, stream};
 use oci::{BlobStream, SourceError};
 
 /// How much is read at once, in bytes, unless it is a matter of choice.
-pub(super) const PIECE: u32 = 256 * 1024;
+pub(crate) const PIECE: u32 = 256 * 1024;
 
 /// How much a stream reads at once, in bytes, by how many are open beside it.
 const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, 64 * 1024)];
@@ -47,7 +47,7 @@ const SPARE_BUFFERS: usize = READS_AHEAD + 1;
 
 /// What tells that a file is still as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
     /// Which file it is, where the system says so: its device and its number there.
@@ -58,7 +58,7 @@ pub(super) struct Stamp {
 ///
 /// Cheap to clone; any number of clones may be read at the same time.
 #[derive(Clone, Debug)]
-pub(super) struct FileRange {
+pub(crate) struct FileRange {
     file: Arc<File>,
     stamp: Stamp,
     start: u64,
@@ -68,7 +68,7 @@ pub(super) struct FileRange {
 
 /// Why a file read is not to be trusted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error("it changed while it was read")]
     Changed,
     #[error("nobody waits for it")]
@@ -119,7 +119,7 @@ fn identity(_: &Metadata) -> (u64, u64) {
 
 impl FileRange {
     /// All of `file`, which `place` names for a person.
-    pub(super) fn whole(file: File, place: impl Into<Arc<str>>) -> io::Result<Self> {
+    pub(crate) fn whole(file: File, place: impl Into<Arc<str>>) -> io::Result<Self> {
         let stamp = Stamp::from(&file.metadata()?);
         Ok(Self {
             file: Arc::new(file),
@@ -131,7 +131,7 @@ impl FileRange {
     }
 
     /// The `length` bytes from `start` within this one, or nothing if they reach beyond it.
-    pub(super) fn part(&self, start: u64, length: u64, place: impl Into<Arc<str>>) -> Option<Self> {
+    pub(crate) fn part(&self, start: u64, length: u64, place: impl Into<Arc<str>>) -> Option<Self> {
         if start.checked_add(length)? > self.length {
             return None;
         }
@@ -144,22 +144,27 @@ impl FileRange {
     }
 
     /// Where it begins within its file, in bytes.
-    pub(super) fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
+    /// What tells that its file is still as it was.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Its length in bytes.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Where it is, for a person.
-    pub(super) fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
     /// Whether its file is still as it was when it was opened. Blocks.
-    pub(super) fn check(&self) -> Result<(), ReadError> {
+    pub(crate) fn check(&self) -> Result<(), ReadError> {
         if Stamp::from(&self.file.metadata()?) != self.stamp {
             return Err(ReadError::Changed);
         }
@@ -167,14 +172,14 @@ impl FileRange {
     }
 
     /// A mark that changes when its file does; none if that cannot be told yet. Blocks.
-    pub(super) fn version(&self) -> Result<Option<String>, ReadError> {
+    pub(crate) fn version(&self) -> Result<Option<String>, ReadError> {
         self.check()?;
         let within = |it| format!("{it}.{:x}", self.start);
         Ok(self.stamp.version(SystemTime::now()).map(within))
     }
 
     /// Reads at `offset` until `buffer` is full or the range ends. Blocks.
-    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, ReadError> {
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, ReadError> {
         let left = self.length.saturating_sub(offset);
         let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let mut filled = 0;
@@ -192,7 +197,7 @@ impl FileRange {
     }
 
     /// All of it, if it is at most `limit` bytes long (inclusive). Blocks.
-    pub(super) fn read_all(&self, limit: u64) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_all(&self, limit: u64) -> Result<Vec<u8>, ReadError> {
         let too_long = || ReadError::TooLong {
             actual: self.length,
             limit,
@@ -207,7 +212,7 @@ impl FileRange {
 
     /// Gives `each` the content from its beginning, in pieces of at most 256 KiB,
     /// for as long as it answers `true`. Blocks.
-    pub(super) fn for_each_piece(
+    pub(crate) fn for_each_piece(
         &self,
         mut each: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), ReadError> {
@@ -224,7 +229,7 @@ impl FileRange {
     }
 
     /// The bytes from `offset` (at most its length) to its end. Ends after the first error.
-    pub(super) fn stream(self, offset: u64) -> Result<BlobStream, SourceError> {
+    pub(crate) fn stream(self, offset: u64) -> Result<BlobStream, SourceError> {
         if offset > self.length {
             let length = self.length;
             return Err(self.unreadable(ReadError::BeyondEnd { offset, length }));
@@ -264,7 +269,7 @@ impl FileRange {
     }
 
     /// The error of a read of this range that failed.
-    pub(super) fn unreadable(&self, error: ReadError) -> SourceError {
+    pub(crate) fn unreadable(&self, error: ReadError) -> SourceError {
         match error {
             ReadError::Io(error) => SourceError::unreadable(&self.place, error),
             other => SourceError::unreadable(&self.place, other),
@@ -297,13 +302,15 @@ impl Drop for Stride {
     }
 }
 
+/// Reads some bytes at a place in a file, which stays where it is. Blocks.
 #[cfg(unix)]
-fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, at)
 }
 
+/// Reads some bytes at a place in a file. Blocks.
 #[cfg(windows)]
-fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, at)
 }
 

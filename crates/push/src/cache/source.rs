@@ -1,0 +1,273 @@
+//! A source that looks into a store first, and puts into it what it reads.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+use tokio::sync::OnceCell;
+
+use super::{
+    Store,
+    part::{Part, Pen, Turn},
+};
+
+/// Another source, with a [`Store`] before it.
+///
+/// What the store holds is read there, after its digest was checked, and causes nothing to be
+/// asked of the source. What it does not hold is read from the source once, and kept on the way:
+/// the push sees the same bytes whether or not that succeeds. Referrers are always the source's,
+/// because what is about an image changes; where the source is, is its own to say.
+#[derive(Debug)]
+pub struct CachedSource<S: ?Sized> {
+    store: Store,
+    root: OnceCell<Document>,
+    /// The root, where that is known.
+    pinned: Option<Digest>,
+    tally: Arc<Counters>,
+    /// What is on its way into the store: a blob that is read again is gone on with.
+    parts: Mutex<HashMap<Digest, Arc<Part>>>,
+    source: Arc<S>,
+}
+
+/// Where the bytes of a [`CachedSource`] came from so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// How often a blob was opened in the store.
+    pub stored_blobs: u64,
+    /// Bytes of blobs read from the store.
+    pub stored_bytes: u64,
+    /// How often a blob was opened in the source.
+    pub fetched_blobs: u64,
+    /// Bytes of blobs read from the source.
+    pub fetched_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    stored_blobs: AtomicU64,
+    stored_bytes: AtomicU64,
+    fetched_blobs: AtomicU64,
+    fetched_bytes: AtomicU64,
+}
+
+impl<S: Source + ?Sized + 'static> CachedSource<S> {
+    /// `source`, with `store` before it.
+    pub fn new(source: Arc<S>, store: Store) -> Self {
+        Self {
+            store,
+            root: OnceCell::new(),
+            pinned: None,
+            tally: Arc::default(),
+            parts: Mutex::default(),
+            source,
+        }
+    }
+
+    /// The same, where it is known that the source's root has this digest: one that is in the
+    /// store is not asked for.
+    #[must_use]
+    pub fn with_root(mut self, root: Digest) -> Self {
+        self.pinned = Some(root);
+        self
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What was read so far, and from where.
+    pub fn tally(&self) -> Tally {
+        let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        Tally {
+            stored_blobs: get(&self.tally.stored_blobs),
+            stored_bytes: get(&self.tally.stored_bytes),
+            fetched_blobs: get(&self.tally.fetched_blobs),
+            fetched_bytes: get(&self.tally.fetched_bytes),
+        }
+    }
+
+    async fn read_root(&self) -> Result<Document, SourceError> {
+        if let Some(digest) = &self.pinned
+            && let Some(root) = self.store.document(digest, None).await
+        {
+            return Ok(root);
+        }
+        let root = self.source.root().await?;
+        self.store.keep_document(&root);
+        Ok(root)
+    }
+
+    /// The bytes of a blob that the store does not hold.
+    async fn fetch(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        let part = self.store.part(blob, offset).await;
+        if let Some(part) = &part {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.retain(|_, it| !it.is_over());
+            parts.insert(blob.digest.clone(), Arc::clone(part));
+        }
+        let mut reader = Reader {
+            part,
+            blob: blob.clone(),
+            at: offset,
+            ready: None,
+            pen: None,
+            body: None,
+            tally: Arc::clone(&self.tally),
+            source: Arc::clone(&self.source),
+        };
+        // What is wrong with the source is told by whoever opens it, as without a store.
+        if let Some(piece) = reader.turn().await? {
+            reader.ready = Some(piece);
+        }
+        Ok(stream::try_unfold(reader, Reader::next).boxed())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
+    async fn root(&self) -> Result<Document, SourceError> {
+        let root = self.root.get_or_try_init(|| self.read_root());
+        root.await.cloned()
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
+        let stored = self.store.document(&descriptor.digest, Some(descriptor));
+        if let Some(document) = stored.await {
+            return Ok(document);
+        }
+        let document = self.source.document(descriptor).await?;
+        self.store.keep_document(&document);
+        Ok(document)
+    }
+
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        if let Some(stored) = self.store.blob(blob).await {
+            self.tally.stored_blobs.fetch_add(1, Ordering::Relaxed);
+            let tally = Arc::clone(&self.tally);
+            let counted = stored.stream(offset)?.inspect(move |piece| {
+                let read = piece.as_ref().map_or(0, Bytes::len) as u64;
+                tally.stored_bytes.fetch_add(read, Ordering::Relaxed);
+            });
+            return Ok(counted.boxed());
+        }
+        self.fetch(blob, offset).await
+    }
+
+    async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
+        if self.store.seems_to_hold(blob).await {
+            return Ok(());
+        }
+        self.source.check_blob(blob).await
+    }
+
+    async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
+        if self.store.seems_to_hold(blob).await {
+            // What is read is verified each time: nothing has to be told from a mark.
+            return Ok(None);
+        }
+        self.source.version(blob).await
+    }
+
+    fn place(&self, blob: &Descriptor) -> String {
+        self.source.place(blob)
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        self.source.referrers(subject).await
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        self.source.origin()
+    }
+}
+
+/// One reading of a blob that is not in the store, or not yet.
+struct Reader<S: ?Sized> {
+    /// What is in the store of it so far, and is being added to.
+    part: Option<Arc<Part>>,
+    blob: Descriptor,
+    at: u64,
+    /// Read beforehand.
+    ready: Option<Bytes>,
+    pen: Option<Pen>,
+    /// The source's bytes from `at` on.
+    body: Option<BlobStream>,
+    tally: Arc<Counters>,
+    source: Arc<S>,
+}
+
+impl<S: Source + ?Sized> Reader<S> {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
+        let piece = match self.ready.take() {
+            Some(piece) => Some(piece),
+            None => self.piece().await?,
+        };
+        Ok(piece.map(|piece| (piece, self)))
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, SourceError> {
+        loop {
+            if let Some(body) = &mut self.body {
+                let Some(piece) = body.next().await.transpose()? else {
+                    return Ok(None);
+                };
+                self.at += piece.len() as u64;
+                if let Some(pen) = &mut self.pen {
+                    pen.write(&piece).await;
+                }
+                if self.at == self.blob.size
+                    && let Some(pen) = self.pen.take()
+                {
+                    // Whoever knows the length may not ask for the end.
+                    pen.finish();
+                }
+                let read = piece.len() as u64;
+                self.tally.fetched_bytes.fetch_add(read, Ordering::Relaxed);
+                return Ok(Some(piece));
+            }
+            if self.at >= self.blob.size && self.at > 0 {
+                return Ok(None);
+            }
+            if let Some(piece) = self.turn().await? {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// Takes the next piece of what is in the store, or opens the source where that ends.
+    async fn turn(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let turn = match &self.part {
+            Some(part) => part.turn(self.at).await,
+            None => Turn::Alone,
+        };
+        match turn {
+            Turn::Read(piece) => {
+                self.at += piece.len() as u64;
+                let read = piece.len() as u64;
+                self.tally.stored_bytes.fetch_add(read, Ordering::Relaxed);
+                return Ok(Some(piece));
+            }
+            Turn::Write(pen) => self.pen = Some(pen),
+            Turn::Alone => self.part = None,
+            Turn::End => {
+                self.body = Some(stream::empty().boxed());
+                return Ok(None);
+            }
+        }
+        self.tally.fetched_blobs.fetch_add(1, Ordering::Relaxed);
+        let body = self.source.open(&self.blob, self.at).await?;
+        self.body = Some(body);
+        Ok(None)
+    }
+}
