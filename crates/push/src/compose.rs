@@ -4,7 +4,10 @@
 //! serialises again, so the digest is the same in a plan, in a request, in the index that
 //! names the manifest, and in the report. [`MemorySource`] serves them, and small blobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    iter,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +17,9 @@ use oci::{
     Source, SourceError,
 };
 use serde::Serialize;
+
+/// The content of an artifact's config or layer that has none: see [`MediaType::OCI_EMPTY`].
+pub const EMPTY: &[u8] = b"{}";
 
 /// The largest piece a [`MemorySource`] gives at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -36,13 +42,26 @@ pub struct ManifestBuilder {
     media_type: MediaType,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
+    config: Written,
+    layers: Vec<Written>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Descriptor>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
 }
+
+/// A descriptor as it is written: with the content in it, where the content is next to nothing.
+#[derive(Clone, Debug, Serialize)]
+struct Written {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    /// In base 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'static str>,
+}
+
+/// The empty config or layer, `{}`, in base 64.
+const EMPTY_IN_BASE64: &str = "e30=";
 
 /// An image index to be.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +94,7 @@ impl ManifestBuilder {
             schema_version: 2,
             media_type: MediaType::OCI_MANIFEST,
             artifact_type: None,
-            config,
+            config: config.into(),
             layers: Vec::new(),
             subject: None,
             annotations: BTreeMap::new(),
@@ -92,7 +111,21 @@ impl ManifestBuilder {
     /// The same with one more layer on top.
     #[must_use]
     pub fn layer(mut self, layer: Descriptor) -> Self {
-        self.layers.push(layer);
+        self.layers.push(layer.into());
+        self
+    }
+
+    /// The same with the content of empty configs and layers (`{}`) beside their digests, as the
+    /// image-spec has its
+    /// [empty descriptor](https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor):
+    /// who reads the manifest need not fetch two bytes. Counts for what was added before.
+    #[must_use]
+    pub fn with_empty_content(mut self) -> Self {
+        for it in iter::once(&mut self.config).chain(&mut self.layers) {
+            let is_empty = it.descriptor.media_type == MediaType::OCI_EMPTY
+                && it.descriptor.digest.matches(EMPTY);
+            it.data = is_empty.then_some(EMPTY_IN_BASE64);
+        }
         self
     }
 
@@ -105,8 +138,14 @@ impl ManifestBuilder {
 
     /// The same, being about another manifest.
     #[must_use]
-    pub fn subject(mut self, subject: &Document) -> Self {
-        self.subject = Some(subject.descriptor().clone());
+    pub fn subject(self, subject: &Document) -> Self {
+        self.about(subject.descriptor().clone())
+    }
+
+    /// The same, being about the manifest that `subject` describes.
+    #[must_use]
+    pub fn about(mut self, subject: Descriptor) -> Self {
+        self.subject = Some(subject);
         self
     }
 
@@ -120,6 +159,15 @@ impl ManifestBuilder {
     /// Writes it. Called twice, it gives the same bytes twice.
     pub fn build(&self) -> Result<Document, DocumentError> {
         write(self, &self.media_type)
+    }
+}
+
+impl From<Descriptor> for Written {
+    fn from(descriptor: Descriptor) -> Self {
+        Self {
+            descriptor,
+            data: None,
+        }
     }
 }
 

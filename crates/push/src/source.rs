@@ -5,6 +5,7 @@
 //!                                           OciArchive     a tar of one
 //!                                           DockerArchive  what `docker save` writes
 //!                            by platform ─▶ OnePlatform    of any source
+//!   artifact::ArtifactBuilder ─────────▶ Artifact    files, and a manifest made for them
 //!   open_all(path) ─▶ Contents: every image there, and one source that reads them all
 //! ```
 //!
@@ -19,6 +20,7 @@ use std::{io, path::Path, sync::Arc};
 use oci::{Descriptor, Digest, Platform, Source};
 
 mod archive;
+pub mod artifact;
 mod blocking;
 mod choice;
 mod docker_archive;
