@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+pub(crate) mod artifact;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod host;
@@ -34,6 +35,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Push(push::PushArgs),
     Plan(plan::PlanArgs),
+    Artifact(artifact::ArtifactArgs),
     Serve(serve::ServeArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),

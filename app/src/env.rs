@@ -20,6 +20,9 @@ pub(crate) struct Environment {
     pub(crate) state: Option<PathBuf>,
     /// `LONGSHORE_LOG`: what to log to standard error, for instance `debug`.
     pub(crate) log: Option<String>,
+    /// `SOURCE_DATE_EPOCH`: when what is made is said to have been made, in seconds since 1970
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub(crate) source_date_epoch: Option<String>,
     /// `DOCKER_CONFIG`: the directory of `config.json`, instead of `~/.docker`.
     pub(crate) docker_config: Option<PathBuf>,
     /// `DOCKER_AUTH_CONFIG`: the content of a Docker configuration file.
@@ -90,6 +93,7 @@ impl Environment {
             concurrency: text("LONGSHORE_CONCURRENCY"),
             state: path("LONGSHORE_STATE").map(PathBuf::from),
             log: text("LONGSHORE_LOG"),
+            source_date_epoch: text("SOURCE_DATE_EPOCH"),
             docker_config: path("DOCKER_CONFIG").map(PathBuf::from),
             docker_auth_config: text("DOCKER_AUTH_CONFIG").map(SecretString::from),
             registry_auth_file: path("REGISTRY_AUTH_FILE").map(PathBuf::from),

@@ -4,7 +4,10 @@
 use std::{error::Error as _, fmt::Write as _, io::ErrorKind, time::Duration};
 
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
-use push::{PushError, source::OpenError};
+use push::{
+    PushError,
+    source::{OpenError, artifact::ArtifactError},
+};
 use serde_json::{Value, json};
 use server::{ImageError, ServerError};
 
@@ -46,6 +49,8 @@ pub(crate) enum AppError {
         #[source]
         error: SourceError,
     },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     #[error(transparent)]
     Push(#[from] PushError),
     /// A plan that was shown is over the limit.
@@ -104,6 +109,7 @@ impl AppError {
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
+            Self::Artifact(error) => artifact_cause(error),
             Self::Image(error) => image_cause(error),
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
@@ -182,6 +188,10 @@ impl AppError {
                 Some("leave --platform out to push all of them".into())
             }
             Self::Open(error) => error.hint().map(Into::into),
+            Self::Artifact(ArtifactError::NoType) => Some(
+                "say what it is with --artifact-type application/vnd.example.report.v1, or give it a --config".into(),
+            ),
+            Self::Artifact(error) => error.hint().map(Into::into),
             Self::Image(ImageError::TagTaken { .. }) => {
                 Some("serve them at names of their own: NAME=PATH for each".into())
             }
@@ -248,6 +258,16 @@ fn open_cause(error: &OpenError) -> Cause {
         | OpenError::NoSuchPlatform { .. } => Cause::SourceNotFound,
         OpenError::Ambiguous { .. } => Cause::Usage,
         _ => Cause::LocalData,
+    }
+}
+
+fn artifact_cause(error: &ArtifactError) -> Cause {
+    match error {
+        ArtifactError::File { error, .. } if error.kind() == ErrorKind::NotFound => {
+            Cause::SourceNotFound
+        }
+        ArtifactError::File { .. } | ArtifactError::Manifest(_) => Cause::LocalData,
+        _ => Cause::Usage,
     }
 }
 

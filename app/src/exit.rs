@@ -84,6 +84,7 @@ Environment:
   LONGSHORE_CONCURRENCY  requests in flight to one host
   LONGSHORE_STATE        file for what is kept between runs
   LONGSHORE_LOG          what to log to standard error, for instance debug
+  SOURCE_DATE_EPOCH      when an artifact is said to have been made, in seconds since 1970
   DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)
   DOCKER_AUTH_CONFIG     the content of such a file, before any file
   REGISTRY_AUTH_FILE     a file with credentials, before Docker's and podman's

@@ -310,7 +310,7 @@ impl Source for MemorySource {
             .unwrap_or(usize::MAX)
             .min(rest.len());
         let _ = rest.split_to(start);
-        let pieces = stream::iter(std::iter::from_fn(move || {
+        let pieces = stream::iter(iter::from_fn(move || {
             let piece = rest.split_to(rest.len().min(PIECE));
             (!piece.is_empty()).then_some(Ok(piece))
         }));

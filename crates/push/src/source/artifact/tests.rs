@@ -3,9 +3,10 @@
 use std::fs;
 
 use futures_util::TryStreamExt as _;
-use oci::Source as _;
+use oci::{Source as _, SourceError, TagOrDigest};
 
 use super::*;
+use crate::{Destination, Engine, Options, recording::RecordingTarget};
 
 /// As another tool for artifacts writes it, given the same files, type and time.
 const GOLDEN: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.example.a","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"data":"e30="},"layers":[{"mediaType":"text/plain","digest":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":5,"annotations":{"org.opencontainers.image.title":"a.txt"}},{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"annotations":{"org.opencontainers.image.title":"empty.bin"}}],"annotations":{"org.opencontainers.image.created":"2020-01-01T00:00:00Z"}}"#;
@@ -99,11 +100,7 @@ async fn z21_two_builds_from_other_directories_are_equal() {
     assert!(!one.contains(here.0.path().to_str().unwrap()) && !one.contains("created"));
 }
 
-async fn content(
-    it: &Artifact,
-    blob: &Descriptor,
-    offset: u64,
-) -> Result<Vec<u8>, oci::SourceError> {
+async fn content(it: &Artifact, blob: &Descriptor, offset: u64) -> Result<Vec<u8>, SourceError> {
     let pieces: Vec<_> = it.open(blob, offset).await?.try_collect().await?;
     Ok(pieces.concat())
 }
@@ -125,7 +122,7 @@ async fn every_part_of_an_artifact_is_read_from_any_offset() {
     let other = Descriptor::of(MediaType::OCI_LAYER, b"other");
     assert!(matches!(
         content(&it, &other, 0).await,
-        Err(oci::SourceError::Missing { .. })
+        Err(SourceError::Missing { .. })
     ));
 }
 
@@ -137,7 +134,7 @@ async fn a_file_that_is_gone_or_has_another_length_is_found_before_it_is_read() 
     fs::write(files.path("a.txt"), "longer than it was").unwrap();
     assert!(matches!(
         it.check_blob(&blob).await,
-        Err(oci::SourceError::WrongSize {
+        Err(SourceError::WrongSize {
             expected: 5,
             actual: 18,
             ..
@@ -146,7 +143,7 @@ async fn a_file_that_is_gone_or_has_another_length_is_found_before_it_is_read() 
     fs::remove_file(files.path("a.txt")).unwrap();
     assert!(matches!(
         it.check_blob(&blob).await,
-        Err(oci::SourceError::Missing { .. })
+        Err(SourceError::Missing { .. })
     ));
 }
 
@@ -181,4 +178,31 @@ async fn what_cannot_be_an_artifact_is_told_by_what_is_wrong_with_it() {
         let error = builder.build().await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+/// Hashed once to make the manifest, and verified on the one read that is sent.
+#[tokio::test]
+async fn z21_a_file_that_is_altered_after_it_was_hashed_fails_the_push() {
+    let files = Files::new();
+    let it = typed().file(files.file("a.txt")).build().await.unwrap();
+    let engine = Engine::new(Options::default());
+    let tag = || "1".parse().unwrap();
+    let push = async || {
+        let target = RecordingTarget::new("r.test/a".parse().unwrap());
+        let destination = Destination::tagged([tag()]);
+        let done = engine.push(&it, &target, &destination, &()).await;
+        (done, target.manifest(&TagOrDigest::Tag(tag())).is_some())
+    };
+    fs::write(files.path("a.txt"), "jello").unwrap();
+    let (done, put) = push().await;
+    let error = done.unwrap_err();
+    assert!(
+        matches!(error.source_error(), Some(SourceError::Altered { .. })),
+        "{error:?}"
+    );
+    assert!(!put);
+    fs::write(files.path("a.txt"), "hello").unwrap();
+    let (done, put) = push().await;
+    assert_eq!(done.unwrap().digest, *it.manifest().digest());
+    assert!(put);
 }
