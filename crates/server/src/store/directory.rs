@@ -13,6 +13,7 @@
 //!   repositories/<name>/_layout/                the repository as an OCI image layout: a view
 //!   uploads/<id>/data                           what an upload session has received
 //!   uploads/<id>/session.json                   whose it is
+//!   uploads/<id>/sha256-<hex>                   it is becoming this blob
 //!   scratch/<n>                                 files that are not at their place yet
 //! ```
 //!

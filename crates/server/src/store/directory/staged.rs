@@ -63,6 +63,34 @@ fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
+/// An empty file that is there while an upload becomes this blob. Between the moment when the
+/// data is no longer the upload's and the one when the repository holds the blob, it is all that
+/// says what a process that was killed had in hand.
+fn intent(directory: &Path, digest: &Digest) -> PathBuf {
+    directory.join(format!("{}-{}", digest.algorithm(), digest.encoded()))
+}
+
+/// The blobs that an upload's directory says it was to become.
+fn intents(directory: &Path) -> io::Result<Vec<(PathBuf, Digest)>> {
+    let names = files::names(directory)?.into_iter();
+    let digest = |it: &String| it.replacen('-', ":", 1).parse().ok();
+    Ok(names
+        .filter_map(|it| digest(&it).map(|digest| (directory.join(&it), digest)))
+        .collect())
+}
+
+/// Finishes a commit that was cut off: the data is a blob already.
+fn finish(store: &Arc<Shared>, directory: &Path, name: &Name) -> io::Result<()> {
+    for (_, digest) in intents(directory)? {
+        let _linking = store.linking();
+        if files::length(&store.content(&digest))?.is_some() {
+            store.link_blob(name, &digest)?;
+            store.files.sync_parent(&store.blob_link(name, &digest))?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn create(
     store: &Arc<Shared>,
     id: &str,
@@ -127,15 +155,24 @@ fn leftover(store: &Arc<Shared>, id: &str, idle: Duration) -> io::Result<Option<
     let session: Session = serde_json::from_slice(&fs::read(&whose)?)?;
     // It is written once.
     let opened = fs::metadata(&whose)?.modified()?;
-    let file = OpenOptions::new().append(true).open(data(&directory))?;
-    let metadata = file.metadata()?;
-    let age = store.grace.now().duration_since(metadata.modified()?);
     let algorithm = session.algorithm.parse::<Algorithm>();
     let (Some(name), Ok(algorithm)) = (Name::parse(&session.repository), algorithm) else {
         return Ok(None);
     };
+    let data = data(&directory);
+    if !data.try_exists()? {
+        finish(store, &directory, &name)?;
+        return Ok(None);
+    }
+    let file = OpenOptions::new().append(true).open(data)?;
+    let metadata = file.metadata()?;
+    let age = store.grace.now().duration_since(metadata.modified()?);
     if age.is_ok_and(|age| age > idle) {
         return Ok(None);
+    }
+    // It did not come to that, and may become another blob.
+    for (stale, _) in intents(&directory)? {
+        store.files.remove(&stale)?;
     }
     let ticket = Ticket {
         name,
@@ -247,6 +284,24 @@ impl FileStaged {
         self.synced = self.synced.min(self.length);
     }
 
+    /// Makes the data a blob's content.
+    fn rename_to(&self, blob: &Path, digest: &Digest) -> io::Result<()> {
+        let files = &self.store.files;
+        files.touch(&intent(&self.directory, digest), self.store.grace.now())?;
+        let renamed = files.rename(&data(&self.directory), blob);
+        if renamed.is_err() {
+            self.forget_intent(digest);
+        }
+        renamed
+    }
+
+    /// What it said is so, or will not be: a blob that is deleted later must not come back.
+    fn forget_intent(&self, digest: &Digest) {
+        if let Err(error) = self.store.files.remove(&intent(&self.directory, digest)) {
+            tracing::warn!(%error, upload = %self.id, "could not remove what an upload left behind");
+        }
+    }
+
     /// Begins anew, with nothing: the file is a blob now, and not to be written to again.
     fn renew(&mut self) {
         let made = self.store.files.create_new(&data(&self.directory));
@@ -293,16 +348,20 @@ impl Staged for FileStaged {
                 // It was there a moment ago.
                 self.sync()?;
             }
-            store.files.rename(&data(&self.directory), &blob)?;
+            self.rename_to(&blob, digest)?;
             store.integrity.forget(digest);
         }
         let linked = store.link_blob(name, digest);
         drop(linking);
         let linked = linked.and_then(|()| store.files.sync_parent(&store.blob_link(name, digest)));
         if linked.is_err() && moves {
+            self.forget_intent(digest);
             self.renew();
         }
         linked?;
+        if moves {
+            self.forget_intent(digest);
+        }
         if let Err(error) = self.discard() {
             // The blob is there; what is left over goes with the garbage.
             tracing::warn!(%error, "could not remove what an upload left behind");
@@ -326,3 +385,6 @@ impl Drop for FileStaged {
         self.store.staging().remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;
