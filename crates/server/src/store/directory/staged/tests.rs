@@ -91,7 +91,11 @@ fn a_commit_that_was_cut_off_before_its_data_moved_goes_on() {
     let Leftover { staged, .. } = &mut leftovers[0];
     assert_eq!(staged.length(), 7);
     // It may become another blob, and then nothing says that it was to be this one.
-    assert!(!killed.upload(&format!("sha256-{}", digest.encoded())).exists());
+    assert!(
+        !killed
+            .upload(&format!("sha256-{}", digest.encoded()))
+            .exists()
+    );
     staged.append(b" and more").unwrap();
     let other = Digest::of(b"content and more");
     staged.commit(&name(), &other).unwrap();
