@@ -120,13 +120,16 @@ pub(crate) fn client(
     builder.build().map_err(AppError::Client)
 }
 
-/// A client for a registry as a whole, that knows nothing of it.
+/// A client for a registry as a whole, that knows nothing of it but whether it wants requests.
 pub(crate) fn client_of(
     settings: &Settings,
     way: &Way,
-    observer: Arc<dyn ClientObserver>,
+    company: Company,
 ) -> Result<Client, AppError> {
-    let builder = builder(settings, &[way]).observer(observer);
+    let mut builder = builder(settings, &[way]).observer(company.observer);
+    if company.state.lasts() {
+        builder = builder.pause_board(SharedPauses(company.state));
+    }
     builder.build().map_err(AppError::Client)
 }
 
@@ -177,6 +180,12 @@ fn builder(settings: &Settings, ways: &[&Way]) -> ClientBuilder {
     }
     for (host, rate) in &settings.limit_rate_of {
         builder = builder.limit_rate_of(host, *rate);
+    }
+    if let Some(rate) = settings.limit_requests {
+        builder = builder.limit_requests(rate);
+    }
+    for (host, rate) in &settings.limit_requests_of {
+        builder = builder.limit_requests_of(host, *rate);
     }
     for pem in &settings.certificates {
         builder = builder.extra_ca(pem);

@@ -1,4 +1,4 @@
-//! Which hosts want no requests, told from run to run in the state file.
+//! Which hosts want no requests, and whose turn it is, told from run to run in the state file.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,5 +20,9 @@ impl PauseBoard for SharedPauses {
         // Whole milliseconds are kept: not one too few.
         let until = until + Duration::from_millis(1);
         let _ = self.0.pause(whom, until).await;
+    }
+
+    async fn turns(&self, whom: &str, length: Duration) -> Option<SystemTime> {
+        self.0.take_turns(whom, length).await.ok()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, TokenServiceHost};
+use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, RequestRate, TokenServiceHost};
 use secrecy::ExposeSecret as _;
 
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) use login::{Login, first_line, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use told::{Point, Told};
 pub(crate) use values::duration;
-use values::{Time, TokenService, chunk_size, rate};
+use values::{Time, TokenService, chunk_size, rate, requests};
 use versions::{Version, Versions};
 
 /// Requests in flight to one host, unless said otherwise.
@@ -111,6 +111,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit_rate: Option<Rate>,
 
+    /// Send no more requests than this to any one host: a number in a time, as 50/s, 600/min or 100/h,
+    /// one after the other; shared with all runs that use the same state file [default: no limit]
+    #[arg(long, value_name = "N/TIME", value_parser = requests)]
+    limit_requests: Option<RequestRate>,
+
     /// Longest wait for a connection [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
@@ -165,6 +170,9 @@ pub(crate) struct Settings {
     /// How fast blobs travel: to and from all hosts together, and single ones.
     pub(crate) limit_rate: Option<Rate>,
     pub(crate) limit_rate_of: Vec<(Registry, Rate)>,
+    /// How many requests go to each host, and to single ones.
+    pub(crate) limit_requests: Option<RequestRate>,
+    pub(crate) limit_requests_of: Vec<(Registry, RequestRate)>,
     pub(crate) connect_timeout: Option<Duration>,
     /// Whether the one for connections was given with the command.
     pub(crate) connect_timeout_given: bool,
@@ -215,6 +223,8 @@ impl Settings {
                 .unwrap_or_default(),
             limit_rate: args.limit_rate.or(file.limit_rate.map(|it| it.0)),
             limit_rate_of: Vec::new(),
+            limit_requests: args.limit_requests.or(file.limit_requests.map(|it| it.0)),
+            limit_requests_of: Vec::new(),
             connect_timeout: args.connect_timeout.or(file.connect_timeout.map(|it| it.0)),
             connect_timeout_given: args.connect_timeout.is_some(),
             idle_timeout: args.idle_timeout.or(file.idle_timeout.map(|it| it.0)),
@@ -279,6 +289,9 @@ impl Settings {
         }
         if let Some(rate) = &it.limit_rate {
             self.limit_rate_of.push((registry.clone(), rate.0));
+        }
+        if let Some(rate) = &it.limit_requests {
+            self.limit_requests_of.push((registry.clone(), rate.0));
         }
         self.add(registry, tls, it.plain_http, it.insecure_skip_tls_verify);
         Ok(())

@@ -18,9 +18,10 @@ use crate::{
     env::Environment,
     error::AppError,
     interrupt,
-    open::{self, course::to_registry},
+    open::{self, Company, course::to_registry},
     render::progress::Progress,
     settings::{ConnectionArgs, Login, Settings, SettingsError, first_line, password_from_stdin},
+    state::StateArgs,
 };
 
 /// Log in to a registry
@@ -38,6 +39,9 @@ pub(crate) struct LoginArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
+
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result<(), AppError> {
@@ -50,7 +54,8 @@ pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result
     let way = to_registry(&registry, scheme, environment)?;
     open::warn(&settings.warnings);
     let observer = Arc::new(Progress::plain());
-    let client = open::client_of(&settings, &way, observer)?;
+    let state = args.state.open(environment).await?;
+    let client = open::client_of(&settings, &way, Company { state, observer })?;
     let deadline = interrupt::deadline(settings.timeout);
     let checking = async {
         let checked = client.log_in(&registry).await;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     error::SettingsError,
     routing::{OneOrMore, Rewrite},
-    values::{Chunks, Speed, Time, TokenService},
+    values::{Chunks, Requests, Speed, Time, TokenService},
     versions::Version,
 };
 use crate::{env::Environment, files, malformed::Malformed};
@@ -26,6 +26,7 @@ pub(super) struct SettingsFile {
     pub(super) max_retry_after: Option<Time>,
     pub(super) chunk_size: Option<Chunks>,
     pub(super) limit_rate: Option<Speed>,
+    pub(super) limit_requests: Option<Requests>,
     pub(super) trust_token_service: Vec<TokenService>,
     pub(super) state: Option<PathBuf>,
     pub(super) registries_conf: Option<PathBuf>,
@@ -46,6 +47,7 @@ pub(super) struct RegistryFile {
     pub(super) key: Option<PathBuf>,
     pub(super) proxy: Option<SecretString>,
     pub(super) limit_rate: Option<Speed>,
+    pub(super) limit_requests: Option<Requests>,
     pub(super) endpoint: OneOrMore,
     pub(super) rewrite: Vec<Rewrite>,
 }

@@ -122,12 +122,31 @@ fn p12_the_file_says_how_fast_for_all_and_for_one_and_into_what_chunks() {
 }
 
 #[test]
+fn p11_the_file_says_how_many_requests_for_each_host_and_for_one() {
+    let file = "limit-requests = \"50/s\"\n\
+        [registry.\"lab.example.com:5000\"]\nlimit-requests = \"600/min\"\n";
+    let (_directory, environment) = environment_with(file);
+    let mut args = ConnectionArgs::default();
+    let decide =
+        |args: &ConnectionArgs| Settings::decide(args, &environment, &destination()).unwrap();
+    let settings = decide(&args);
+    let a_second = |requests| RequestRate::new(requests, Duration::from_secs(1)).unwrap();
+    assert_eq!(settings.limit_requests, Some(a_second(50)));
+    let lab = "lab.example.com:5000".parse().unwrap();
+    assert_eq!(settings.limit_requests_of, [(lab, a_second(10))]);
+    args.limit_requests = Some(a_second(7));
+    assert_eq!(decide(&args).limit_requests, Some(a_second(7)));
+}
+
+#[test]
 fn an_amount_in_the_file_that_is_none_is_refused_with_what_to_write() {
     for (file, part) in [
         ("limit-rate = 0\n", "leave the limit out"),
         ("limit-rate = \"10M\"\n", "use kB, KiB"),
         ("limit-rate = true\n", "expected a number"),
         ("chunk-size = \"much\"\n", "auto"),
+        ("limit-requests = \"50\"\n", "600/min"),
+        ("limit-requests = 50\n", "expected a string"),
     ] {
         let (_directory, environment) = environment_with(file);
         let error = Settings::decide(&ConnectionArgs::default(), &environment, &destination());

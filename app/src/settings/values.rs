@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry::{ChunkSize, Rate, TokenServiceHost, TokenServiceHostError};
+use registry::{ChunkSize, Rate, RequestRate, TokenServiceHost, TokenServiceHostError};
 use serde::Deserialize;
 
 /// A time in the settings file.
@@ -55,6 +55,24 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
     Rate::per_second(bytes).map_err(|error| error.to_string())
 }
 
+/// Requests in a time: `50/s`, `600/min`, `100/h`.
+pub(super) fn requests(text: &str) -> Result<RequestRate, String> {
+    let wrong =
+        || format!("{text:?} is no rate of requests: expected for instance 50/s, 600/min or 100/h");
+    let (number, per) = text.split_once('/').ok_or_else(wrong)?;
+    let number = number.parse().map_err(|_| wrong())?;
+    let per = match per {
+        "s" => Duration::from_secs(1),
+        "min" | "m" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        _ => return Err(wrong()),
+    };
+    if number == 0 {
+        return Err("a rate of 0 would send nothing: leave the limit out to have none".into());
+    }
+    RequestRate::new(number, per).map_err(|error| format!("{text:?} is {error}"))
+}
+
 /// `16777216`, `16MiB`, `16MB`.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -89,6 +107,11 @@ pub(super) struct Chunks(pub(super) ChunkSize);
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "Amount")]
 pub(super) struct Speed(pub(super) Rate);
+
+/// A rate of requests in the settings file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Requests(pub(super) RequestRate);
 
 /// A number, with a unit or without.
 #[derive(Deserialize)]
@@ -131,6 +154,14 @@ impl TryFrom<String> for Time {
     }
 }
 
+impl TryFrom<String> for Requests {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        requests(&text).map(Self)
+    }
+}
+
 impl TryFrom<String> for TokenService {
     type Error = TokenServiceHostError;
 
@@ -170,6 +201,33 @@ mod tests {
             ("MiB", "whole number"),
         ] {
             let error = bytes(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn p11_rates_of_requests_are_read_with_their_time() {
+        let every = |text| requests(text).map(RequestRate::every);
+        for (text, millis) in [
+            ("50/s", 20),
+            ("1/s", 1000),
+            ("600/min", 100),
+            ("600/m", 100),
+            ("100/h", 36_000),
+        ] {
+            assert_eq!(every(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for (text, part) in [
+            ("50", "50/s, 600/min"),
+            ("50/day", "50/s, 600/min"),
+            ("-1/s", "50/s, 600/min"),
+            ("0.5/s", "50/s, 600/min"),
+            ("/s", "50/s, 600/min"),
+            ("0/s", "leave the limit out"),
+            ("10001/s", "10,000 a second"),
+            ("99999999999/s", "50/s, 600/min"),
+        ] {
+            let error = every(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

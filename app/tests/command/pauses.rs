@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use longshore::push::State;
+use longshore::push::{State, source::sample::SampleOptions};
 use server::{Action, Answer, Rule};
 
 use crate::{
@@ -17,10 +17,11 @@ fn busy(seconds: u64) -> Action {
     Action::Answer(Answer::new(429).header("retry-after", seconds.to_string()))
 }
 
-fn start(stage: &Stage, image: &Image, tag: &str) -> Child {
+fn start(stage: &Stage, image: &Image, tag: &str, more: &[&str]) -> Child {
     let file = stage.home().join("state.db");
     longshore(stage.home())
         .args(["push", image.path(), &stage.reference(tag), "--json"])
+        .args(more)
         .arg("--state")
         .arg(file)
         .stdout(Stdio::piped())
@@ -45,11 +46,11 @@ async fn p11_no_process_sends_anything_before_the_pause_of_another_is_over() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
     let fault = stage.server.faults().add(Rule::any().first(1).act(busy(2)));
-    let one = start(&stage, &image, "team/app:1");
+    let one = start(&stage, &image, "team/app:1", &[]);
     let until = pause_of(&stage).await;
     let (now, clock) = (Instant::now(), SystemTime::now());
     let over = now + until.duration_since(clock).unwrap();
-    let other = start(&stage, &image, "team/other:1");
+    let other = start(&stage, &image, "team/other:1", &[]);
 
     let wait = tokio::task::spawn_blocking(move || [one, other].map(Child::wait_with_output));
     let runs = wait
@@ -105,4 +106,67 @@ async fn p11_past_the_deadline_it_is_rate_limited_and_so_is_whoever_comes_next()
         .longshore(&[&push[..], &["--no-state"]].concat())
         .await;
     alone.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_processes_that_share_a_state_share_the_quota_of_a_registry() {
+    const QUOTA: usize = 20;
+    let stage = Stage::new().await;
+    let image = stage.image(&SampleOptions {
+        layers: 12,
+        layer_bytes: 1024,
+        ..SampleOptions::default()
+    });
+    let limit = format!("--limit-requests={QUOTA}/s");
+    let runs = ["team/one:1", "team/two:1"].map(|it| start(&stage, &image, it, &[&limit]));
+    let wait = tokio::task::spawn_blocking(move || runs.map(Child::wait_with_output));
+    for run in wait.await.unwrap() {
+        finished(run.unwrap()).succeeded();
+    }
+
+    let mut entries = stage.server.log().entries();
+    entries.sort_by_key(|it| it.started);
+    // Both were under way at the same time.
+    let turn = |path: &str| entries.iter().position(|it| it.path.contains(path));
+    let (one, two) = (turn("team/one").unwrap(), turn("team/two").unwrap());
+    assert!(one.abs_diff(two) < QUOTA, "{one} {two}");
+    assert!(entries.len() > 2 * QUOTA, "{}", entries.len());
+    for first in &entries {
+        let second = first.started..first.started + Duration::from_secs(1);
+        let within = entries.iter().filter(|it| second.contains(&it.started));
+        assert!(within.count() <= QUOTA + QUOTA / 20);
+    }
+}
+
+/// A login does what every command does: it waits for others, and they for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_a_login_heeds_and_tells_what_others_were_asked() {
+    let stage = Stage::new().await;
+    let registry = stage.server.registry().to_string();
+    let file = stage.home().join("state.db");
+    let file = file.to_str().unwrap();
+    let login = ["login", &*registry, "--username=alice", "--state", file];
+    let run = || {
+        let mut command = longshore(stage.home());
+        command.args(login).arg("--max-retry-after=1s");
+        command.env("LONGSHORE_PASSWORD", "canary");
+        let run = tokio::task::spawn_blocking(move || command.output());
+        async move { finished(run.await.unwrap().unwrap()) }
+    };
+    let fault = stage.server.faults().add(Rule::any().act(busy(60)));
+    let refused = run().await;
+    assert_eq!((refused.code, fault.hits()), (Some(8), 1), "{refused:#?}");
+    // Neither a push nor the same again asks.
+    let image = stage.image(&small());
+    let push = [
+        "push",
+        image.path(),
+        &stage.reference("team/app:1"),
+        "--state",
+        file,
+        "--max-retry-after=1s",
+    ];
+    assert_eq!(stage.longshore(&push).await.code, Some(8));
+    assert_eq!(run().await.code, Some(8));
+    assert_eq!(stage.server.log().requests(), 0);
 }

@@ -40,6 +40,7 @@ use crate::{
             host::{HostTls, HostTlsError, authorities},
         },
         traffic::Traffic,
+        turns::{Quotas, RequestRate, Turns},
         version::HttpVersions,
         warning::Warnings,
     },
@@ -106,6 +107,7 @@ pub struct ClientBuilder {
     versions_of: HashMap<String, HttpVersions>,
     pauses: Option<Arc<dyn PauseBoard>>,
     rates: Rates,
+    quotas: Quotas,
     observer: Arc<dyn ClientObserver>,
     user_agent: String,
     registry_headers: HeaderMap,
@@ -166,6 +168,7 @@ impl Client {
             versions_of: HashMap::new(),
             pauses: None,
             rates: Rates::default(),
+            quotas: Quotas::default(),
             observer: Arc::new(()),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             registry_headers: HeaderMap::new(),
@@ -408,6 +411,20 @@ impl ClientBuilder {
         self
     }
 
+    /// No more requests than this go to any one host, evenly and with nothing made up for; by all
+    /// processes together that share a [board](Self::pause_board). By default a host's own
+    /// `RateLimit-Limit` alone is kept to, where it counts by the second.
+    pub fn limit_requests(mut self, rate: RequestRate) -> Self {
+        self.quotas.each = Some(rate);
+        self
+    }
+
+    /// The same for one host, in the place of the limit for each.
+    pub fn limit_requests_of(mut self, host: &Registry, rate: RequestRate) -> Self {
+        self.quotas.hosts.insert(authority(host), rate);
+        self
+    }
+
     /// Who is told what happens; nobody by default.
     pub fn observer(mut self, observer: impl ClientObserver + 'static) -> Self {
         self.observer = Arc::new(observer);
@@ -475,6 +492,7 @@ impl ClientBuilder {
         let with_tls = with_tls.map(|(authority, _)| authority.clone()).collect();
         let tls = Tls::new(self.extra, self.tls);
         let warnings = Warnings::new(self.observer.clone());
+        let turns = Turns::new(self.quotas, self.pauses.clone());
         let pauses = Pauses::new(
             self.pauses,
             self.observer,
@@ -491,6 +509,7 @@ impl ClientBuilder {
                     self.proxies,
                     Gates {
                         pauses,
+                        turns,
                         rates: self.rates,
                         warnings,
                     },

@@ -69,5 +69,6 @@ pub use transport::{
     timeouts::Timeouts,
     tls::host::{HostTls, HostTlsError},
     traffic::{HostTraffic, Traffic},
+    turns::{RequestRate, RequestRateError},
     version::HttpVersions,
 };

@@ -31,6 +31,7 @@ use url::Url;
 
 pub(crate) mod adaptive;
 pub(crate) mod address;
+mod allowance;
 pub(crate) mod answer;
 pub(crate) mod backoff;
 pub(crate) mod body;
@@ -46,6 +47,7 @@ pub(crate) mod socket;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
 pub(crate) mod traffic;
+pub(crate) mod turns;
 pub(crate) mod version;
 pub(crate) mod warning;
 mod watch;
@@ -65,6 +67,7 @@ use retry::{Retry, may_change, retry_after};
 use socket::Wire;
 use timeouts::{Limit, Timeouts};
 use tls::{Tls, refusal::TlsRefusal};
+use turns::Turns;
 use warning::Warnings;
 use watch::Watch;
 
@@ -90,6 +93,7 @@ pub(crate) struct Transport {
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) pauses: Pauses,
+    turns: Turns,
     pub(crate) throttle: Throttle,
     warnings: Warnings,
     pub(crate) timeouts: Timeouts,
@@ -98,6 +102,7 @@ pub(crate) struct Transport {
 /// What requests and bodies wait at, and what answers pass.
 pub(crate) struct Gates {
     pub(crate) pauses: Pauses,
+    pub(crate) turns: Turns,
     pub(crate) rates: Rates,
     pub(crate) warnings: Warnings,
 }
@@ -330,6 +335,7 @@ impl Transport {
             proxies,
             hosts,
             pauses: gates.pauses,
+            turns: gates.turns,
             throttle: Throttle::new(gates.rates, in_flight),
             warnings: gates.warnings,
             timeouts,
@@ -358,13 +364,16 @@ impl Transport {
         }?;
         self.warnings.heed(&origin, &answer.headers, shown.as_ref());
         // Here, so that no lane has to learn it from an answer of its own.
-        let asked = retry_after(&answer.headers, SystemTime::now());
-        if answer.status == StatusCode::TOO_MANY_REQUESTS
-            || may_change(answer.status) && asked.is_some()
-        {
+        let now = SystemTime::now();
+        let asked = retry_after(&answer.headers, now);
+        let refused = answer.status == StatusCode::TOO_MANY_REQUESTS
+            || may_change(answer.status) && asked.is_some();
+        let asked = asked.or_else(|| allowance::used_up(&answer.headers, now));
+        if refused || asked.is_some() && answer.status.is_success() {
             // Kept apart: what is rare takes no room in every request.
             Box::pin(self.pauses.begin(&origin, &account, asked)).await;
         }
+        self.turns.heed(&origin, &answer.headers);
         Ok(answer)
     }
 
@@ -384,18 +393,25 @@ impl Transport {
             }
             .with(place);
             match self.pauses.left(origin, account).await {
-                Ok(None) => return Ok(permit),
+                Ok(None) => match self.turn(origin, account).await {
+                    Ok(true) => return Ok(permit),
+                    Ok(false) => drop(permit),
+                    Err(left) => return Err(paused(origin, left)),
+                },
                 Ok(Some(left)) => {
                     // Others may ask in another name meanwhile.
                     drop(permit);
                     Box::pin(tokio::time::sleep(left)).await;
                 }
-                Err(left) => {
-                    let host = origin.to_string();
-                    return Err(TransportError::Paused { host, left });
-                }
+                Err(left) => return Err(paused(origin, left)),
             }
         }
+    }
+
+    /// Waits for a turn; whether no pause began meanwhile.
+    async fn turn(&self, origin: &Origin, account: &Account) -> Result<bool, Duration> {
+        let waited = Box::pin(self.turns.wait(origin, self.pauses.patience())).await?;
+        Ok(!waited || self.pauses.left(origin, account).await == Ok(None))
     }
 
     async fn send(
@@ -530,6 +546,11 @@ impl Transport {
             Lane::Questions => &lanes.questions,
         }
     }
+}
+
+fn paused(origin: &Origin, left: Duration) -> TransportError {
+    let host = origin.to_string();
+    TransportError::Paused { host, left }
 }
 
 /// What a request says of its host's HTTP/2, where that was offered.

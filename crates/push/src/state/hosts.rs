@@ -4,7 +4,7 @@
 //! what a host was like, so a fact carries when it was seen, and its readers decide how
 //! long to believe it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{
     State, millis,
@@ -17,6 +17,11 @@ use crate::journal::StateError;
 const NAME: usize = 512;
 /// The longest value, in bytes.
 const VALUE: usize = 4096;
+
+/// What turns are kept under, among the pauses: until the last one is over, nobody else sends.
+const TURNS: &str = "turns ";
+/// How far ahead turns are taken, in milliseconds: an hour.
+const LONGEST_QUEUE: u64 = 60 * 60 * 1000;
 
 /// Something learned of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +121,24 @@ impl State {
         self.run(Access::Read, move |table, now| {
             let until = table.pause(&host)?.filter(|until| *until > now.time);
             Ok(until.map(time))
+        })
+        .await
+    }
+
+    /// Takes the next stretch of time of this length, in which nobody else sends a request to a host,
+    /// and says when it begins: now, or when the last one ends that was taken. Whole milliseconds.
+    pub async fn take_turns(&self, host: &str, length: Duration) -> Result<SystemTime, StateError> {
+        bounded("a host", host, NAME)?;
+        let turns = format!("{TURNS}{host}");
+        let length = length.as_nanos().div_ceil(1_000_000);
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        self.run(Access::Hint, move |table, now| {
+            let soon = now.time..now.time.saturating_add(LONGEST_QUEUE);
+            // A clock that was set back is not waited for.
+            let taken = table.pause(&turns)?.filter(|it| soon.contains(it));
+            let begin = taken.unwrap_or(now.time);
+            table.put_pause(&turns, begin.saturating_add(length))?;
+            Ok(time(begin))
         })
         .await
     }

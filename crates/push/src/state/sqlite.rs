@@ -36,6 +36,11 @@ use rows::SqliteTable;
 /// How much work may wait for the connection.
 const WAITING: usize = 1024;
 
+/// A commit is on the disk before it is relied on.
+const SYNCED: &str = "PRAGMA synchronous = FULL";
+/// A loss of power may take the last commits back.
+const UNSYNCED: &str = "PRAGMA synchronous = NORMAL";
+
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The database, by way of the thread that owns it.
@@ -122,6 +127,12 @@ fn transact<T>(
     let behavior = match access {
         Access::Read => TransactionBehavior::Deferred,
         Access::Write => TransactionBehavior::Immediate,
+        Access::Hint => {
+            connection.execute_batch(UNSYNCED).map_err(failed)?;
+            let done = transact(connection, Access::Write, work);
+            connection.execute_batch(SYNCED).map_err(failed)?;
+            return done;
+        }
     };
     let transaction: Transaction<'_> = connection
         .transaction_with_behavior(behavior)

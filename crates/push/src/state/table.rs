@@ -17,6 +17,8 @@ pub(super) const FACT_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
 pub(super) enum Access {
     Read,
     Write,
+    /// Something that a loss of power may take back.
+    Hint,
 }
 
 /// Something learned of a host, as it is kept.

@@ -36,10 +36,10 @@ const SAME: Duration = Duration::from_millis(500);
 /// Pauses at a time; what is over goes first.
 const MAX_PAUSES: usize = 256;
 
-/// Where processes tell each other which hosts want no requests for a while.
+/// Where processes tell each other which hosts want no requests for a while, and whose turn it is.
 ///
 /// A hint: a board that knows nothing costs requests that are refused, never correctness.
-/// Neither method may fail or take long; the client goes on without an answer after a second.
+/// No method may fail or take long; the client goes on without an answer after a second.
 #[async_trait]
 pub trait PauseBoard: fmt::Debug + Send + Sync {
     /// Until when `whom` should be left alone; none if not at all. `whom` is a host by its URL
@@ -49,6 +49,14 @@ pub trait PauseBoard: fmt::Debug + Send + Sync {
 
     /// Has everybody leave `whom` alone until then. A longer pause is not made shorter.
     async fn pause(&self, whom: &str, until: SystemTime);
+
+    /// Takes the next stretch of time of this length for the caller, in which nobody else sends a
+    /// request to `whom`, a host by its URL without a path: from when on it is. Stretches follow one
+    /// another, and none begins before it is asked for. None if the board cannot do that.
+    async fn turns(&self, whom: &str, length: Duration) -> Option<SystemTime> {
+        let _ = (whom, length);
+        None
+    }
 }
 
 /// Who asks a host: not a secret, and no name either. The same for all that use the same account.
@@ -156,6 +164,11 @@ impl Pauses {
             Some(left) if left > self.patience => Err(left),
             left => Ok(left),
         }
+    }
+
+    /// The longest time a request waits.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The hosts that want to be left alone now, and how long.

@@ -240,3 +240,32 @@ async fn a_pause_holds_for_all_and_only_grows() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn p11_no_two_have_the_same_turn_and_none_is_long_ago() {
+    over_both(|world| async move {
+        let (a, b) = (&world.a, &world.b);
+        let turn = Duration::from_micros(1500);
+        // Whole milliseconds, not one too few.
+        for (state, from) in [(a, 0), (b, 2), (b, 4), (a, 6)] {
+            let begins = state.take_turns("http://one.test", turn).await.unwrap();
+            assert_eq!(begins, time(START + from));
+        }
+        let other = b.take_turns("http://two.test", turn).await.unwrap();
+        assert_eq!(other, time(START));
+        world.passes(100);
+        for (state, from) in [(a, 100), (b, 102)] {
+            let begins = state.take_turns("http://one.test", turn).await.unwrap();
+            assert_eq!(begins, time(START + from));
+        }
+        // A turn is no pause.
+        assert_eq!(a.pause_until("http://one.test").await.unwrap(), None);
+        // Nobody waits for a clock that was set back.
+        a.pause("turns http://one.test", time(START + 365 * 24 * 3_600_000))
+            .await
+            .unwrap();
+        let begins = b.take_turns("http://one.test", turn).await.unwrap();
+        assert_eq!(begins, time(START + 100));
+    })
+    .await;
+}
