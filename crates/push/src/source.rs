@@ -6,6 +6,7 @@
 //!                                           DockerArchive  what `docker save` writes
 //!                            by platform ─▶ OnePlatform    of any source
 //!   artifact::ArtifactBuilder ─────────▶ Artifact    files, and a manifest made for them
+//!   seed::Seed ───────────────────────▶ Seed        the layers of a base image, from any source
 //!   open_all(path) ─▶ Contents: every image there, and one source that reads them all
 //! ```
 //!
@@ -31,6 +32,7 @@ mod oci_archive;
 mod platform;
 mod range;
 pub mod sample;
+pub mod seed;
 mod spool;
 
 pub use docker_archive::DockerArchive;
