@@ -12,6 +12,7 @@ pub(crate) mod logout;
 pub(crate) mod plan;
 pub(crate) mod profile;
 pub(crate) mod push;
+pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod transfer;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Push(push::PushArgs),
     Plan(plan::PlanArgs),
     Artifact(artifact::ArtifactArgs),
+    Seed(seed::SeedArgs),
     Serve(serve::ServeArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),

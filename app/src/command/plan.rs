@@ -48,14 +48,7 @@ pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(
 
 /// Makes the plan and prints it.
 pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
-    let work = async {
-        let planning = job.engine.plan(&*job.source, &job.target, &job.destination);
-        Ok(planning.await?)
-    };
-    let result = interrupt::until_interrupted(job.deadline, work).await;
-    let result = open::unless_paused(result, &job.client);
-    job.client.close(CLOSING).await;
-    let plan = result?;
+    let plan = planned(job).await?;
     let over = over_limit(job, &plan);
     let mut stdout = std::io::stdout().lock();
     if as_json {
@@ -68,8 +61,20 @@ pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
     over.map_or(Ok(()), Err)
 }
 
+/// Makes the plan.
+pub(crate) async fn planned(job: &Job) -> Result<Plan, AppError> {
+    let work = async {
+        let planning = job.engine.plan(&*job.source, &job.target, &job.destination);
+        Ok(planning.await?)
+    };
+    let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
+    job.client.close(CLOSING).await;
+    result
+}
+
 /// A plan over the limit is shown, and ends as the push would.
-fn over_limit(job: &Job, plan: &Plan) -> Option<AppError> {
+pub(crate) fn over_limit(job: &Job, plan: &Plan) -> Option<AppError> {
     let planned = plan.totals().bytes.uploaded;
     match job.engine.options().max_upload_bytes {
         Some(limit) if planned > limit => {

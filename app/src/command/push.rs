@@ -119,21 +119,7 @@ pub(crate) async fn carry_out(
     progress: &Progress,
     output: &JsonArgs,
 ) -> Result<(), AppError> {
-    warn_of_other_registries(
-        job.target.repository().registry(),
-        &job.destination.mount_from,
-    );
-    let work = async {
-        let pushing = job
-            .engine
-            .push(&*job.source, &job.target, &job.destination, progress);
-        Ok(pushing.await?)
-    };
-    let result = interrupt::until_interrupted(job.deadline, work).await;
-    let result = open::unless_paused(result, &job.client);
-    progress.finish();
-    job.client.close(CLOSING).await;
-    let report = result?;
+    let report = carried_out(job, progress).await?;
     let traffic = job.client.traffic();
     let mut stdout = std::io::stdout().lock();
     if output.json {
@@ -148,6 +134,25 @@ pub(crate) async fn carry_out(
     }
     .map_err(AppError::Output)?;
     all_tags(&report)
+}
+
+/// Pushes, and says nothing.
+pub(crate) async fn carried_out(job: &Job, progress: &Progress) -> Result<Report, AppError> {
+    warn_of_other_registries(
+        job.target.repository().registry(),
+        &job.destination.mount_from,
+    );
+    let work = async {
+        let pushing = job
+            .engine
+            .push(&*job.source, &job.target, &job.destination, progress);
+        Ok(pushing.await?)
+    };
+    let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
+    progress.finish();
+    job.client.close(CLOSING).await;
+    result
 }
 
 /// Blobs are linked within one registry only; whoever names another may have mistyped it.

@@ -41,6 +41,8 @@ mod resume;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod seed;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod serve_files;

@@ -1,0 +1,265 @@
+//! `seed`: the layers of base images into a registry, once for all images that are built on them.
+
+use std::{io::Write as _, num::NonZeroUsize, sync::Arc};
+
+use clap::Args;
+use oci::{Digest, Platform, Reference, Source};
+use push::{
+    Report, Sessions, State,
+    source::{
+        OpenError,
+        seed::{Seed, seed_tag},
+    },
+};
+use registry::{Client, Traffic};
+use serde_json::{Value, json};
+
+use crate::{
+    command::{
+        json::JsonArgs,
+        plan::{over_limit, planned},
+        push::{ImageArgs, Job, all_tags, carried_out, prepare_from},
+        transfer::{ForeignPolicy, TransferArgs},
+    },
+    env::Environment,
+    error::AppError,
+    exit::Cause,
+    open::{self, course::Course},
+    render::{human, progress::Progress},
+    settings::ConnectionArgs,
+    state::{StateArgs, UnfinishedArgs},
+};
+
+/// Put the layers of base images into a registry, so that no push to it sends them again
+///
+/// Streams the layers from where the base is into one repository, without keeping them on the way,
+/// and puts a manifest that lists them, so that they stay. Later pushes of images on that base, to
+/// whatever repository of the registry, have them mounted from there.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SeedArgs {
+    /// The base images, in registries
+    #[arg(value_name = "BASE", required = true)]
+    bases: Vec<String>,
+
+    /// The repository that will hold the layers: registry/repository
+    #[arg(long, value_name = "REPOSITORY")]
+    to: String,
+
+    /// Only the images for this platform, out of multi-platform bases; may be given several times:
+    /// os/architecture[/variant][:os.version]
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    platforms: Vec<Platform>,
+
+    /// What becomes of foreign layers, which say where else they are to be had
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
+    foreign: ForeignPolicy,
+
+    /// Stop before the first write if more than this many bytes would be uploaded for a base
+    #[arg(long, value_name = "BYTES")]
+    max_upload_bytes: Option<u64>,
+
+    /// Print the plans and stop: nothing is uploaded, mounted or tagged
+    #[arg(long, visible_alias = "plan")]
+    dry_run: bool,
+
+    #[command(flatten)]
+    output: JsonArgs,
+
+    /// Show nothing while it runs
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+
+    #[command(flatten)]
+    state: StateArgs,
+
+    #[command(flatten)]
+    unfinished: UnfinishedArgs,
+}
+
+/// What is known of a base when it has been read.
+struct Facts {
+    digest: Digest,
+    images: usize,
+    layers: usize,
+}
+
+pub(crate) async fn seed(args: &SeedArgs, environment: &Environment) -> Result<(), AppError> {
+    let bases = args.bases.iter().map(|it| base(it));
+    let bases: Vec<Reference> = bases.collect::<Result<_, _>>()?;
+    let to = open::reference(&args.to)?;
+    if to.tag().is_some() || to.digest().is_some() {
+        return Err(AppError::Usage(format!(
+            "--to {} names an image: give a repository, {}; each base gets a tag of its own there",
+            args.to,
+            to.repository()
+        )));
+    }
+    let state = if args.dry_run {
+        args.state.look(environment).await?
+    } else {
+        args.state.open(environment).await?
+    };
+    let sessions = args.unfinished.sessions(&state);
+    let mut told = Vec::new();
+    for base in &bases {
+        let kept = (state.clone(), sessions);
+        told.extend(Box::pin(one(args, base, environment, kept)).await?);
+    }
+    if args.output.json {
+        let seeds = json!({ "seeds": told, "cause": Cause::Done });
+        writeln!(std::io::stdout(), "{seeds}").map_err(AppError::Output)?;
+    }
+    Ok(())
+}
+
+/// A base is in a registry, whether it is written as a source or as a reference.
+fn base(text: &str) -> Result<Reference, AppError> {
+    match open::source_reference(text)? {
+        Some(reference) => Ok(reference),
+        None => open::reference(text),
+    }
+}
+
+/// Seeds one base, and says what was done: as text at once, as JSON to the caller.
+async fn one(
+    args: &SeedArgs,
+    base: &Reference,
+    environment: &Environment,
+    kept: (State, Sessions),
+) -> Result<Option<Value>, AppError> {
+    let progress = Arc::new(if args.dry_run {
+        Progress::plain()
+    } else {
+        Progress::new(args.quiet)
+    });
+    let image = ImageArgs {
+        source: format!("docker://{base}"),
+        destination: format!("{}:{}", args.to, seed_tag(base, &args.platforms)),
+        transfer: TransferArgs {
+            foreign: args.foreign,
+            max_upload_bytes: args.max_upload_bytes,
+            ..TransferArgs::default()
+        },
+        ..ImageArgs::default()
+    };
+    let mut facts = None;
+    let open = async |course: &Course, client: &Client| {
+        let seed = open_base(course, client, base, &args.platforms).await?;
+        facts = Some(Facts {
+            digest: seed.base_digest().clone(),
+            images: seed.images(),
+            layers: seed.layers().len(),
+        });
+        Ok(Box::new(seed) as Box<dyn Source>)
+    };
+    let preparing = prepare_from(
+        &image,
+        &args.connection,
+        environment,
+        kept,
+        progress.clone(),
+        open,
+    );
+    let job = preparing.await.inspect_err(|_| progress.finish())?;
+    if !args.output.json {
+        headline(base, facts.as_ref())?;
+    }
+    if args.dry_run {
+        return dry_run(&job, args.output, base, facts.as_ref()).await;
+    }
+    let report = carried_out(&job, &progress).await?;
+    let traffic = job.client.traffic();
+    all_tags(&report)?;
+    if args.output.json {
+        let told = human::report_json(&report, &traffic);
+        let told = human::routed(told, job.routed.as_ref());
+        return Ok(Some(about(told, base, facts.as_ref())));
+    }
+    tell(&report, &traffic, &progress)?;
+    Ok(None)
+}
+
+/// Reads the base's manifests.
+async fn open_base(
+    course: &Course,
+    client: &Client,
+    named: &Reference,
+    platforms: &[Platform],
+) -> Result<Seed, AppError> {
+    let from = course.source().unwrap_or(named);
+    let holder = course.destination(0).map(Reference::repository);
+    if holder == Some(from.repository()) {
+        return Err(AppError::Usage(format!(
+            "{} is where the base {named} is: it holds the base's layers already, and pushes with --mount-from {} mount them",
+            from.repository(),
+            from.repository(),
+        )));
+    }
+    let source = Box::new(client.source(from, None));
+    Seed::of(source, named, platforms)
+        .await
+        .map_err(|error| match error {
+            OpenError::Source(error) => AppError::Source {
+                place: format!("{named}, the base"),
+                error,
+            },
+            other => AppError::Open(other),
+        })
+}
+
+async fn dry_run(
+    job: &Job,
+    output: JsonArgs,
+    base: &Reference,
+    facts: Option<&Facts>,
+) -> Result<Option<Value>, AppError> {
+    let plan = planned(job).await?;
+    let over = over_limit(job, &plan);
+    let mut told = None;
+    if output.json {
+        let plan = human::plan_json(&plan, over.as_ref());
+        let plan = human::routed(plan, job.routed.as_ref());
+        told = Some(about(plan, base, facts));
+    } else {
+        write!(std::io::stdout(), "{plan}").map_err(AppError::Output)?;
+    }
+    over.map_or(Ok(told), Err)
+}
+
+fn headline(base: &Reference, facts: Option<&Facts>) -> Result<(), AppError> {
+    let Some(Facts { images, layers, .. }) = facts else {
+        return Ok(());
+    };
+    let images = counted(*images, "image");
+    let layers = counted(*layers, "layer");
+    writeln!(std::io::stdout(), "{base}: {layers} of {images}").map_err(AppError::Output)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match NonZeroUsize::new(count) {
+        Some(NonZeroUsize::MIN) => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+fn tell(report: &Report, traffic: &Traffic, progress: &Progress) -> Result<(), AppError> {
+    let text = human::report(report, traffic, progress.told());
+    write!(std::io::stdout(), "{text}").map_err(AppError::Output)
+}
+
+/// The same object with what it is about.
+fn about(mut told: Value, base: &Reference, facts: Option<&Facts>) -> Value {
+    let facts = facts.map(|it| {
+        json!({
+            "name": base.to_string(),
+            "digest": it.digest.to_string(),
+            "images": it.images,
+            "layers": it.layers,
+        })
+    });
+    told["base"] = facts.unwrap_or_default();
+    told
+}

@@ -1,0 +1,341 @@
+//! `seed`: base layers into a registry once, and what is pushed to it afterwards.
+
+use std::{fs, path::PathBuf};
+
+use longshore::push::source::sample::{self, SampleOptions};
+use oci::{Descriptor, Document, MediaType, layout};
+use serde_json::json;
+use server::{Action, Auth, Endpoint, Rule, RunningServer, Server};
+
+use crate::{
+    longshore::{Run, run_beside},
+    stage::{Stage, small},
+};
+
+/// Two registries: where the base is, and where images are pushed.
+struct Two {
+    stage: Stage,
+    far: RunningServer,
+}
+
+/// An image, as it was written.
+struct Written {
+    path: PathBuf,
+    document: Document,
+}
+
+impl Two {
+    async fn new() -> Self {
+        Self {
+            stage: Stage::new().await,
+            far: Server::builder().memory().start().await.unwrap(),
+        }
+    }
+
+    /// Writes a sample image; those of one seed have their first layers in common.
+    fn image(&self, name: &str, layers: usize, platforms: &[&str]) -> Written {
+        let options = SampleOptions {
+            layers,
+            platforms: platforms.iter().map(|it| it.parse().unwrap()).collect(),
+            ..small()
+        };
+        let path = self.stage.path(name);
+        let root = sample::write_layout(&path, &options).unwrap();
+        let bytes = fs::read(path.join(layout::blob_path(&root.digest))).unwrap();
+        let document = Document::new(bytes.into(), Some(&root.media_type)).unwrap();
+        Written { path, document }
+    }
+
+    /// Puts an image where bases are; its reference.
+    async fn base(&self, image: &Written, more: &[&str]) -> String {
+        let reference = format!("{}/os/base:1", self.far.registry());
+        let args = [&["push", image.path.to_str().unwrap(), &reference], more].concat();
+        self.run(&args).await.succeeded();
+        reference
+    }
+
+    /// Runs the command; both logs then hold this run's requests only.
+    async fn run(&self, args: &[&str]) -> Run {
+        self.far.log().clear();
+        self.stage.server.log().clear();
+        run_beside(self.stage.home(), args.iter().copied()).await
+    }
+
+    async fn seed(&self, base: &str, more: &[&str]) -> Run {
+        let to = self.stage.reference("bases");
+        self.run(&[&["seed", base, "--to", &to], more].concat())
+            .await
+    }
+
+    /// What went to the registry that is pushed to.
+    fn sent(&self) -> u64 {
+        self.stage.server.log().blob_bytes()
+    }
+
+    /// How often blobs were read from the registry of the base.
+    fn read(&self) -> usize {
+        self.far.log().calls(Endpoint::BlobGet)
+    }
+}
+
+impl Written {
+    fn layers(&self) -> &[Descriptor] {
+        &self.document.as_manifest().unwrap().layers
+    }
+}
+
+fn bytes(blobs: &[Descriptor]) -> u64 {
+    blobs.iter().map(|it| it.size).sum()
+}
+
+/// The empty config of what holds the layers.
+const EMPTY: u64 = 2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_base_layers_are_streamed_once_and_an_image_on_that_base_sends_none_of_them() {
+    let two = Two::new().await;
+    let image = two.image("base", 3, &[]);
+    let base = two.base(&image, &[]).await;
+    let run = two.seed(&base, &["--json"]).await.succeeded();
+    let seed = &run.json()["seeds"][0];
+    assert_eq!(two.sent(), bytes(image.layers()) + EMPTY);
+    assert_eq!(
+        (
+            two.read(),
+            two.stage.server.log().calls(Endpoint::ManifestPut)
+        ),
+        (3, 1)
+    );
+    assert_eq!(two.far.log().requests(), 4, "{:#?}", two.far.log().lines());
+    assert_eq!(seed["base"]["digest"], image.document.digest().to_string());
+    assert_eq!(
+        (&seed["base"]["layers"], &seed["base"]["images"]),
+        (&json!(3), &json!(1))
+    );
+    let tag = seed["tags"][0].as_str().unwrap();
+    assert!(tag.starts_with("os-base-1-"), "{run:#?}");
+
+    // To any repository.
+    let app = two.image("app", 4, &[]);
+    let own = app.layers()[3].size + app.document.as_manifest().unwrap().config.size;
+    let bases = two.stage.reference("bases");
+    for repository in ["team/app", "other/place"] {
+        let reference = two.stage.reference(&format!("{repository}:1"));
+        let path = app.path.to_str().unwrap();
+        let args = [
+            "push",
+            path,
+            &reference,
+            "--no-state",
+            "--mount-from",
+            &bases,
+        ];
+        two.run(&args).await.succeeded();
+        assert_eq!(two.sent(), own);
+        let lines = two.stage.server.log().lines();
+        for layer in image.layers() {
+            let digest = layer.digest.encoded();
+            let about: Vec<&String> = lines.iter().filter(|it| it.contains(digest)).collect();
+            assert_eq!(about.len(), 1, "{lines:#?}");
+            assert!(about[0].contains("from=bases"), "{lines:#?}");
+            assert!(about[0].ends_with("→ 201"), "{lines:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_seeding_again_reads_the_manifest_and_asks_one_question() {
+    let two = Two::new().await;
+    let base = two.base(&two.image("base", 3, &[]), &[]).await;
+    two.seed(&base, &[]).await.succeeded();
+    let run = two.seed(&base, &["--json"]).await.succeeded();
+    let tag = run.json()["seeds"][0]["tags"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(two.far.log().lines(), ["GET /v2/os/base/manifests/1 → 200"]);
+    assert_eq!(
+        two.stage.server.log().lines(),
+        [format!("HEAD /v2/bases/manifests/{tag} → 200")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_new_revision_of_the_base_moves_only_its_new_layers() {
+    let two = Two::new().await;
+    let base = two.base(&two.image("base", 3, &[]), &[]).await;
+    let first = two.seed(&base, &["--json"]).await.succeeded();
+    let revision = two.image("revision", 5, &[]);
+    two.base(&revision, &[]).await;
+    let second = two.seed(&base, &["--json"]).await.succeeded();
+    assert_eq!(two.sent(), bytes(&revision.layers()[3..]));
+    assert_eq!(two.read(), 2);
+    let tags = |run: &Run| run.json()["seeds"][0]["tags"].clone();
+    assert_eq!(tags(&first), tags(&second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_of_a_multi_platform_base_all_images_are_seeded_or_those_asked_for() {
+    let two = Two::new().await;
+    let platforms = ["linux/amd64", "linux/arm64", "linux/s390x"];
+    let index = two.image("base", 2, &platforms);
+    let base = two.base(&index, &[]).await;
+    // Of each platform's two layers one is the same for all.
+    let two_of_them = [
+        "--platform",
+        "linux/arm64",
+        "--platform",
+        "linux/s390x",
+        "--json",
+    ];
+    let run = two.seed(&base, &two_of_them).await.succeeded();
+    assert_eq!(two.read(), 3, "{:#?}", two.far.log().lines());
+    assert_eq!(run.json()["seeds"][0]["base"]["images"], 2);
+    two.seed(&base, &[]).await.succeeded();
+    assert_eq!(two.read(), 1, "{:#?}", two.far.log().lines());
+    let run = two.seed(&base, &["--platform", "windows/amd64"]).await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+    assert!(run.stderr.contains("linux/s390x"), "{run:#?}");
+    assert_eq!(two.stage.server.log().requests(), 0);
+}
+
+/// An image of one ordinary and one foreign layer.
+fn with_foreign_layer(two: &Two) -> (Written, Descriptor) {
+    let image = two.image("base", 1, &[]);
+    let mut manifest: serde_json::Value = serde_json::from_slice(image.document.bytes()).unwrap();
+    let mut foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER, b"foreign");
+    foreign.urls = vec!["https://far.test/layer".to_owned()];
+    fs::write(
+        image.path.join(layout::blob_path(&foreign.digest)),
+        "foreign",
+    )
+    .unwrap();
+    manifest["layers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!(foreign));
+    let manifest = manifest.to_string();
+    let root = Descriptor::of(MediaType::OCI_MANIFEST, manifest.as_bytes());
+    fs::write(image.path.join(layout::blob_path(&root.digest)), &manifest).unwrap();
+    let index = json!({ "schemaVersion": 2, "manifests": [root] });
+    fs::write(image.path.join(layout::INDEX), index.to_string()).unwrap();
+    let document = Document::new(manifest.into(), None).unwrap();
+    let path = image.path;
+    (Written { path, document }, foreign)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_foreign_layers_are_pointed_at_or_uploaded_with_their_type_as_it_is() {
+    let two = Two::new().await;
+    let (image, foreign) = with_foreign_layer(&two);
+    let base = two.base(&image, &["--foreign", "include"]).await;
+    two.seed(&base, &[]).await.succeeded();
+    assert_eq!(
+        (two.read(), two.sent()),
+        (1, image.layers()[0].size + EMPTY)
+    );
+    let named = |it: &String| it.contains(foreign.digest.encoded());
+    assert!(!two.stage.server.log().lines().iter().any(named));
+
+    let other = Two::new().await;
+    let (image, foreign) = with_foreign_layer(&other);
+    let base = other.base(&image, &["--foreign", "include"]).await;
+    let run = other
+        .seed(&base, &["--foreign", "include", "--json"])
+        .await
+        .succeeded();
+    assert_eq!(other.sent(), bytes(image.layers()) + EMPTY);
+    let blobs = run.json()["seeds"][0]["blobs"].to_string();
+    assert!(blobs.contains(foreign.media_type.as_str()), "{blobs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_layer_that_is_altered_on_the_way_is_not_committed_and_nothing_is_held() {
+    let two = Two::new().await;
+    let image = two.image("base", 1, &[]);
+    let base = two.base(&image, &[]).await;
+    two.far
+        .faults()
+        .add(Rule::on(Endpoint::BlobGet).act(Action::WrongBodyByte(9)));
+    let run = two.seed(&base, &[]).await;
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    assert!(run.stderr.contains("is altered"), "{run:#?}");
+    let log = two.stage.server.log();
+    assert_eq!(log.calls(Endpoint::ManifestPut), 0);
+    assert_eq!(two.stage.server.open_sessions(), 0, "{:#?}", log.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_on_the_bases_own_registry_nothing_is_streamed() {
+    let two = Two::new().await;
+    let image = two.image("base", 3, &[]);
+    let base = two.stage.reference("os/base:1");
+    two.run(&["push", image.path.to_str().unwrap(), &base])
+        .await
+        .succeeded();
+    let run = two.seed(&base, &["--json"]).await.succeeded();
+    assert_eq!(two.sent(), EMPTY);
+    assert_eq!(two.stage.server.log().calls(Endpoint::BlobGet), 0);
+    assert_eq!(
+        run.json()["seeds"][0]["bytes"]["mounted"],
+        bytes(image.layers())
+    );
+
+    let own = two.stage.reference("os/base");
+    let run = two.run(&["seed", &base, "--to", &own]).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(
+        run.stderr.contains("holds the base's layers already"),
+        "{run:#?}"
+    );
+    assert_eq!(two.stage.server.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_plan_of_a_seed_reads_manifests_and_writes_nothing() {
+    let two = Two::new().await;
+    let image = two.image("base", 3, &[]);
+    let base = two.base(&image, &[]).await;
+    let run = two.seed(&base, &["--plan"]).await.succeeded();
+    assert!(
+        run.stdout.contains("os/base:1: 3 layers of 1 image\n"),
+        "{run:#?}"
+    );
+    assert_eq!(two.read(), 0);
+    let lines = two.stage.server.log().lines();
+    assert!(lines.iter().all(|it| it.starts_with("HEAD ")), "{lines:#?}");
+    let run = two.seed(&base, &["--max-upload-bytes", "1000"]).await;
+    assert_eq!(run.code, Some(9), "{run:#?}");
+    assert_eq!(two.sent(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_base_that_cannot_be_read_is_told_by_why() {
+    let two = Two::new().await;
+    let base = two.base(&two.image("base", 1, &[]), &[]).await;
+    let absent = base.replace("base:1", "base:2");
+    let tagged = two.stage.reference("bases:1");
+    let closed = Server::builder()
+        .memory()
+        .auth(Auth::basic("user", "right"));
+    let closed = closed.start().await.unwrap();
+    let forbidden = format!("{}/os/base:1", closed.registry());
+    let gone = Server::builder().memory().start().await.unwrap();
+    let unreachable = format!("{}/os/base:1", gone.registry());
+    gone.shutdown().await;
+    let cases = [
+        (absent.as_str(), 4, "there is no image"),
+        (&forbidden, 3, "the base"),
+        (&unreachable, 7, "the base"),
+        ("./image", 2, "reference"),
+    ];
+    for (base, code, words) in cases {
+        let run = two.seed(base, &[]).await;
+        assert_eq!(run.code, Some(code), "{run:#?}");
+        assert!(run.stderr.contains(words), "{run:#?}");
+        assert_eq!(two.stage.server.log().requests(), 0);
+    }
+    let run = two.run(&["seed", &base, "--to", &tagged]).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(run.stderr.contains("give a repository"), "{run:#?}");
+}
