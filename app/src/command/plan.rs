@@ -5,6 +5,10 @@ use std::{io::Write as _, sync::Arc};
 use clap::Args;
 use push::{Plan, PushError, Sessions};
 
+mod seeding;
+
+use seeding::{Saving, savings};
+
 use crate::{
     command::{
         json::JsonArgs,
@@ -49,13 +53,18 @@ pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(
 /// Makes the plan and prints it.
 pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
     let plan = planned(job).await?;
+    let savings = savings(job, &plan).await;
     let over = over_limit(job, &plan);
     let mut stdout = std::io::stdout().lock();
     if as_json {
-        let plan = human::plan_json(&plan, over.as_ref());
+        let mut plan = human::plan_json(&plan, over.as_ref());
+        if !savings.is_empty() {
+            plan["bases"] = savings.iter().map(Saving::json).collect();
+        }
         writeln!(stdout, "{}", human::routed(plan, job.routed.as_ref()))
     } else {
-        write!(stdout, "{plan}")
+        let savings: String = savings.iter().map(|it| it.text() + "\n").collect();
+        write!(stdout, "{plan}{savings}")
     }
     .map_err(AppError::Output)?;
     over.map_or(Ok(()), Err)

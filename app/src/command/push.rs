@@ -80,6 +80,8 @@ pub(crate) struct Job {
     pub(crate) source: Box<dyn oci::Source>,
     pub(crate) target: registry::RegistryPushTarget,
     pub(crate) destination: push::Destination,
+    /// Where the source was named to be, if that is a registry.
+    pub(crate) from: Option<oci::Reference>,
     /// What is elsewhere than it was named, as JSON.
     pub(crate) routed: Option<serde_json::Value>,
     /// When the command has to be over.
@@ -242,6 +244,7 @@ pub(crate) async fn prepare_from(
         source,
         target,
         destination,
+        from: read,
         routed: course.json(0),
         deadline,
     })

@@ -1,6 +1,9 @@
 //! `seed`: base layers into a registry once, and what is pushed to it afterwards.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use longshore::push::source::sample::{self, SampleOptions};
 use oci::{Descriptor, Document, MediaType, layout};
@@ -214,14 +217,19 @@ fn with_foreign_layer(two: &Two) -> (Written, Descriptor) {
         .as_array_mut()
         .unwrap()
         .push(json!(foreign));
-    let manifest = manifest.to_string();
-    let root = Descriptor::of(MediaType::OCI_MANIFEST, manifest.as_bytes());
-    fs::write(image.path.join(layout::blob_path(&root.digest)), &manifest).unwrap();
-    let index = json!({ "schemaVersion": 2, "manifests": [root] });
-    fs::write(image.path.join(layout::INDEX), index.to_string()).unwrap();
-    let document = Document::new(manifest.into(), None).unwrap();
+    let document = relisted(&image.path, &manifest);
     let path = image.path;
     (Written { path, document }, foreign)
+}
+
+/// Writes a manifest into a layout, as the one image there.
+fn relisted(path: &Path, manifest: &serde_json::Value) -> Document {
+    let manifest = manifest.to_string();
+    let root = Descriptor::of(MediaType::OCI_MANIFEST, manifest.as_bytes());
+    fs::write(path.join(layout::blob_path(&root.digest)), &manifest).unwrap();
+    let index = json!({ "schemaVersion": 2, "manifests": [root] });
+    fs::write(path.join(layout::INDEX), index.to_string()).unwrap();
+    Document::new(manifest.into(), None).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,4 +346,94 @@ async fn p15_a_base_that_cannot_be_read_is_told_by_why() {
     let run = two.run(&["seed", &base, "--to", &tagged]).await;
     assert_eq!(run.code, Some(2), "{run:#?}");
     assert!(run.stderr.contains("give a repository"), "{run:#?}");
+}
+
+/// Writes an image of the base's layers and one more, that says what it was built on.
+fn on_base(two: &Two, annotations: serde_json::Value) -> Written {
+    let image = two.image("app", 4, &[]);
+    let mut manifest: serde_json::Value = serde_json::from_slice(image.document.bytes()).unwrap();
+    manifest["annotations"] = annotations;
+    let document = relisted(&image.path, &manifest);
+    let path = image.path;
+    Written { path, document }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_plan_without_seeding_names_the_bytes_that_seeding_would_save() {
+    let two = Two::new().await;
+    let image = two.image("base", 3, &["linux/amd64", "linux/arm64"]);
+    let base = two.base(&image, &[]).await;
+    let name = "org.opencontainers.image.base.name";
+    let app = on_base(&two, json!({ name: base }));
+    let (path, reference) = (
+        app.path.to_str().unwrap(),
+        two.stage.reference("team/app:1"),
+    );
+    let run = two
+        .run(&["plan", path, &reference, "--json"])
+        .await
+        .succeeded();
+    let of_base = json!([{
+        "name": base, "on_this_registry": false, "bytes_to_upload": bytes(&app.layers()[..3]),
+    }]);
+    assert_eq!(run.json()["bases"], of_base);
+    // The index, and the one image of it that is for the app's platform.
+    let read = two.far.log().lines();
+    assert_eq!(read.len(), 2, "{read:#?}");
+    assert!(
+        read.iter()
+            .all(|it| it.starts_with("GET /v2/os/base/manifests/"))
+    );
+    let run = two.run(&["plan", path, &reference]).await.succeeded();
+    let words = format!("layers of {base}: after longshore seed {base} --to ");
+    assert!(run.stdout.contains(&words), "{run:#?}");
+
+    two.seed(&base, &[]).await.succeeded();
+    let bases = two.stage.reference("bases");
+    let args = ["plan", path, &reference, "--mount-from", &bases, "--json"];
+    let run = two.run(&args).await.succeeded();
+    assert_eq!(run.json()["bases"], json!(null), "{run:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_plan_claims_nothing_of_a_base_that_it_cannot_read() {
+    let two = Two::new().await;
+    let base = format!("{}/os/none:1", two.far.registry());
+    let app = on_base(&two, json!({ "org.opencontainers.image.base.name": base }));
+    let (path, reference) = (
+        app.path.to_str().unwrap(),
+        two.stage.reference("team/app:1"),
+    );
+    let run = two.run(&["plan", path, &reference]).await.succeeded();
+    assert!(
+        run.stdout
+            .contains("what seeding it would save is not known"),
+        "{run:#?}"
+    );
+    assert!(!run.stdout.contains("of the upload"), "{run:#?}");
+    // What says nothing of a base is planned without a question to anybody else.
+    let plain = two.image("plain", 2, &[]);
+    let args = ["plan", plain.path.to_str().unwrap(), &reference];
+    let run = two.run(&args).await.succeeded();
+    assert!(!run.stdout.contains("seed"), "{run:#?}");
+    assert_eq!(two.far.log().requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_plan_of_an_image_in_another_registry_names_its_layers() {
+    let two = Two::new().await;
+    let image = two.image("base", 3, &[]);
+    let base = two.base(&image, &[]).await;
+    let (source, reference) = (
+        format!("docker://{base}"),
+        two.stage.reference("team/app:1"),
+    );
+    let run = two
+        .run(&["plan", &source, &reference, "--json"])
+        .await
+        .succeeded();
+    let expected = json!([{
+        "name": base, "on_this_registry": false, "bytes_to_upload": bytes(image.layers()),
+    }]);
+    assert_eq!(run.json()["bases"], expected);
 }

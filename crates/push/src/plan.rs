@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{graph::Graph, options::Destination};
 
+mod bases;
 mod cost;
 mod decide;
 mod explain;
@@ -23,6 +24,7 @@ mod probe;
 mod siblings;
 mod steps;
 
+pub use bases::Base;
 pub(crate) use cost::{Counted, cost};
 pub(crate) use decide::{Facts, Standing, decide};
 pub(crate) use probe::{Asking, Findings, probe};

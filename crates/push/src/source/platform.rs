@@ -129,7 +129,7 @@ pub(super) async fn child_for(
 }
 
 /// What an image runs on: by the index it was found in, else by its config.
-async fn offered_by(
+pub(super) async fn offered_by(
     source: &dyn Source,
     document: &Document,
 ) -> Result<Option<Platform>, SourceError> {

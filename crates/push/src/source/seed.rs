@@ -23,7 +23,7 @@ use oci::{
     SourceError, Tag,
 };
 
-use super::OpenError;
+use super::{OpenError, platform};
 use crate::compose::{EMPTY, ManifestBuilder};
 
 mod images;
@@ -121,6 +121,17 @@ pub async fn base_layers(
 ) -> Result<Vec<Descriptor>, OpenError> {
     let root = source.root().await?;
     Ok(layers_of(&images::of(source, &root, platforms).await?))
+}
+
+/// The platforms of an image: those its index says, or the one its config says. None where nothing
+/// is said.
+pub async fn platforms_of(source: &dyn Source) -> Result<Vec<Platform>, OpenError> {
+    let root = source.root().await?;
+    if let Some(index) = root.as_index() {
+        return Ok(index.platforms().into_iter().cloned().collect());
+    }
+    let offered = platform::offered_by(source, &root).await?;
+    Ok(offered.into_iter().collect())
 }
 
 /// The tag under which the layers of this base are held: readable, and another for every base and
