@@ -15,6 +15,7 @@ pub(crate) mod push;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod session;
+pub(crate) mod store;
 pub(crate) mod transfer;
 
 /// Push OCI images, moving only the bytes that must be moved
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
     Session(session::SessionArgs),
+    Store(store::StoreCommandArgs),
     Host(host::HostArgs),
     Profile(profile::ProfileArgs),
     Demo(demo::DemoArgs),

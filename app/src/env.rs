@@ -18,6 +18,8 @@ pub(crate) struct Environment {
     pub(crate) concurrency: Option<String>,
     /// `LONGSHORE_STATE`: the file for what is kept between runs.
     pub(crate) state: Option<PathBuf>,
+    /// `LONGSHORE_STORE`: the directory for what is fetched from registries.
+    pub(crate) store: Option<PathBuf>,
     /// `LONGSHORE_LOG`: what to log to standard error, for instance `debug`.
     pub(crate) log: Option<String>,
     /// `SOURCE_DATE_EPOCH`: when what is made is said to have been made, in seconds since 1970
@@ -92,6 +94,7 @@ impl Environment {
             password: text("LONGSHORE_PASSWORD").map(SecretString::from),
             concurrency: text("LONGSHORE_CONCURRENCY"),
             state: path("LONGSHORE_STATE").map(PathBuf::from),
+            store: path("LONGSHORE_STORE").map(PathBuf::from),
             log: text("LONGSHORE_LOG"),
             source_date_epoch: text("SOURCE_DATE_EPOCH"),
             docker_config: path("DOCKER_CONFIG").map(PathBuf::from),

@@ -6,6 +6,7 @@ use std::{error::Error as _, fmt::Write as _, io::ErrorKind, time::Duration};
 use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{
     PushError,
+    cache::StoreError,
     source::{OpenError, artifact::ArtifactError},
 };
 use serde_json::{Value, json};
@@ -77,6 +78,11 @@ pub(crate) enum AppError {
         Seconds(*.left)
     )]
     Paused { host: String, left: Duration },
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// A report has said which.
+    #[error("the store held {0} blobs or manifests that were altered: they are removed")]
+    Altered(usize),
     #[error("the unfinished uploads could not be read or changed")]
     State(#[source] push::journal::StateError),
     #[error("what is known of registries could not be read or changed")]
@@ -104,7 +110,8 @@ impl AppError {
             | Self::Faults(_)
             | Self::Users(_)
             | Self::Rules(_)
-            | Self::Client(_) => Cause::Usage,
+            | Self::Client(_)
+            | Self::Store(StoreError::NotAStore { .. }) => Cause::Usage,
             Self::Login { error, .. } => target_cause(error),
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
             Self::Open(error) => open_cause(error),
@@ -117,6 +124,8 @@ impl AppError {
             Self::Partly { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
+            Self::Store(_) => Cause::Internal,
+            Self::Altered(_) => Cause::LocalData,
             Self::State(_) | Self::Profiles(_) | Self::Output(_) | Self::Io { .. } => {
                 Cause::Internal
             }
@@ -138,7 +147,7 @@ impl AppError {
     /// The same as one JSON object; none where a report or a plan has told already.
     pub(crate) fn json(&self) -> Option<Value> {
         match self {
-            Self::Partly { .. } | Self::OverLimit(_) => None,
+            Self::Partly { .. } | Self::OverLimit(_) | Self::Altered(_) => None,
             _ => Some(json!({ "error": self.as_json() })),
         }
     }
@@ -202,6 +211,12 @@ impl AppError {
                 Some("push again later: what arrived whole is not sent twice".into())
             }
             Self::Serve(error) => serve_hint(error).map(Into::into),
+            Self::Store(StoreError::NotAStore { .. }) => {
+                Some("name another directory with --store, or none with --no-store".into())
+            }
+            Self::Altered(_) => Some(
+                "is the disk failing? What was removed is fetched again when it is needed".into(),
+            ),
             _ => None,
         }
     }

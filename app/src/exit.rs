@@ -83,6 +83,7 @@ Environment:
   LONGSHORE_PASSWORD     the password or token that goes with it
   LONGSHORE_CONCURRENCY  requests in flight to one host
   LONGSHORE_STATE        file for what is kept between runs
+  LONGSHORE_STORE        directory for what is fetched from registries
   LONGSHORE_LOG          what to log to standard error, for instance debug
   SOURCE_DATE_EPOCH      when an artifact is said to have been made, in seconds since 1970
   DOCKER_CONFIG          directory of Docker's config.json (default: ~/.docker)

@@ -20,6 +20,7 @@ mod routes;
 mod seconds;
 mod settings;
 mod state;
+mod store;
 mod timestamp;
 
 use std::{
@@ -74,6 +75,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Logout(args) => command::logout::logout(&args, environment).await,
             Command::Host(args) => command::host::host(&args, environment),
             Command::Session(args) => command::session::session(&args, environment).await,
+            Command::Store(args) => command::store::store(&args, environment).await,
             Command::Profile(args) => command::profile::profile(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::Completions(args) => command::completions::completions(&args),

@@ -27,14 +27,14 @@ mod values;
 mod versions;
 
 pub(crate) use error::SettingsError;
-pub(crate) use file::state_file;
 use file::{RegistryFile, SettingsFile, read_file};
+pub(crate) use file::{state_file, store_of};
 use login::login;
 pub(crate) use login::{Login, first_line, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use told::{Point, Told};
-pub(crate) use values::duration;
 use values::{Time, TokenService, chunk_size, rate, requests};
+pub(crate) use values::{duration, length};
 use versions::{Version, Versions};
 
 /// Requests in flight to one host, unless said otherwise.

@@ -21,6 +21,7 @@ use crate::{
     render::{human, progress::Progress},
     settings::ConnectionArgs,
     state::StateArgs,
+    store::StoreArgs,
 };
 
 /// Show what pushing an image would do, and why
@@ -40,12 +41,17 @@ pub(crate) struct PlanArgs {
 
     #[command(flatten)]
     state: StateArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(), AppError> {
     let state = args.state.look(environment).await?;
-    let kept = (state, Sessions::Keep);
     let progress = Arc::new(Progress::plain());
+    let read = open::source_reference(&args.image.source)?;
+    let store = args.store.of(read.as_ref(), false, environment, &progress);
+    let kept = (state, Sessions::Keep, store.await?);
     let job = prepare(&args.image, &args.connection, environment, kept, progress).await?;
     show(&job, args.output.json).await
 }

@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use clap::Args;
 use oci::{Platform, PushTarget as _};
-use push::{Engine, LayerRepos, Options, Report, Sessions, State, source::Selection};
+use push::{Engine, LayerRepos, Options, Report, Sessions, State, cache::Store, source::Selection};
 use registry::ClientObserver;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::{
     render::{human, progress::Progress},
     settings::ConnectionArgs,
     state::{StateArgs, UnfinishedArgs},
+    store::{Keeping, StoreArgs},
 };
 
 /// Push an image to a registry
@@ -47,6 +48,9 @@ pub(crate) struct PushArgs {
 
     #[command(flatten)]
     unfinished: UnfinishedArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Which image goes where
@@ -82,6 +86,8 @@ pub(crate) struct Job {
     pub(crate) destination: push::Destination,
     /// Where the source was named to be, if that is a registry.
     pub(crate) from: Option<oci::Reference>,
+    /// What is kept of what is fetched.
+    pub(crate) keeping: Option<Keeping>,
     /// What is elsewhere than it was named, as JSON.
     pub(crate) routed: Option<serde_json::Value>,
     /// When the command has to be over.
@@ -100,15 +106,21 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     } else {
         Progress::new(args.quiet)
     });
-    let job = prepare(
-        &args.image,
-        &args.connection,
-        environment,
-        (state, sessions),
-        progress.clone(),
-    )
-    .await
-    .inspect_err(|_| progress.finish())?;
+    let read = open::source_reference(&args.image.source)?;
+    let store = args
+        .store
+        .of(read.as_ref(), !args.dry_run, environment, &progress);
+    let preparing = async {
+        prepare(
+            &args.image,
+            &args.connection,
+            environment,
+            (state, sessions, store.await?),
+            progress.clone(),
+        )
+        .await
+    };
+    let job = preparing.await.inspect_err(|_| progress.finish())?;
     if args.dry_run {
         return plan::show(&job, args.output.json).await;
     }
@@ -125,12 +137,17 @@ pub(crate) async fn carry_out(
     let traffic = job.client.traffic();
     let mut stdout = std::io::stdout().lock();
     if output.json {
-        let report = human::report_json(&report, &traffic);
+        let mut report = human::report_json(&report, &traffic);
+        if let Some(keeping) = &job.keeping {
+            report["store"] = keeping.json();
+        }
         writeln!(stdout, "{}", human::routed(report, job.routed.as_ref()))
     } else {
+        let kept = job.keeping.as_ref().and_then(Keeping::text);
         write!(
             stdout,
-            "{}",
+            "{}{}",
+            kept.unwrap_or_default(),
             human::report(&report, &traffic, progress.told())
         )
     }
@@ -154,6 +171,9 @@ pub(crate) async fn carried_out(job: &Job, progress: &Progress) -> Result<Report
     let result = open::unless_paused(result, &job.client);
     progress.finish();
     job.client.close(CLOSING).await;
+    if let Some(keeping) = &job.keeping {
+        keeping.finish(&result, &*job.source, progress).await;
+    }
     result
 }
 
@@ -184,17 +204,27 @@ pub(crate) async fn prepare(
     args: &ImageArgs,
     connection: &ConnectionArgs,
     environment: &Environment,
-    kept: (State, Sessions),
+    (state, sessions, store): (State, Sessions, Option<Store>),
     observer: Arc<dyn ClientObserver>,
 ) -> Result<Job, AppError> {
+    let kept = (state, sessions);
+    let mut keeping = None;
+    let named = open::source_reference(&args.source)?;
     let selection = Selection {
         name: args.image.clone(),
         platform: args.platform.clone(),
     };
     let open = async |course: &Course, client: &registry::Client| {
-        open::source(&args.source, course.source(), &selection, client).await
+        let source = open::source(&args.source, course.source(), &selection, client).await?;
+        let (Some(store), Some(named)) = (store, named) else {
+            return Ok(source);
+        };
+        let (source, kept) = Keeping::before(source, store, &named, selection.platform.is_none());
+        keeping = Some(kept);
+        Ok(source)
     };
-    prepare_from(args, connection, environment, kept, observer, open).await
+    let job = prepare_from(args, connection, environment, kept, observer, open).await?;
+    Ok(Job { keeping, ..job })
 }
 
 /// The same for a source that `open` makes.
@@ -245,6 +275,7 @@ pub(crate) async fn prepare_from(
         target,
         destination,
         from: read,
+        keeping: None,
         routed: course.json(0),
         deadline,
     })

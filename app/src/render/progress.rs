@@ -10,7 +10,10 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use oci::Digest;
-use push::{ByteSize, Done, Event, Observer};
+use push::{
+    ByteSize, Done, Event, Observer,
+    cache::{StoreEvent, StoreObserver},
+};
 use registry::{ClientEvent, ClientObserver};
 
 use super::Short;
@@ -65,6 +68,24 @@ impl Progress {
         matches!(self, Self::Lines)
     }
 
+    /// Whether nothing is shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Quiet)
+    }
+
+    /// A line, beside what else is shown.
+    fn say(&self, line: String) {
+        match self {
+            Self::Bars(bars) => {
+                let _ = lock(bars).screen.println(line);
+            }
+            Self::Lines | Self::Hosts => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            Self::Quiet => {}
+        }
+    }
+
     /// Takes the bars off the screen.
     pub(crate) fn finish(&self) {
         if let Self::Bars(bars) = self {
@@ -72,6 +93,12 @@ impl Progress {
             bars.whole.finish_and_clear();
             let _ = bars.screen.clear();
         }
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
     }
 }
 
@@ -91,18 +118,15 @@ impl Observer for Progress {
 
 impl ClientObserver for Progress {
     fn event(&self, event: &ClientEvent) {
-        let Some(line) = of_host(event) else {
-            return;
-        };
-        match self {
-            Self::Bars(bars) => {
-                let _ = lock(bars).screen.println(line);
-            }
-            Self::Lines | Self::Hosts => {
-                let _ = writeln!(std::io::stderr(), "{line}");
-            }
-            Self::Quiet => {}
+        if let Some(line) = of_host(event) {
+            self.say(line);
         }
+    }
+}
+
+impl StoreObserver for Progress {
+    fn event(&self, event: &StoreEvent) {
+        self.say(format!("warning: {event}"));
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     error::SettingsError,
     routing::{OneOrMore, Rewrite},
-    values::{Chunks, Requests, Speed, Time, TokenService},
+    values::{Chunks, Length, Requests, Speed, Time, TokenService},
     versions::Version,
 };
 use crate::{env::Environment, files, malformed::Malformed};
@@ -29,6 +29,8 @@ pub(super) struct SettingsFile {
     pub(super) limit_requests: Option<Requests>,
     pub(super) trust_token_service: Vec<TokenService>,
     pub(super) state: Option<PathBuf>,
+    pub(super) store: Option<PathBuf>,
+    pub(super) store_limit: Option<Length>,
     pub(super) registries_conf: Option<PathBuf>,
     pub(super) containerd_certs_d: Option<Vec<PathBuf>>,
     pub(super) push_to_locations: bool,
@@ -80,6 +82,15 @@ pub(super) fn read_file(
 /// The file for what is kept between runs, if the settings file names one.
 pub(crate) fn state_file(environment: &Environment) -> Result<Option<PathBuf>, SettingsError> {
     Ok(read_file(environment)?.1.state)
+}
+
+/// The directory for what is fetched from registries and the most that it holds, if the settings
+/// file says so.
+pub(crate) fn store_of(
+    environment: &Environment,
+) -> Result<(Option<PathBuf>, Option<u64>), SettingsError> {
+    let (_, file) = read_file(environment)?;
+    Ok((file.store, file.store_limit.map(|it| it.0)))
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -73,6 +73,11 @@ pub(super) fn requests(text: &str) -> Result<RequestRate, String> {
     RequestRate::new(number, per).map_err(|error| format!("{text:?} is {error}"))
 }
 
+/// A number of bytes, also with a unit.
+pub(crate) fn length(text: &str) -> Result<u64, String> {
+    size(text).map_err(|reason| format!("{text:?} is no size: {reason}"))
+}
+
 /// `16777216`, `16MiB`, `16MB`.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -102,6 +107,11 @@ fn size(text: &str) -> Result<u64, String> {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "Amount")]
 pub(super) struct Chunks(pub(super) ChunkSize);
+
+/// A length in the settings file, in bytes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "Amount")]
+pub(super) struct Length(pub(super) u64);
 
 /// A rate in the settings file.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -135,6 +145,14 @@ impl TryFrom<Amount> for Chunks {
 
     fn try_from(amount: Amount) -> Result<Self, String> {
         chunk_size(&amount.text()).map(Self)
+    }
+}
+
+impl TryFrom<Amount> for Length {
+    type Error = String;
+
+    fn try_from(amount: Amount) -> Result<Self, String> {
+        length(&amount.text()).map(Self)
     }
 }
 

@@ -58,6 +58,8 @@ mod stage;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod warnings;
 #[cfg(test)]
 mod wire;

@@ -50,7 +50,7 @@ pub use error::{StoreError, StoreEvent, StoreObserver};
 pub use ingest::Ingested;
 pub use listing::{Contents, StoredImage};
 pub use prune::Pruned;
-pub use source::{CachedSource, Tally};
+pub use source::{CachedSource, Meter, Tally};
 pub use verify::Verified;
 
 use directory::Directory;

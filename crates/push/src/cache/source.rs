@@ -31,7 +31,7 @@ pub struct CachedSource<S: ?Sized> {
     root: OnceCell<Document>,
     /// The root, where that is known.
     pinned: Option<Digest>,
-    tally: Arc<Counters>,
+    meter: Meter,
     /// What is on its way into the store: a blob that is read again is gone on with.
     parts: Mutex<HashMap<Digest, Arc<Part>>>,
     source: Arc<S>,
@@ -51,6 +51,10 @@ pub struct Tally {
     pub fetched_bytes: u64,
 }
 
+/// Counts what a [`CachedSource`] reads, for who has given it away. Clones count the same.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Counters>);
+
 #[derive(Debug, Default)]
 struct Counters {
     stored_blobs: AtomicU64,
@@ -66,7 +70,7 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
             store,
             root: OnceCell::new(),
             pinned: None,
-            tally: Arc::default(),
+            meter: Meter::default(),
             parts: Mutex::default(),
             source,
         }
@@ -87,13 +91,12 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
 
     /// What was read so far, and from where.
     pub fn tally(&self) -> Tally {
-        let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
-        Tally {
-            stored_blobs: get(&self.tally.stored_blobs),
-            stored_bytes: get(&self.tally.stored_bytes),
-            fetched_blobs: get(&self.tally.fetched_blobs),
-            fetched_bytes: get(&self.tally.fetched_bytes),
-        }
+        self.meter.tally()
+    }
+
+    /// What counts it.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     async fn read_root(&self) -> Result<Document, SourceError> {
@@ -122,7 +125,7 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
             ready: None,
             pen: None,
             body: None,
-            tally: Arc::clone(&self.tally),
+            meter: self.meter.clone(),
             source: Arc::clone(&self.source),
         };
         // What is wrong with the source is told by whoever opens it, as without a store.
@@ -130,6 +133,29 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
             reader.ready = Some(piece);
         }
         Ok(stream::try_unfold(reader, Reader::next).boxed())
+    }
+}
+
+impl Meter {
+    /// What was read so far, and from where.
+    pub fn tally(&self) -> Tally {
+        let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        Tally {
+            stored_blobs: get(&self.0.stored_blobs),
+            stored_bytes: get(&self.0.stored_bytes),
+            fetched_blobs: get(&self.0.fetched_blobs),
+            fetched_bytes: get(&self.0.fetched_bytes),
+        }
+    }
+
+    fn stored(&self, bytes: usize) {
+        let counter = &self.0.stored_bytes;
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn fetched(&self, bytes: usize) {
+        let counter = &self.0.fetched_bytes;
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -153,11 +179,10 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
         if let Some(stored) = self.store.blob(blob).await {
-            self.tally.stored_blobs.fetch_add(1, Ordering::Relaxed);
-            let tally = Arc::clone(&self.tally);
+            self.meter.0.stored_blobs.fetch_add(1, Ordering::Relaxed);
+            let meter = self.meter.clone();
             let counted = stored.stream(offset)?.inspect(move |piece| {
-                let read = piece.as_ref().map_or(0, Bytes::len) as u64;
-                tally.stored_bytes.fetch_add(read, Ordering::Relaxed);
+                meter.stored(piece.as_ref().map_or(0, Bytes::len));
             });
             return Ok(counted.boxed());
         }
@@ -203,7 +228,7 @@ struct Reader<S: ?Sized> {
     pen: Option<Pen>,
     /// The source's bytes from `at` on.
     body: Option<BlobStream>,
-    tally: Arc<Counters>,
+    meter: Meter,
     source: Arc<S>,
 }
 
@@ -232,8 +257,7 @@ impl<S: Source + ?Sized> Reader<S> {
                     // Whoever knows the length may not ask for the end.
                     pen.finish();
                 }
-                let read = piece.len() as u64;
-                self.tally.fetched_bytes.fetch_add(read, Ordering::Relaxed);
+                self.meter.fetched(piece.len());
                 return Ok(Some(piece));
             }
             if self.at >= self.blob.size && self.at > 0 {
@@ -254,8 +278,7 @@ impl<S: Source + ?Sized> Reader<S> {
         match turn {
             Turn::Read(piece) => {
                 self.at += piece.len() as u64;
-                let read = piece.len() as u64;
-                self.tally.stored_bytes.fetch_add(read, Ordering::Relaxed);
+                self.meter.stored(piece.len());
                 return Ok(Some(piece));
             }
             Turn::Write(pen) => self.pen = Some(pen),
@@ -265,7 +288,7 @@ impl<S: Source + ?Sized> Reader<S> {
                 return Ok(None);
             }
         }
-        self.tally.fetched_blobs.fetch_add(1, Ordering::Relaxed);
+        self.meter.0.fetched_blobs.fetch_add(1, Ordering::Relaxed);
         let body = self.source.open(&self.blob, self.at).await?;
         self.body = Some(body);
         Ok(None)
