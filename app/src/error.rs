@@ -7,6 +7,7 @@ use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
 use push::{
     PushError,
     cache::StoreError,
+    download::DownloadError,
     source::{OpenError, artifact::ArtifactError},
 };
 use serde_json::{Value, json};
@@ -52,6 +53,8 @@ pub(crate) enum AppError {
     },
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Download(DownloadError),
     #[error(transparent)]
     Push(#[from] PushError),
     /// A plan that was shown is over the limit.
@@ -117,6 +120,7 @@ impl AppError {
             Self::Open(error) => open_cause(error),
             Self::Source { error, .. } => source_cause(error),
             Self::Artifact(error) => artifact_cause(error),
+            Self::Download(error) => download_cause(error),
             Self::Image(error) => image_cause(error),
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
@@ -201,6 +205,10 @@ impl AppError {
                 "say what it is with --artifact-type application/vnd.example.report.v1, or give it a --config".into(),
             ),
             Self::Artifact(error) => error.hint().map(Into::into),
+            Self::Download(DownloadError::Exists(_)) => Some(
+                "choose another directory with --output, or replace what is there with --overwrite"
+                    .into(),
+            ),
             Self::Image(ImageError::TagTaken { .. }) => {
                 Some("serve them at names of their own: NAME=PATH for each".into())
             }
@@ -283,6 +291,15 @@ fn artifact_cause(error: &ArtifactError) -> Cause {
         }
         ArtifactError::File { .. } | ArtifactError::Manifest(_) => Cause::LocalData,
         _ => Cause::Usage,
+    }
+}
+
+fn download_cause(error: &DownloadError) -> Cause {
+    match error {
+        DownloadError::Exists(_) | DownloadError::Index(_) => Cause::Usage,
+        DownloadError::Write { .. } => Cause::Internal,
+        DownloadError::Source(error) => source_cause(error),
+        _ => Cause::LocalData,
     }
 }
 

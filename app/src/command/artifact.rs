@@ -6,9 +6,10 @@ use crate::{env::Environment, error::AppError};
 
 mod annotations;
 mod named;
+mod pull;
 mod push;
 
-/// Push files that are no image: charts, bills of materials, models, WebAssembly modules
+/// Push and pull files that are no image: charts, bills of materials, models, WebAssembly modules
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ArtifactArgs {
     #[command(subcommand)]
@@ -17,7 +18,8 @@ pub(crate) struct ArtifactArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum ArtifactCommand {
-    Push(push::ArtifactPushArgs),
+    Push(Box<push::ArtifactPushArgs>),
+    Pull(Box<pull::ArtifactPullArgs>),
 }
 
 pub(crate) async fn artifact(
@@ -25,6 +27,7 @@ pub(crate) async fn artifact(
     environment: &Environment,
 ) -> Result<(), AppError> {
     match &args.command {
-        ArtifactCommand::Push(args) => push::push(args, environment).await,
+        ArtifactCommand::Push(args) => Box::pin(push::push(args, environment)).await,
+        ArtifactCommand::Pull(args) => pull::pull(args, environment).await,
     }
 }

@@ -306,3 +306,43 @@ async fn z21_annotations_times_and_subjects_that_cannot_be_are_told_before_anyth
         refused(&stage, &[&a], &args, (code, words)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn z21_what_was_pushed_is_pulled_to_the_byte_and_nothing_is_replaced_unasked() {
+    let stage = stage().await;
+    let (a, empty) = (at(&stage, "a.txt"), at(&stage, "empty.bin"));
+    let reference = stage.reference("team/report:1");
+    push(&stage, &[&a, &empty, &reference, "--artifact-type", TYPE])
+        .await
+        .succeeded();
+    let output = at(&stage, "out");
+    let args = ["artifact", "pull", &reference, "-o", &output, "--json"];
+    let run = stage.longshore(&args).await.succeeded();
+    let read = |name: &str| fs::read_to_string(stage.path("out").join(name)).unwrap();
+    assert_eq!(
+        (read("a.txt"), read("empty.bin")),
+        ("hello".into(), String::new())
+    );
+    assert_eq!(
+        run.json()["files"].as_array().map(Vec::len),
+        Some(2),
+        "{run:#?}"
+    );
+
+    fs::write(stage.path("out/a.txt"), "mine").unwrap();
+    fs::remove_file(stage.path("out/empty.bin")).unwrap();
+    let run = stage.longshore(&args).await;
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    assert!(run.stderr.contains("--overwrite"), "{run:#?}");
+    assert_eq!(stage.server.log().calls(Endpoint::BlobGet), 0);
+    assert!(!stage.path("out/empty.bin").exists());
+    assert_eq!(read("a.txt"), "mine");
+    let args = [&args[..], &["--overwrite"]].concat();
+    stage.longshore(&args).await.succeeded();
+    assert_eq!(read("a.txt"), "hello");
+    let none = stage.reference("team/report:2");
+    let run = stage
+        .longshore(&["artifact", "pull", &none, "-o", &output])
+        .await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+}

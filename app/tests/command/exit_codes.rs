@@ -75,6 +75,7 @@ async fn p14_every_command_with_json_tells_its_failure_as_json() {
         "push /no/image r.test/a:1 --dry-run",
         "plan /no/image r.test/a:1",
         "artifact push /no/file r.test/a:1 --artifact-type a/b",
+        "artifact pull r.test/a:1",
         "seed r.test/a:1 --to r.test/b",
         "session list",
         "profile show",

@@ -26,6 +26,7 @@
 mod byte_size;
 pub mod cache;
 pub mod compose;
+pub mod download;
 mod engine;
 mod error;
 pub mod event;

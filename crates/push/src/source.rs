@@ -43,6 +43,7 @@ pub use platform::OnePlatform;
 pub use spool::{Compression, Spool};
 
 use archive::Archive;
+pub(crate) use blocking::blocking;
 use blocking::blocking_until_dropped;
 pub(crate) use range::{FileRange, Stamp, positioned_read};
 

@@ -25,6 +25,7 @@ mod names;
 mod reading;
 
 pub use error::ArtifactError;
+pub(crate) use names::fault_of as fault_of_title;
 pub use reading::Artifact;
 
 use crate::compose::{EMPTY, ManifestBuilder};

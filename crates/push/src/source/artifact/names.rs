@@ -52,7 +52,7 @@ pub(super) fn title(path: &Path, given: Option<&String>) -> Result<String, Artif
 
 /// Why a file cannot be written under this name below a directory; nothing if it can, on any
 /// system.
-pub(super) fn fault_of(title: &str) -> Option<&'static str> {
+pub(crate) fn fault_of(title: &str) -> Option<&'static str> {
     if title.is_empty() {
         return Some("it is empty");
     }
