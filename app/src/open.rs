@@ -175,6 +175,9 @@ fn builder(settings: &Settings, ways: &[&Way]) -> ClientBuilder {
     for host in &settings.token_services {
         builder = builder.trust_token_service(host.clone());
     }
+    for host in &settings.trusted_hosts {
+        builder = builder.trust_host(host.clone());
+    }
     if let Some(rate) = settings.limit_rate {
         builder = builder.limit_rate(rate);
     }

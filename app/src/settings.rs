@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use oci::Registry;
-use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, RequestRate, TokenServiceHost};
+use registry::{ChunkSize, CredentialStore, HostTls, Proxies, Rate, RequestRate, TrustedHost};
 use secrecy::ExposeSecret as _;
 
 use crate::{
@@ -33,7 +33,7 @@ use login::login;
 pub(crate) use login::{Login, first_line, password_from_stdin};
 pub(crate) use routing::{Rewrite, Routing, routing};
 pub(crate) use told::{Point, Told};
-use values::{Time, TokenService, chunk_size, rate, requests};
+use values::{Time, Trusted, chunk_size, rate, requests};
 pub(crate) use values::{duration, length};
 use versions::{Version, Versions};
 
@@ -89,7 +89,12 @@ pub(crate) struct ConnectionArgs {
     /// Give credentials to the token service on this host, though it is of another domain than
     /// the registry; may be given several times
     #[arg(long, value_name = "HOST[:PORT]")]
-    trust_token_service: Vec<TokenServiceHost>,
+    trust_token_service: Vec<TrustedHost>,
+
+    /// Give the registry's credentials to this host too, if the registry has uploads go on there
+    /// or redirects to it, and it asks for them; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    trust_host: Vec<TrustedHost>,
 
     /// Requests in flight to one host at most [default: 32]
     #[arg(long, value_name = "N")]
@@ -182,7 +187,9 @@ pub(crate) struct Settings {
     /// The longest pause of a host that is waited for.
     pub(crate) max_retry_after: Option<Duration>,
     /// Token services that get credentials whatever their domain.
-    pub(crate) token_services: Vec<TokenServiceHost>,
+    pub(crate) token_services: Vec<TrustedHost>,
+    /// Hosts that get a registry's credentials where it leads there.
+    pub(crate) trusted_hosts: Vec<TrustedHost>,
     pub(crate) plain_http: Vec<Registry>,
     /// What is said of the TLS of hosts.
     pub(crate) tls: Vec<(Registry, HostTls)>,
@@ -231,7 +238,8 @@ impl Settings {
             commit_timeout: args.commit_timeout.or(file.commit_timeout.map(|it| it.0)),
             timeout: args.timeout,
             max_retry_after: args.max_retry_after.or(file.max_retry_after.map(|it| it.0)),
-            token_services: token_services(args, file.trust_token_service),
+            token_services: trusted(&args.trust_token_service, file.trust_token_service),
+            trusted_hosts: trusted(&args.trust_host, file.trust_host),
             plain_http: Vec::new(),
             tls: Vec::new(),
             certificates: Vec::new(),
@@ -356,8 +364,8 @@ fn versions(args: &ConnectionArgs, file: &SettingsFile) -> Versions {
     Versions::decide(args.http_version, file.http_version, of)
 }
 
-fn token_services(args: &ConnectionArgs, file: Vec<TokenService>) -> Vec<TokenServiceHost> {
-    let given = args.trust_token_service.iter().cloned();
+fn trusted(given: &[TrustedHost], file: Vec<Trusted>) -> Vec<TrustedHost> {
+    let given = given.iter().cloned();
     given.chain(file.into_iter().map(|it| it.0)).collect()
 }
 

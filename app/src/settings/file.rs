@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     error::SettingsError,
     routing::{OneOrMore, Rewrite},
-    values::{Chunks, Length, Requests, Speed, Time, TokenService},
+    values::{Chunks, Length, Requests, Speed, Time, Trusted},
     versions::Version,
 };
 use crate::{env::Environment, files, malformed::Malformed};
@@ -27,7 +27,8 @@ pub(super) struct SettingsFile {
     pub(super) chunk_size: Option<Chunks>,
     pub(super) limit_rate: Option<Speed>,
     pub(super) limit_requests: Option<Requests>,
-    pub(super) trust_token_service: Vec<TokenService>,
+    pub(super) trust_token_service: Vec<Trusted>,
+    pub(super) trust_host: Vec<Trusted>,
     pub(super) state: Option<PathBuf>,
     pub(super) store: Option<PathBuf>,
     pub(super) store_limit: Option<Length>,

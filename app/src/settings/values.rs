@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry::{ChunkSize, Rate, RequestRate, TokenServiceHost, TokenServiceHostError};
+use registry::{ChunkSize, Rate, RequestRate, TrustedHost, TrustedHostError};
 use serde::Deserialize;
 
 /// A time in the settings file.
@@ -10,10 +10,10 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub(super) struct Time(pub(super) Duration);
 
-/// A token service in the settings file.
+/// A host in the settings file that may have credentials.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct TokenService(pub(super) TokenServiceHost);
+pub(super) struct Trusted(pub(super) TrustedHost);
 
 /// `10s`, `5m`, `500ms`, `2h`; a plain number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -180,10 +180,10 @@ impl TryFrom<String> for Requests {
     }
 }
 
-impl TryFrom<String> for TokenService {
-    type Error = TokenServiceHostError;
+impl TryFrom<String> for Trusted {
+    type Error = TrustedHostError;
 
-    fn try_from(text: String) -> Result<Self, TokenServiceHostError> {
+    fn try_from(text: String) -> Result<Self, TrustedHostError> {
         text.parse().map(Self)
     }
 }

@@ -43,7 +43,7 @@ use credentials::{CredentialError, CredentialProvider, Credentials, bearer};
 pub(crate) use error::{AuthError, Grant};
 use known::KnownChallenge;
 use service::{Refreshed, Service};
-use trusted::TokenServiceHost;
+use trusted::TrustedHost;
 
 use crate::transport::{
     Transport,
@@ -54,29 +54,45 @@ use crate::transport::{
     retry::RetryPolicy,
 };
 
+/// Origins of trusted hosts that are remembered, at the most: one that was named without a port has
+/// many.
+const MAX_GUESTS: usize = 64;
+
 /// What is known of every registry, and who knows the credentials.
 #[derive(Debug)]
 pub(crate) struct Auth {
     provider: Arc<dyn CredentialProvider>,
-    /// Token services that may have credentials whatever their domain.
-    trusted: Vec<TokenServiceHost>,
+    trusted: Trusted,
     retry: RetryPolicy,
     /// For token services; they are asked by nobody else.
     user_agent: HeaderValue,
     /// What an earlier process has learned.
     known: Mutex<HashMap<Registry, KnownChallenge>>,
     doors: Mutex<HashMap<Registry, Arc<Door>>>,
+    /// Other hosts that are trusted with a registry's credentials.
+    guests: Mutex<HashMap<(Registry, Origin), Arc<Door>>>,
     /// Token services that exchange a refresh token by GET only.
     by_get: Mutex<HashSet<Url>>,
     numbers: AtomicU64,
 }
 
-/// One registry, and what it wants to see.
+/// Who may have credentials of a registry they do not belong to, if they ask for them.
+#[derive(Debug, Default)]
+pub(crate) struct Trusted {
+    pub(crate) token_services: Vec<TrustedHost>,
+    /// Where an upload goes on, or a redirect leads.
+    pub(crate) hosts: Vec<TrustedHost>,
+}
+
+/// One registry, or a host that may have its credentials, and what it wants to see.
 #[derive(Debug)]
 pub(crate) struct Door {
+    /// Whose credentials are shown.
     registry: Registry,
     /// Where its API is, and where its credentials may go.
     pub(crate) origin: Origin,
+    /// Where the registry itself is, if this is a host that is trusted with its credentials.
+    home: Option<Origin>,
     state: Mutex<State>,
     gate: Arc<AsyncMutex<()>>,
     /// By repository; without one, for the registry as a whole.
@@ -158,6 +174,26 @@ impl Permission {
 // === impl Door ===
 
 impl Door {
+    fn new(
+        registry: &Registry,
+        origin: Origin,
+        home: Option<Origin>,
+        wants: Option<Wants>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            registry: registry.clone(),
+            state: Mutex::new(State {
+                assumed: wants.is_some(),
+                wants,
+            }),
+            origin,
+            home,
+            gate: Arc::default(),
+            keyrings: Mutex::default(),
+            refreshed: Mutex::default(),
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,7 +245,7 @@ impl Door {
 impl Auth {
     pub(crate) fn new(
         provider: Arc<dyn CredentialProvider>,
-        trusted: Vec<TokenServiceHost>,
+        trusted: Trusted,
         known: HashMap<Registry, KnownChallenge>,
         retry: RetryPolicy,
         user_agent: HeaderValue,
@@ -221,6 +257,7 @@ impl Auth {
             user_agent,
             known: Mutex::new(known),
             doors: Mutex::default(),
+            guests: Mutex::default(),
             by_get: Mutex::default(),
             numbers: AtomicU64::new(0),
         }
@@ -233,19 +270,25 @@ impl Auth {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let known = known.get(registry);
             let wants = known.and_then(|known| known.wants(&origin).ok());
-            Arc::new(Door {
-                registry: registry.clone(),
-                state: Mutex::new(State {
-                    assumed: wants.is_some(),
-                    wants,
-                }),
-                origin,
-                gate: Arc::default(),
-                keyrings: Mutex::default(),
-                refreshed: Mutex::default(),
-            })
+            Door::new(registry, origin, None, wants)
         };
         doors.entry(registry.clone()).or_insert_with(door).clone()
+    }
+
+    /// Another host, at `url`, that an answer of this registry has led to, if it is trusted by
+    /// configuration. It is asked without credentials first, as every host is.
+    pub(crate) fn guest(&self, door: &Door, url: &Url) -> Option<Arc<Door>> {
+        let origin = Origin::of(url).ok()?;
+        if !self.trusted.hosts.iter().any(|it| it.is_of(url)) {
+            return None;
+        }
+        let key = (door.registry.clone(), origin.clone());
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        if guests.len() >= MAX_GUESTS && !guests.contains_key(&key) {
+            return None;
+        }
+        let home = || Door::new(&door.registry, origin, Some(door.origin.clone()), None);
+        Some(guests.entry(key).or_insert_with(home).clone())
     }
 
     /// What an earlier process has learned, unless there is something better to go by.
@@ -428,7 +471,7 @@ impl Auth {
         } else if asked.at_hand {
             return Err(AuthError::NothingAtHand);
         } else {
-            if credentials.is_some() && !self.may_have_credentials(service.realm, &door.origin) {
+            if credentials.is_some() && !self.may_have_credentials(service.realm, door) {
                 let host = OriginOnly(service.realm).to_string();
                 return Err(LocationError::ForeignRealm(host).into());
             }
@@ -466,7 +509,7 @@ impl Auth {
         door: &Door,
         realm: &Url,
     ) -> Result<Reach, AuthError> {
-        if self.may_have_credentials(realm, &door.origin) {
+        if self.may_have_credentials(realm, door) {
             transport.vouch(&Origin::of(realm)?, &door.origin);
         }
         if self.is_trusted(realm) {
@@ -475,12 +518,13 @@ impl Auth {
         Ok(transport.reach(&door.origin, &Origin::of(realm)?).await)
     }
 
-    fn may_have_credentials(&self, realm: &Url, registry: &Origin) -> bool {
-        location::shares_credentials(realm, registry) || self.is_trusted(realm)
+    fn may_have_credentials(&self, realm: &Url, door: &Door) -> bool {
+        let mut origins = door.home.iter().chain([&door.origin]);
+        origins.any(|it| location::shares_credentials(realm, it)) || self.is_trusted(realm)
     }
 
     fn is_trusted(&self, realm: &Url) -> bool {
-        self.trusted.iter().any(|it| it.is_of(realm))
+        self.trusted.token_services.iter().any(|it| it.is_of(realm))
     }
 }
 

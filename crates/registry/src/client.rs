@@ -16,8 +16,8 @@ use url::Url;
 
 use crate::{
     auth::{
-        Auth, credentials::CredentialProvider, known::KnownChallenge, store::CredentialStore,
-        trusted::TokenServiceHost,
+        Auth, Trusted, credentials::CredentialProvider, known::KnownChallenge,
+        store::CredentialStore, trusted::TrustedHost,
     },
     event::ClientObserver,
     manner::{ChunkSize, Manner, UploadProfile},
@@ -93,7 +93,7 @@ pub struct ClientBuilder {
     https: HashSet<Registry>,
     extra: Vec<CertificateDer<'static>>,
     tls: HashMap<String, HostTls>,
-    trusted: Vec<TokenServiceHost>,
+    trusted: Trusted,
     known: HashMap<Registry, KnownChallenge>,
     resolver: Arc<dyn Resolver>,
     proxies: Proxies,
@@ -154,7 +154,7 @@ impl Client {
             https: HashSet::new(),
             extra: Vec::new(),
             tls: HashMap::new(),
-            trusted: Vec::new(),
+            trusted: Trusted::default(),
             known: HashMap::new(),
             resolver: Arc::new(SystemResolver),
             proxies: Proxies::none(),
@@ -316,8 +316,16 @@ impl ClientBuilder {
     /// Gives credentials to the token service on this host, whatever domain it is of and wherever
     /// its address is. Without this, only a service on the registry's own host or domain gets any,
     /// and one with a private address is not asked by a public registry's word.
-    pub fn trust_token_service(mut self, host: TokenServiceHost) -> Self {
-        self.trusted.push(host);
+    pub fn trust_token_service(mut self, host: TrustedHost) -> Self {
+        self.trusted.token_services.push(host);
+        self
+    }
+
+    /// Gives a registry's credentials to this host too, if an upload location or a redirect of the
+    /// registry leads there and it asks for them (401): those of the registry that has led there, or
+    /// a token for them. Its address may be anywhere. Without this no other host gets any.
+    pub fn trust_host(mut self, host: TrustedHost) -> Self {
+        self.trusted.hosts.push(host);
         self
     }
 

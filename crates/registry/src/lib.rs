@@ -49,7 +49,7 @@ pub use auth::{
     helper::{CredentialHelpers, HelperError},
     known::KnownChallenge,
     store::CredentialStore,
-    trusted::{TokenServiceHost, TokenServiceHostError},
+    trusted::{TrustedHost, TrustedHostError},
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
 pub use event::{ClientEvent, ClientObserver};

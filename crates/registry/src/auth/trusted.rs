@@ -1,24 +1,26 @@
-//! A token service that is trusted by configuration: its host, and its port if one was given.
+//! A host that is trusted by configuration, and its port if one was given.
 
 use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// The host of a token service, for [`ClientBuilder::trust_token_service`]: `auth.example.com`, or
+/// A host that may have credentials of a registry it does not belong to, for
+/// [`ClientBuilder::trust_token_service`] and [`ClientBuilder::trust_host`]: `auth.example.com`, or
 /// with the only port that is meant, `auth.example.com:8443`; an IPv6 address in brackets. Names in
 /// other scripts are read as URLs have them.
 ///
 /// [`ClientBuilder::trust_token_service`]: crate::ClientBuilder::trust_token_service
+/// [`ClientBuilder::trust_host`]: crate::ClientBuilder::trust_host
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenServiceHost {
+pub struct TrustedHost {
     host: Host<String>,
     port: Option<u16>,
 }
 
-/// Why a text is no host of a token service.
+/// Why a text is no host that can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TokenServiceHostError {
+pub enum TrustedHostError {
     /// It has a scheme, a path or a user name, as URLs have.
     #[error("{0:?} is more than a host: expected for instance auth.example.com, or with a port")]
     Url(String),
@@ -30,32 +32,32 @@ pub enum TokenServiceHostError {
     Port(String),
 }
 
-impl TokenServiceHost {
-    /// Whether the service at `realm` is meant.
-    pub(crate) fn is_of(&self, realm: &Url) -> bool {
-        let host = match realm.host() {
+impl TrustedHost {
+    /// Whether the host of `url` is meant.
+    pub(crate) fn is_of(&self, url: &Url) -> bool {
+        let host = match url.host() {
             Some(Host::Domain(name)) => Host::Domain(without_dot(name)),
             Some(address) => address,
             None => return false,
         };
         let port = self.port.is_none_or(|port| {
-            let of_realm = realm.port_or_known_default();
-            of_realm == Some(port)
+            let of_url = url.port_or_known_default();
+            of_url == Some(port)
         });
         port && host.to_owned() == self.host
     }
 }
 
-impl FromStr for TokenServiceHost {
-    type Err = TokenServiceHostError;
+impl FromStr for TrustedHost {
+    type Err = TrustedHostError;
 
-    fn from_str(text: &str) -> Result<Self, TokenServiceHostError> {
+    fn from_str(text: &str) -> Result<Self, TrustedHostError> {
         let shown = || text.chars().take(100).collect::<String>();
         if text.contains(['/', '@', '?', '#']) {
             // There may be a password before the `@`.
             let secret = text.contains('@');
             let shown = if secret { "…@…".into() } else { shown() };
-            return Err(TokenServiceHostError::Url(shown));
+            return Err(TrustedHostError::Url(shown));
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -64,14 +66,14 @@ impl FromStr for TokenServiceHost {
         let port = match port.map(str::parse) {
             None => None,
             Some(Ok(port)) if port > 0 => Some(port),
-            Some(_) => return Err(TokenServiceHostError::Port(shown())),
+            Some(_) => return Err(TrustedHostError::Port(shown())),
         };
         let host = Host::parse(without_dot(host));
-        let host = host.map_err(|_| TokenServiceHostError::Host(shown()))?;
+        let host = host.map_err(|_| TrustedHostError::Host(shown()))?;
         if let Host::Domain(name) = &host {
             let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
             if !name.bytes().all(plain) {
-                return Err(TokenServiceHostError::Host(shown()));
+                return Err(TrustedHostError::Host(shown()));
             }
         }
         Ok(Self { host, port })
@@ -107,7 +109,7 @@ mod tests {
             ("localhost", "http://127.0.0.1:5001/token", false),
         ];
         for (host, realm, expected) in cases {
-            let parsed: TokenServiceHost = host.parse().unwrap();
+            let parsed: TrustedHost = host.parse().unwrap();
             let realm = Url::parse(realm).unwrap();
             assert_eq!(parsed.is_of(&realm), expected, "{host} {realm}");
         }
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_could_match_nothing_is_refused() {
-        use TokenServiceHostError as E;
+        use TrustedHostError as E;
         let url = |it: &str| Err(E::Url(it.to_owned()));
         let host = |it: &str| Err(E::Host(it.to_owned()));
         let port = |it: &str| Err(E::Port(it.to_owned()));
@@ -148,7 +150,7 @@ mod tests {
             port("auth.test:https"),
         ];
         for (text, expected) in cases.iter().zip(expected) {
-            assert_eq!(text.parse::<TokenServiceHost>(), expected, "{text}");
+            assert_eq!(text.parse::<TrustedHost>(), expected, "{text}");
         }
     }
 }

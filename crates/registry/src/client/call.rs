@@ -238,13 +238,25 @@ impl Inner {
             } else {
                 Account::anonymous()
             };
+            let guest = if origin == door.origin {
+                None
+            } else {
+                self.auth.guest(door, &url)
+            };
+            let reach = match &guest {
+                Some(_) => Reach::Anywhere,
+                None => self.transport.reach(&door.origin, &origin).await,
+            };
             let to = Hop {
                 url: url.clone(),
                 headers,
-                reach: self.transport.reach(&door.origin, &origin).await,
+                reach,
                 account,
             };
-            let answer = self.exchange(call, to).await?;
+            let answer = match guest {
+                Some(guest) => Box::pin(self.visit(call, &guest, to)).await?,
+                None => self.exchange(call, to).await?,
+            };
             let Some(location) = redirect(&call.method, &answer) else {
                 return Ok(answer);
             };
@@ -252,6 +264,46 @@ impl Inner {
             answer.finish().await;
         }
         Err(TransportError::from(LocationError::TooManyRedirects(MAX_REDIRECTS)).into())
+    }
+
+    /// A request to another host, that may have the registry's credentials if it asks for them.
+    async fn visit(&self, call: &Call<'_>, guest: &Door, to: Hop) -> Result<Answer, CallError> {
+        let mut asked = Asked::new(call.scopes.clone(), Duration::ZERO);
+        if call.kind == Kind::Farewell {
+            asked = asked.with_what_is_at_hand();
+        }
+        loop {
+            let permission = self
+                .auth
+                .authorize(&self.transport, guest, Some(call.repository), &asked)
+                .await?;
+            let mut hop = to.clone();
+            if let Some(credentials) = &permission.header {
+                hop.headers.insert(AUTHORIZATION, credentials.clone());
+                hop.account = self.auth.account(guest, Some(call.repository));
+            }
+            let mut answer = self.exchange(call, hop).await?;
+            if answer.status != StatusCode::UNAUTHORIZED {
+                guest.passed(&permission);
+                return Ok(answer);
+            }
+            answer.step_aside();
+            let challenged = self.auth.challenged(
+                guest,
+                Some(call.repository),
+                permission,
+                &answer.headers,
+                &mut asked,
+            );
+            if !challenged.await? {
+                return Ok(answer);
+            }
+            if matches!(&call.payload, Payload::Blob(payload, _) if payload.last() > 0) {
+                answer.renewed = true;
+                return Ok(answer);
+            }
+            answer.finish().await;
+        }
     }
 
     fn headers(&self, call: &Call<'_>, home: bool, credentials: Option<&HeaderValue>) -> HeaderMap {
@@ -340,6 +392,7 @@ impl Inner {
 }
 
 /// One request of a call: where to, and with what.
+#[derive(Clone)]
 struct Hop {
     url: Url,
     headers: HeaderMap,

@@ -217,3 +217,123 @@ async fn a_redirect_loop_ends_after_five_hops() {
     assert!(cause.contains("more than 5 redirects"), "{cause}");
     assert_eq!(server.log().requests(), 6);
 }
+
+/// What each request had of `Authorization`: its scheme, or nothing.
+fn shown(host: &Scripted) -> Vec<(String, Option<String>)> {
+    let heads = host.heads();
+    let heads = heads.split("\r\n\r\n").filter(|it| !it.trim().is_empty());
+    let shown = heads.map(|head| {
+        let mut lines = head.trim_start().lines();
+        let method = lines.next().unwrap().split(' ').next().unwrap().to_owned();
+        let header = |it: &str| {
+            let (name, value) = it.split_once(": ")?;
+            let scheme = value.split(' ').next()?.to_owned();
+            name.eq_ignore_ascii_case("authorization").then_some(scheme)
+        };
+        (method, lines.find_map(header))
+    });
+    shown.collect()
+}
+
+/// A host that wants to see credentials for everything.
+fn asks(challenge: String, answer: &'static str) -> impl Fn(&str) -> crate::scripted::Reply {
+    move |head| {
+        if head.to_ascii_lowercase().contains("authorization:") {
+            reply(answer, "")
+        } else {
+            let refusal = format!("401 Unauthorized\r\nWWW-Authenticate: {challenge}");
+            reply(&refusal, "")
+        }
+    }
+}
+
+fn trusting(server: &RunningServer, hosts: &[&Scripted]) -> Client {
+    let alice = Credentials::password("alice", PASSWORD);
+    let mut builder = quick()
+        .credentials(CredentialStore::new().with(server.registry(), alice))
+        .header_for(&server.registry(), "x-of-the-registry", "canary-header");
+    for host in hosts {
+        let host = host.url().replace("http://", "");
+        builder = builder.trust_host(host.parse().unwrap());
+    }
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn n6_an_upload_host_gets_credentials_if_it_is_trusted_and_asks() {
+    let (server, _) = basic().await;
+    let asking = Scripted::start(asks("Basic realm=\"mine\"".into(), "201 Created")).await;
+    let quiet = Scripted::start(|_| reply("201 Created", "")).await;
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    for (host, expected) in [(&asking, true), (&quiet, false)] {
+        server.faults().clear();
+        let moved = Rule::on(Endpoint::UploadPost);
+        server
+            .faults()
+            .add(moved.act(Action::MoveLocation(host.url())));
+        let target = trusting(&server, &[&asking, &quiet]).push_target(&repository(&server, "app"));
+        target.upload_blob(upload(&layer, &source)).await.unwrap();
+        let shown = shown(host);
+        // Nothing before it has asked.
+        assert_eq!(shown[0], ("PUT".to_owned(), None), "{shown:?}");
+        let last = shown.last().unwrap();
+        assert_eq!(last.1.as_deref(), expected.then_some("Basic"), "{shown:?}");
+        assert_eq!(shown.len() > 1, expected);
+        assert!(!host.heads().contains("canary-header"));
+    }
+    // Another port of the same host is another host.
+    let other = Scripted::start(asks("Basic realm=\"mine\"".into(), "201 Created")).await;
+    server.faults().clear();
+    let moved = Rule::on(Endpoint::UploadPost);
+    server
+        .faults()
+        .add(moved.act(Action::MoveLocation(other.url())));
+    let target = trusting(&server, &[&asking]).push_target(&repository(&server, "app"));
+    let error = target.upload_blob(upload(&layer, &source)).await;
+    assert_eq!(*error.unwrap_err().kind(), TargetErrorKind::Unauthorized);
+    assert!(shown(&other).iter().all(|(_, it)| it.is_none()));
+}
+
+#[tokio::test]
+async fn n6_a_trusted_store_of_blobs_gets_a_token_and_leads_no_credentials_on() {
+    let (server, _) = basic().await;
+    let tokens = Scripted::start(|_| reply("200 OK", r#"{"token": "canary-token"}"#)).await;
+    let challenge = format!("Bearer realm=\"{}/token\",service=\"cdn\"", tokens.url());
+    let beyond = Scripted::start(asks(challenge.clone(), "200 OK\r\nX-Y: z")).await;
+    let onward = format!("307 Temporary Redirect\r\nLocation: {}/b", beyond.url());
+    let onward: &'static str = Box::leak(onward.into_boxed_str());
+    let store = Scripted::start(asks(challenge, onward)).await;
+    let answer = Answer::redirect(307, format!("{}/a", store.url()));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobHead).act(Action::Answer(answer)));
+    let target = trusting(&server, &[&store]).push_target(&repository(&server, "app"));
+    let held = target.has_blob(&blob(1, 10).0).await.unwrap();
+    assert_eq!(held, Presence::Unknown);
+    let head = |scheme: Option<&str>| ("HEAD".to_owned(), scheme.map(str::to_owned));
+    assert_eq!(shown(&store), [head(None), head(Some("Bearer"))]);
+    assert!(store.heads().contains("canary-token"));
+    let basic = ("GET".to_owned(), Some("Basic".to_owned()));
+    assert_eq!(shown(&tokens), [basic]);
+    // Where it leads is not trusted: its challenge stays without an answer.
+    assert_eq!(shown(&beyond), [head(None)]);
+}
+
+/// Trusted is the host, not every service of tokens that it names.
+#[tokio::test]
+async fn n6_a_trusted_host_names_no_foreign_token_service() {
+    let (server, _) = basic().await;
+    let tokens = Scripted::start(|_| reply("200 OK", r#"{"token": "t"}"#)).await;
+    let realm = tokens.url().replace("127.0.0.1", "localhost");
+    let challenge = format!("Bearer realm=\"{realm}/token\"");
+    let store = Scripted::start(asks(challenge, "200 OK")).await;
+    let answer = Answer::redirect(307, format!("{}/a", store.url()));
+    server
+        .faults()
+        .add(Rule::on(Endpoint::BlobHead).act(Action::Answer(answer)));
+    let target = trusting(&server, &[&store]).push_target(&repository(&server, "app"));
+    let error = target.has_blob(&blob(1, 10).0).await.unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Unsafe, "{error}");
+    assert_eq!(tokens.lines(), Vec::<String>::new());
+}
