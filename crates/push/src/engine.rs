@@ -9,7 +9,7 @@ use crate::{
     event::{Event, Observer},
     execute::{Mode, Orders, Run, Shared},
     graph::Graph,
-    journal::{BlobKey, Journal},
+    journal::{BlobKey, Journal, StateError},
     mount::{LayerRepos, MountableLayers},
     options::{Destination, Options},
     plan::{Asking, Choices, Counted, Findings, Plan, Siblings, cost, probe, steps},
@@ -43,7 +43,7 @@ struct Draft {
     findings: Findings,
     tags: Vec<Tag>,
     /// How far uploads got that were interrupted, in bytes.
-    interrupted: HashMap<Digest, u64>,
+    left: HashMap<Digest, u64>,
 }
 
 impl Engine {
@@ -131,6 +131,7 @@ impl Engine {
             steps: &steps,
             tags: &draft.tags,
             held_tags: &draft.findings.held_tags,
+            goes_on: !draft.left.is_empty(),
         })
         .await
     }
@@ -189,23 +190,28 @@ impl Engine {
             ports.target.expect_mounts(&expected);
         }
         let tags = destination.unique_tags();
+        let left = self.left(&graph, repository).await;
+        let left = left.unwrap_or_else(|error| {
+            // An upload that asks for itself says so itself.
+            if ask_blobs {
+                let message = format!("interrupted uploads are not known: {error}");
+                ports.observer.event(&Event::Warning { message });
+            }
+            HashMap::new()
+        });
         let findings = probe(&Asking {
             target: ports.target,
             observer: ports.observer,
             graph: &graph,
             tags: &tags,
             ask_blob: &|it| ask_blobs && !options.foreign.keeps(it),
+            // A plan says what is there, and so asks.
+            unfinished: &|it| !ask_blobs && left.contains_key(&it.digest),
             at_once: options.concurrency.get(),
         })
         .await?;
-        let interrupted = if ask_blobs {
-            self.interrupted(&graph, &findings, repository, ports.observer)
-                .await
-        } else {
-            HashMap::new()
-        };
         Ok(Draft {
-            interrupted,
+            left,
             graph: Arc::new(graph),
             siblings,
             findings,
@@ -213,39 +219,27 @@ impl Engine {
         })
     }
 
-    /// What the journal says of blobs that are not there. Without an answer there is nothing
-    /// to go on with.
-    async fn interrupted(
+    /// What the journal says of uploads that were interrupted.
+    async fn left(
         &self,
         graph: &Graph,
-        findings: &Findings,
         repository: &Repository,
-        observer: &dyn Observer,
-    ) -> HashMap<Digest, u64> {
-        let mut interrupted = HashMap::new();
+    ) -> Result<HashMap<Digest, u64>, StateError> {
+        let mut left = HashMap::new();
         let Some(journal) = &self.shared.journal else {
-            return interrupted;
+            return Ok(left);
         };
-        for (blob, standing) in graph.blobs().iter().zip(&findings.blobs) {
-            let blob = &blob.descriptor;
-            if standing.is_held() || blob.size < self.shared.options.journal_from {
-                continue;
-            }
+        let worth = |it: &&Descriptor| it.size >= self.shared.options.journal_from;
+        for blob in graph.blobs().iter().map(|it| &it.descriptor).filter(worth) {
             let key = BlobKey {
                 repository: repository.clone(),
                 digest: blob.digest.clone(),
             };
-            match journal.look(&key).await {
-                Ok(Some(at)) => drop(interrupted.insert(key.digest, at.min(blob.size))),
-                Ok(None) => {}
-                Err(error) => {
-                    let message = format!("interrupted uploads are not known: {error}");
-                    observer.event(&Event::Warning { message });
-                    break;
-                }
+            if let Some(at) = journal.look(&key).await? {
+                left.insert(key.digest, at.min(blob.size));
             }
         }
-        interrupted
+        Ok(left)
     }
 
     fn steps(&self, draft: &Draft) -> Vec<crate::plan::Step> {
@@ -256,7 +250,7 @@ impl Engine {
             &Choices {
                 siblings: &draft.siblings,
                 options: &self.shared.options,
-                interrupted: &draft.interrupted,
+                interrupted: &draft.left,
             },
         )
     }
@@ -308,6 +302,7 @@ impl Engine {
             steps: &plan.steps,
             tags: &plan.destination.tags,
             held_tags: &plan.held_tags,
+            goes_on: false,
         })
         .await
     }

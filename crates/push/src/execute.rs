@@ -81,6 +81,8 @@ pub(crate) struct Orders<'a> {
     pub(crate) steps: &'a [Step],
     pub(crate) tags: &'a [Tag],
     pub(crate) held_tags: &'a [Tag],
+    /// Whether it goes on with uploads that were interrupted, and nobody was asked for the rest.
+    pub(crate) goes_on: bool,
 }
 
 impl Shared {
@@ -132,7 +134,7 @@ impl<'a> Run<'a> {
                 blob: step.node.clone(),
             });
         }
-        self.blobs(blobs).await?;
+        self.blobs(blobs, orders.goes_on).await?;
         let mut put = self.manifests(manifests).await?;
         put.extend(self.tags(&orders).await?);
         let blobs: Vec<Outcome> = self.outcomes().drain(..).flatten().collect();

@@ -23,6 +23,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) tags: &'a [Tag],
     /// For each blob, whether to ask for it if no manifest settles it; the rest is left open.
     pub(crate) ask_blob: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
+    /// Whether an upload of this blob was interrupted: then nothing that it is a part of is there.
+    pub(crate) unfinished: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
     /// How many questions may be open at once.
     pub(crate) at_once: usize,
 }
@@ -49,7 +51,15 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
         questions: 0,
         rounds: 0,
     };
-    asking.tags(&mut findings).await?;
+    let unfinished = asking.unfinished_nodes();
+    for (position, unfinished) in unfinished.iter().enumerate() {
+        if *unfinished {
+            findings.nodes[position] = Standing::Absent;
+        }
+    }
+    if !unfinished[0] {
+        asking.tags(&mut findings).await?;
+    }
     let mut frontier = if findings.held_tags.is_empty() {
         asking.nodes(&mut findings, vec![0]).await?;
         findings.children_to_ask(asking.graph, &[0])
@@ -92,8 +102,35 @@ impl Asking<'_> {
         Ok(())
     }
 
+    /// The documents that an interrupted upload is a part of, directly or not. One that somebody
+    /// else has finished meanwhile costs a question for each of its blobs, and no bytes.
+    fn unfinished_nodes(&self) -> Vec<bool> {
+        let (nodes, blobs) = (self.graph.nodes(), self.graph.blobs());
+        let mut unfinished: Vec<bool> = nodes
+            .iter()
+            .map(|it| {
+                it.blobs
+                    .iter()
+                    .any(|&it| (self.unfinished)(&blobs[it].descriptor))
+            })
+            .collect();
+        // Each round is one level of nesting.
+        for _ in 0..nodes.len() {
+            let before = unfinished.clone();
+            for (position, node) in nodes.iter().enumerate() {
+                unfinished[position] |= node.children.iter().any(|&it| before[it]);
+            }
+            if unfinished == before {
+                break;
+            }
+        }
+        unfinished
+    }
+
     /// Which of these documents it holds; what is below a held one is held too.
     async fn nodes(&self, findings: &mut Findings, which: Vec<usize>) -> Result<(), PushError> {
+        let open = |it: &usize| findings.nodes[*it] == Standing::NotAsked;
+        let which: Vec<usize> = which.into_iter().filter(open).collect();
         let digest = |&it: &usize| self.graph.nodes()[it].document.digest().clone();
         let at = which.iter().map(|it| digest(it).into()).collect();
         let answers = self.manifests(at, findings).await?;
@@ -214,7 +251,7 @@ impl Findings {
         }
         open.sort_unstable();
         open.dedup();
-        open.retain(|&it| self.nodes[it] == Standing::NotAsked);
+        open.retain(|&it| matches!(self.nodes[it], Standing::NotAsked | Standing::Absent));
         open
     }
 

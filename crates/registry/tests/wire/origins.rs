@@ -311,13 +311,13 @@ async fn n6_a_trusted_store_of_blobs_gets_a_token_and_leads_no_credentials_on() 
     let target = trusting(&server, &[&store]).push_target(&repository(&server, "app"));
     let held = target.has_blob(&blob(1, 10).0).await.unwrap();
     assert_eq!(held, Presence::Unknown);
-    let head = |scheme: Option<&str>| ("HEAD".to_owned(), scheme.map(str::to_owned));
-    assert_eq!(shown(&store), [head(None), head(Some("Bearer"))]);
+    let said = |scheme: Option<&str>| ("HEAD".to_owned(), scheme.map(str::to_owned));
+    assert_eq!(shown(&store), [said(None), said(Some("Bearer"))]);
     assert!(store.heads().contains("canary-token"));
     let basic = ("GET".to_owned(), Some("Basic".to_owned()));
     assert_eq!(shown(&tokens), [basic]);
     // Where it leads is not trusted: its challenge stays without an answer.
-    assert_eq!(shown(&beyond), [head(None)]);
+    assert_eq!(shown(&beyond), [said(None)]);
 }
 
 /// Trusted is the host, not every service of tokens that it names.
