@@ -81,6 +81,13 @@ impl Engine {
         &self.shared.layers
     }
 
+    /// An engine that knows all that this one does, with as many blobs on their way of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            shared: Arc::new(self.shared.beside()),
+        }
+    }
+
     /// Plans a push and does none of it: the target is only asked.
     pub async fn plan(
         &self,

@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) layers: Arc<dyn MountableLayers>,
     pub(crate) journal: Option<Arc<dyn Journal>>,
-    claims: Claims,
+    claims: Arc<Claims>,
     permits: Semaphore,
 }
 
@@ -96,8 +96,20 @@ impl Shared {
             options,
             layers,
             journal,
-            claims: Claims::default(),
+            claims: Arc::default(),
             permits,
+        }
+    }
+
+    /// The same with permits of its own: what is learned and what is on its way is known to both.
+    pub(crate) fn beside(&self) -> Self {
+        let permits = self.options.concurrency.get().min(Semaphore::MAX_PERMITS);
+        Self {
+            options: self.options.clone(),
+            layers: Arc::clone(&self.layers),
+            journal: self.journal.clone(),
+            claims: Arc::clone(&self.claims),
+            permits: Semaphore::new(permits),
         }
     }
 }

@@ -31,6 +31,7 @@ mod engine;
 mod error;
 pub mod event;
 mod execute;
+pub mod fanout;
 mod graph;
 pub mod journal;
 pub mod mount;

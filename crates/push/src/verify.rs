@@ -211,7 +211,7 @@ impl Reader {
 }
 
 /// The same error again; a cause that cannot be copied becomes its text.
-fn copy(error: &SourceError) -> SourceError {
+pub(crate) fn copy(error: &SourceError) -> SourceError {
     match error {
         SourceError::Missing { digest, place } => SourceError::Missing {
             digest: digest.clone(),
