@@ -118,6 +118,9 @@ async fn p15_base_layers_are_streamed_once_and_an_image_on_that_base_sends_none_
     let tag = seed["tags"][0].as_str().unwrap();
     assert!(tag.starts_with("os-base-1-"), "{run:#?}");
 
+    // Nothing of it is on a disk here.
+    assert!(!two.stage.path(".cache").exists());
+
     // To any repository.
     let app = two.image("app", 4, &[]);
     let own = app.layers()[3].size + app.document.as_manifest().unwrap().config.size;
