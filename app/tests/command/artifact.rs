@@ -312,6 +312,8 @@ async fn z21_what_was_pushed_is_pulled_to_the_byte_and_nothing_is_replaced_unask
     let stage = stage().await;
     let (a, empty) = (at(&stage, "a.txt"), at(&stage, "empty.bin"));
     let reference = stage.reference("team/report:1");
+    // A type that says that layers are elsewhere says nothing of files that are given.
+    let empty = format!("{empty}:application/vnd.oci.image.layer.nondistributable.v1.tar");
     push(&stage, &[&a, &empty, &reference, "--artifact-type", TYPE])
         .await
         .succeeded();

@@ -16,7 +16,7 @@ use crate::{
         json::JsonArgs,
         plan,
         push::{ImageArgs, carry_out, prepare_from},
-        transfer::TransferArgs,
+        transfer::{ForeignPolicy, TransferArgs},
     },
     env::Environment,
     error::AppError,
@@ -33,6 +33,8 @@ use crate::{
 /// there is not sent, the manifest goes last. The same files, types and annotations make the same
 /// manifest, wherever and whenever.
 #[derive(Args, Clone, Debug)]
+// Whatever type a file has, it is to be pushed; and files hold nothing about one another.
+#[command(mut_arg("foreign", |it| it.hide(true)), mut_arg("referrers", |it| it.hide(true)))]
 #[command(override_usage = "longshore artifact push [OPTIONS] [FILE[:TYPE]]... <REFERENCE>")]
 pub(crate) struct ArtifactPushArgs {
     /// The files, each as FILE or `FILE:TYPE/SUBTYPE` [default type:
@@ -117,7 +119,10 @@ pub(crate) async fn push(
         .transpose()?;
     let image = ImageArgs {
         destination: destination.to_owned(),
-        transfer: args.transfer.clone(),
+        transfer: TransferArgs {
+            foreign: ForeignPolicy::Include,
+            ..args.transfer.clone()
+        },
         ..ImageArgs::default()
     };
     let state = if args.dry_run {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use oci::{
     BlobStream, Descriptor, Digest, Document, MediaType, Platform, Reference, Repository, Source,
-    SourceError, Tag,
+    SourceError, Tag, TagOrDigest,
 };
 
 use super::{OpenError, platform};
@@ -40,6 +40,8 @@ pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// How long the readable part of a seed's tag is at most.
 const MAX_READABLE: usize = 100;
+/// How many hex digits of a digest are readable.
+const SHORT: usize = 12;
 /// How many hex digits tell seeds apart whose readable parts are the same.
 const MARK: usize = 8;
 
@@ -140,17 +142,20 @@ pub fn seed_tag(base: &Reference, platforms: &[Platform]) -> Tag {
     let mut platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     platforms.sort();
     platforms.dedup();
-    let repository = base.repository();
+    let (repository, at) = (base.repository(), base.tag_or_digest());
     let mut readable = repository.path().to_owned();
-    match (base.digest(), base.tag()) {
-        (Some(digest), _) => readable = format!("{readable}-{}", &digest.encoded()[..12]),
-        (None, Some(tag)) => readable = format!("{readable}-{tag}"),
-        (None, None) => {}
+    match &at {
+        TagOrDigest::Tag(tag) => readable = format!("{readable}-{tag}"),
+        TagOrDigest::Digest(it) => readable = format!("{readable}-{}", &it.encoded()[..SHORT]),
     }
     if let [platform] = &platforms[..] {
         readable = format!("{readable}-{platform}");
     }
-    let whole = format!("{base} {}", platforms.join(" "));
+    let whole = match &at {
+        TagOrDigest::Tag(tag) => format!("{repository}:{tag}"),
+        TagOrDigest::Digest(digest) => format!("{repository}@{digest}"),
+    };
+    let whole = format!("{whole} {}", platforms.join(" "));
     let mark = Digest::of(whole.as_bytes());
     let fits = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '.' | '-');
     let readable = readable.chars().take(MAX_READABLE);

@@ -101,6 +101,8 @@ fn a_tag_is_readable_and_another_for_every_base_and_choice_of_platforms() {
     let plain = tag(base, &[]);
     assert!(plain.starts_with("windows-servercore-ltsc2022-"), "{plain}");
     assert_eq!(plain, tag(base, &[]));
+    let latest = tag("base.test/a", &[]);
+    assert_eq!(latest, tag("base.test/a:latest", &[]));
     let one = tag(base, &["windows/amd64:10.0.20348.1"]);
     assert!(
         one.starts_with("windows-servercore-ltsc2022-windows-amd64-10.0.20348.1-"),
