@@ -26,7 +26,8 @@ pub struct BlobKey {
     pub digest: Digest,
 }
 
-/// Somebody who may come to own the row of a blob: one upload of one process.
+/// Somebody who may come to own the row of a blob: one upload of one process. A journal makes them
+/// ([`Journal::claim`]) and gets them back with everything that is done in their name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claim {
     pub(crate) blob: BlobKey,
@@ -61,6 +62,21 @@ pub struct Listed {
     pub touched: SystemTime,
     /// Whether an upload is using it.
     pub in_use: bool,
+}
+
+impl Listed {
+    /// A row of a blob of `size` bytes, begun `opened` and written since; nothing acknowledged, and
+    /// nobody using it.
+    pub fn new(blob: BlobKey, size: u64, opened: SystemTime) -> Self {
+        Self {
+            blob,
+            size,
+            acknowledged: 0,
+            opened,
+            touched: opened,
+            in_use: false,
+        }
+    }
 }
 
 /// What came of dropping a row by hand.
@@ -99,7 +115,7 @@ pub enum StateError {
     },
 }
 
-/// Keeps upload sessions.
+/// Keeps upload sessions. [`State`](crate::State) is one; a program may bring its own.
 ///
 /// What is stored is there after a crash from the moment the future is done; a journal in
 /// memory is the exception, and lasts as long as its process.
@@ -134,6 +150,30 @@ pub trait Journal: fmt::Debug + Send + Sync {
 
     /// Drops a row by hand.
     async fn remove(&self, blob: &BlobKey) -> Result<Removed, StateError>;
+}
+
+impl Claim {
+    /// A claim to a blob of `size` bytes. No other claim has the same `owner`, in no process: it says
+    /// whose a row is, and is not looked at otherwise.
+    pub fn new(blob: BlobKey, size: u64, owner: impl Into<String>) -> Self {
+        let owner = owner.into();
+        Self { blob, size, owner }
+    }
+
+    /// The blob, and where it goes.
+    pub fn blob(&self) -> &BlobKey {
+        &self.blob
+    }
+
+    /// The blob's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What tells it from all other claims.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
 }
 
 impl fmt::Debug for Claim {

@@ -109,11 +109,7 @@ impl State {
 
     fn new_claim(&self, blob: BlobKey, size: u64) -> Claim {
         let number = self.inner.claims.fetch_add(1, Ordering::Relaxed);
-        Claim {
-            blob,
-            size,
-            owner: format!("{}/{number}", self.inner.owner.name()),
-        }
+        Claim::new(blob, size, format!("{}/{number}", self.inner.owner.name()))
     }
 
     /// Does something with the tables, in one transaction.

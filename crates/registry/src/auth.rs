@@ -13,21 +13,19 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use http::{HeaderMap, HeaderValue};
 use oci::{Registry, Repository, wire::ScopeSet};
-use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
-    time::Duration,
-};
+use tokio::{sync::OwnedMutexGuard, time::Duration};
 use url::Url;
 
 pub(crate) mod cache;
 mod challenge;
 pub(crate) mod credentials;
 pub(crate) mod docker_config;
+mod door;
 mod error;
 pub(crate) mod helper;
 mod jwt;
@@ -37,12 +35,12 @@ pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod trusted;
 
-use cache::Keyring;
 use challenge::{Read, Wants, read_challenge};
 use credentials::{CredentialError, CredentialProvider, Credentials, bearer};
+pub(crate) use door::Door;
 pub(crate) use error::{AuthError, Grant};
 use known::KnownChallenge;
-use service::{Refreshed, Service};
+use service::Service;
 use trusted::TrustedHost;
 
 use crate::transport::{
@@ -82,30 +80,6 @@ pub(crate) struct Trusted {
     pub(crate) token_services: Vec<TrustedHost>,
     /// Where an upload goes on, or a redirect leads.
     pub(crate) hosts: Vec<TrustedHost>,
-}
-
-/// One registry, or a host that may have its credentials, and what it wants to see.
-#[derive(Debug)]
-pub(crate) struct Door {
-    /// Whose credentials are shown.
-    registry: Registry,
-    /// Where its API is, and where its credentials may go.
-    pub(crate) origin: Origin,
-    /// Where the registry itself is, if this is a host that is trusted with its credentials.
-    home: Option<Origin>,
-    state: Mutex<State>,
-    gate: Arc<AsyncMutex<()>>,
-    /// By repository; without one, for the registry as a whole.
-    keyrings: Mutex<HashMap<Option<Repository>, Arc<Keyring>>>,
-    refreshed: Mutex<Vec<Refreshed>>,
-}
-
-/// What is known of a registry.
-#[derive(Debug, Default)]
-struct State {
-    wants: Option<Wants>,
-    /// It has not been seen by this process.
-    assumed: bool,
 }
 
 /// What a request may show, and whether it goes first.
@@ -167,75 +141,6 @@ impl Permission {
         Self {
             header,
             ..Self::none()
-        }
-    }
-}
-
-// === impl Door ===
-
-impl Door {
-    fn new(
-        registry: &Registry,
-        origin: Origin,
-        home: Option<Origin>,
-        wants: Option<Wants>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            registry: registry.clone(),
-            state: Mutex::new(State {
-                assumed: wants.is_some(),
-                wants,
-            }),
-            origin,
-            home,
-            gate: Arc::default(),
-            keyrings: Mutex::default(),
-            refreshed: Mutex::default(),
-        })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wants(&self) -> Option<Wants> {
-        self.state().wants.clone()
-    }
-
-    /// Whether a single request should find out what the registry wants: nobody knows, or it is
-    /// hearsay that nothing would contradict before the request. A token service does.
-    fn is_unsure(&self) -> bool {
-        let state = self.state();
-        match state.wants {
-            None => true,
-            Some(Wants::Nothing | Wants::Basic) => state.assumed,
-            Some(Wants::Bearer { .. }) => false,
-        }
-    }
-
-    fn learn(&self, wants: Wants) {
-        *self.state() = State {
-            wants: Some(wants),
-            assumed: false,
-        };
-    }
-
-    /// Forgets what an earlier process has learned; whether there was that to forget.
-    fn doubt(&self) -> bool {
-        std::mem::take(&mut *self.state()).assumed
-    }
-
-    fn keyring(&self, repository: Option<&Repository>) -> Arc<Keyring> {
-        let mut keyrings = self.keyrings.lock().unwrap_or_else(PoisonError::into_inner);
-        keyrings.entry(repository.cloned()).or_default().clone()
-    }
-
-    /// The request went through: whoever has waited for its answer may go on.
-    pub(crate) fn passed(&self, permission: &Permission) {
-        let mut state = self.state();
-        state.assumed = false;
-        if permission.header.is_none() {
-            state.wants.get_or_insert(Wants::Nothing);
         }
     }
 }

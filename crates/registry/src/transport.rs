@@ -36,6 +36,7 @@ pub(crate) mod answer;
 pub(crate) mod backoff;
 pub(crate) mod body;
 pub(crate) mod connect;
+mod error;
 pub(crate) mod limit;
 pub(crate) mod location;
 pub(crate) mod pause;
@@ -57,6 +58,7 @@ use address::{Lookup, Names, Reach, Resolver};
 use answer::Answer;
 use body::{Flow, RequestBody};
 use connect::{ConnectError, Connector};
+pub(crate) use error::TransportError;
 use limit::{Host, Hosts, Lane, Permit, Work};
 use location::{LocationError, Origin};
 use pause::{Account, Pauses};
@@ -66,14 +68,13 @@ use redact::{Endpoint, OriginOnly};
 use retry::{Retry, may_change, retry_after};
 use socket::Wire;
 use timeouts::{Limit, Timeouts};
-use tls::{Tls, refusal::TlsRefusal};
+use tls::Tls;
 use turns::Turns;
 use warning::Warnings;
 use watch::Watch;
 
 use crate::quirks::lost_its_session;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type HyperClient = legacy::Client<Connector, RequestBody>;
 
 /// What hyper may buffer for a connection: of a body that is written, and of an answer's head.
@@ -145,26 +146,6 @@ pub(crate) enum Kind {
     Farewell,
 }
 
-/// Why an exchange had no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum TransportError {
-    #[error(transparent)]
-    Connect(ConnectError),
-    #[error("the connection broke")]
-    Broken(#[source] BoxError),
-    #[error("{0}")]
-    TimedOut(Limit),
-    #[error("{host} wants no requests for another {}", Seconds(*left))]
-    Paused { host: String, left: Duration },
-    #[error("the answer is not HTTP, or its head is too long")]
-    NotHttp(#[source] BoxError),
-    #[error("the answer's body is over {0} bytes")]
-    TooLong(usize),
-    #[error(transparent)]
-    Location(#[from] LocationError),
-}
-
 // === impl Outgoing ===
 
 impl Outgoing<'_> {
@@ -183,113 +164,6 @@ impl Outgoing<'_> {
         }
         host.dialect.lane(self.work() != Work::Questions)
     }
-}
-
-// === impl TransportError ===
-
-impl TransportError {
-    /// Whether another attempt may go better: not where the peer is the wrong one.
-    pub(crate) fn may_change(&self) -> bool {
-        match self {
-            Self::Connect(error) => {
-                matches!(
-                    error,
-                    ConnectError::TimedOut
-                        | ConnectError::Tcp(_)
-                        | ConnectError::Proxy { .. }
-                        | ConnectError::Unwanted
-                ) || matches!(
-                    error,
-                    ConnectError::ProxyRefused { status, .. } if status.is_server_error()
-                ) || matches!(
-                    error,
-                    ConnectError::Socks { refusal, .. } if refusal.may_change()
-                )
-            }
-            Self::Broken(_) | Self::TimedOut(_) => true,
-            Self::Paused { .. } | Self::NotHttp(_) | Self::TooLong(_) | Self::Location(_) => false,
-        }
-    }
-
-    /// Whether nothing can have arrived: there was no connection, or nothing was tried.
-    pub(crate) fn nothing_sent(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect(_) | Self::Location(_) | Self::Paused { .. }
-        )
-    }
-
-    fn from_client(error: legacy::Error, host: &str) -> Self {
-        if error.is_connect() {
-            return match connect_error(&error) {
-                ConnectError::TimedOut => Self::TimedOut(Limit::Connect),
-                error => Self::Connect(error),
-            };
-        }
-        if let Some(refusal) = TlsRefusal::of_client_certificate(host, &error) {
-            return Self::Connect(ConnectError::Tls(refusal));
-        }
-        let parse = std::error::Error::source(&error)
-            .and_then(|source| source.downcast_ref::<hyper::Error>())
-            .is_some_and(hyper::Error::is_parse);
-        if parse {
-            Self::NotHttp(error.into())
-        } else {
-            Self::Broken(error.into())
-        }
-    }
-}
-
-/// A time in seconds, rounded up.
-struct Seconds(Duration);
-
-impl std::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} s", self.0.as_millis().div_ceil(1000))
-    }
-}
-
-/// The connector's own error, made again: the client keeps the one there was.
-fn connect_error(error: &legacy::Error) -> ConnectError {
-    let ours = std::error::Error::source(error).and_then(|it| it.downcast_ref::<ConnectError>());
-    match ours {
-        Some(ConnectError::TimedOut) => ConnectError::TimedOut,
-        Some(ConnectError::Unwanted) => ConnectError::Unwanted,
-        Some(ConnectError::Name) => ConnectError::Name,
-        Some(ConnectError::Private(host)) => ConnectError::Private(host.clone()),
-        Some(ConnectError::Proxy { proxy, error }) => ConnectError::Proxy {
-            proxy: proxy.clone(),
-            error: innermost(&**error).into(),
-        },
-        Some(ConnectError::ProxyCredentials(proxy)) => {
-            ConnectError::ProxyCredentials(proxy.clone())
-        }
-        Some(ConnectError::ProxyRefused {
-            proxy,
-            host,
-            status,
-        }) => ConnectError::ProxyRefused {
-            proxy: proxy.clone(),
-            host: host.clone(),
-            status: *status,
-        },
-        Some(ConnectError::Socks { proxy, refusal }) => ConnectError::Socks {
-            proxy: proxy.clone(),
-            refusal: refusal.clone(),
-        },
-        Some(ConnectError::NoProxy(proxy)) => ConnectError::NoProxy(proxy.clone()),
-        Some(ConnectError::Tls(refusal)) => ConnectError::Tls(refusal.clone()),
-        Some(ConnectError::TlsSetup(error)) => ConnectError::TlsSetup(error.clone()),
-        Some(ConnectError::Tcp(error)) => ConnectError::Tcp(innermost(&**error).into()),
-        None => ConnectError::Tcp(innermost(error).into()),
-    }
-}
-
-/// The text of the error at the end of the chain: the system's own, not what each layer
-/// of the client called it.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |it| it.source());
-    chain.last().map_or_else(String::new, ToString::to_string)
 }
 
 // === impl Transport ===

@@ -491,3 +491,77 @@ impl Journal for Broken {
         Err(StateError::Closed)
     }
 }
+
+/// A program's own journal: a list of what was done in the name of which claim.
+#[derive(Debug, Default)]
+struct Own(Mutex<Vec<(&'static str, BlobKey, u64, String)>>);
+
+impl Own {
+    fn note(&self, what: &'static str, claim: &Claim) {
+        let owner = claim.owner().to_owned();
+        let noted = (what, claim.blob().clone(), claim.size(), owner);
+        self.0.lock().unwrap().push(noted);
+    }
+}
+
+#[async_trait]
+impl Journal for Own {
+    fn claim(&self, blob: BlobKey, size: u64) -> Claim {
+        Claim::new(blob, size, "the only one")
+    }
+
+    async fn look(&self, _: &BlobKey) -> Result<Option<u64>, StateError> {
+        Ok(None)
+    }
+
+    async fn take(&self, claim: &Claim) -> Result<Option<UploadSession>, StateError> {
+        self.note("take", claim);
+        Ok(None)
+    }
+
+    async fn store(&self, claim: &Claim, _: &UploadSession) -> Result<Stored, StateError> {
+        self.note("store", claim);
+        Ok(Stored::Kept)
+    }
+
+    async fn renew(&self, _: &Claim) -> Result<Stored, StateError> {
+        Ok(Stored::Kept)
+    }
+
+    fn drop_session(&self, claim: &Claim) {
+        self.note("drop", claim);
+    }
+
+    fn let_go(&self, claim: &Claim) {
+        self.note("let go", claim);
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, StateError> {
+        Ok(Vec::new())
+    }
+
+    async fn remove(&self, _: &BlobKey) -> Result<Removed, StateError> {
+        Ok(Removed::Nothing)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p1_a_program_can_bring_a_journal_of_its_own() {
+    let (registry, image) = (Registry::default(), one_layer());
+    let journal = Arc::new(Own::default());
+    let engine = Engine::with_journal(options(), Arc::new(LayerRepos::new()), journal.clone());
+    let target = registry.target();
+    engine
+        .push(&image.source, &target, &tagged(&["1"]), &())
+        .await
+        .unwrap();
+    let noted = journal.0.lock().unwrap();
+    let mut done: Vec<_> = noted.iter().map(|it| it.0).collect();
+    done.dedup();
+    assert_eq!(done, ["take", "store", "drop", "let go"]);
+    for (_, blob, size, owner) in noted.iter() {
+        assert_eq!(blob.repository, *target.repository());
+        assert!(*size > 0);
+        assert_eq!(owner, "the only one");
+    }
+}
