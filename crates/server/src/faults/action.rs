@@ -128,6 +128,8 @@ pub enum Action {
     NameMissing(MissingStyle),
     /// `?tag=` means nothing, and no `OCI-Tag` comes back.
     IgnoreTagParameters,
+    /// `If-Match` and `If-None-Match` mean nothing where a manifest is put: whoever is last wins.
+    IgnoreConditions,
     /// Referrers are a 404 and manifests are answered without `OCI-Subject`, so that
     /// clients keep the fallback tag.
     NoReferrers,

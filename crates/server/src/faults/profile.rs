@@ -19,7 +19,8 @@ use crate::{endpoint::Endpoint, options::Validation};
 pub enum Profile {
     /// `registry:2`, as version 2.8.2 was seen to answer: a session's `Location` has a state
     /// that must be the newest, `Content-Range` is ignored, a mount needs `from`, a
-    /// blob in a `POST` is not taken, `?tag=` is ignored, a repeated commit is a 404, no referrers.
+    /// blob in a `POST` is not taken, `?tag=` is ignored, conditions on a manifest mean nothing, a
+    /// repeated commit is a 404, no referrers.
     /// [Source](https://github.com/distribution/distribution/tree/v2.8.2).
     #[serde(rename = "distribution-2.8")]
     Distribution2,
@@ -42,7 +43,8 @@ pub enum Profile {
     /// on a PUT ([report](https://github.com/cirruslabs/tart/pull/179)), no referrers
     /// ([report](https://github.com/artifacthub/hub/issues/4785)).
     Ghcr,
-    /// zot: a session whose body breaks off is gone, missing blobs are a `MANIFEST_INVALID` that names none.
+    /// zot: a session whose body breaks off is gone, missing blobs are a `MANIFEST_INVALID` that names none,
+    /// conditions on a manifest mean nothing.
     /// [Source](https://github.com/project-zot/zot).
     Zot,
     /// Harbor, in front of distribution 2.8: a mount from a project that is not there is a 401
@@ -71,7 +73,8 @@ impl Profile {
         match self {
             Self::Distribution2 => {
                 let mut rules = distribution();
-                rules.extend([state(), uploads().act(Action::IgnoreContentRange)]);
+                let ranges = uploads().act(Action::IgnoreContentRange);
+                rules.extend([state(), ranges, no_conditions()]);
                 rules
             }
             Self::Distribution3 => distribution(),
@@ -79,6 +82,7 @@ impl Profile {
             Self::Quay => quay(),
             Self::Ghcr => ghcr(),
             Self::Zot => vec![
+                no_conditions(),
                 uploads().act(Action::LoseBrokenSession),
                 missing(
                     "MANIFEST_INVALID",
@@ -153,6 +157,10 @@ fn missing(code: &str, message: &str, named: Validation, in_message: bool) -> Ru
         named,
         in_message,
     }))
+}
+
+fn no_conditions() -> Rule {
+    Rule::on(Endpoint::ManifestPut).act(Action::IgnoreConditions)
 }
 
 fn no_referrers() -> Rule {

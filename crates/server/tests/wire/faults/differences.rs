@@ -251,6 +251,22 @@ async fn tag_parameters_are_ignored() {
     assert_eq!(reply.headers["oci-tag"], ["a", "b"]);
 }
 
+#[tokio::test]
+async fn conditions_are_ignored_where_a_manifest_is_put() {
+    let rule = Rule::on(Endpoint::ManifestPut);
+    let (reg, fault) = with(rule, Action::IgnoreConditions).await;
+    let body = reg.push_image("app", "v1").await;
+    let put = || {
+        reg.ask("PUT", "/v2/app/manifests/v1")
+            .header("content-type", MANIFEST)
+            .header("if-none-match", "*")
+            .body(&body)
+    };
+    assert_eq!(put().send().await.status, 201);
+    fault.remove();
+    assert_eq!(put().send().await.status, 412);
+}
+
 /// What a registry says of a manifest about `subject`, and of the list of such.
 async fn about_a_subject(reg: &TestReg) -> (Option<String>, u16) {
     let image = reg.push_image("app", "v1").await;
