@@ -70,8 +70,9 @@ pub use manifest::{Index, Manifest};
 pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
-pub use source::{BlobStream, Source, SourceError};
+pub use source::{BlobStream, DigestTagged, Source, SourceError};
 pub use target::{
-    BlobUpload, ManifestReceipt, MountOutcome, Presence, PushTarget, SessionKeeper, SessionStatus,
-    TargetError, TargetErrorKind, UploadObserver, UploadReceipt, UploadSession,
+    Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
+    SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind, UploadObserver,
+    UploadReceipt, UploadSession,
 };

@@ -9,6 +9,7 @@ use std::{fmt, str::FromStr};
 
 use crate::Digest;
 
+mod digest_tags;
 mod error;
 mod grammar;
 mod matching;

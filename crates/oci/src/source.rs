@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::{Descriptor, Digest, Document, DocumentError, Repository};
+use crate::{Descriptor, Digest, Document, DocumentError, Repository, Tag};
 
 /// The bytes of a blob from some offset to its end, in pieces of the source's choosing.
 ///
@@ -57,10 +57,28 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The manifests in this source whose tags say that they are about one of `subjects`
+    /// ([`Digest::digest_tags`]). The default knows of none.
+    async fn digest_tags(&self, _subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        Ok(Vec::new())
+    }
+
     /// The repository it was read from, if it was one: blobs can be mounted from there.
     fn origin(&self) -> Option<&Repository> {
         None
     }
+}
+
+/// A manifest that is about another one, which it does not name itself: its tag does.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DigestTagged {
+    /// The digest of what it is about.
+    pub subject: Digest,
+    /// The tag, one of the subject's [`Digest::digest_tags`].
+    pub tag: Tag,
+    /// The manifest.
+    pub document: Document,
 }
 
 /// Why a source could not give what it should hold.
@@ -131,6 +149,17 @@ pub enum SourceError {
         /// What is wrong, and what to do about it.
         reason: String,
     },
+}
+
+impl DigestTagged {
+    /// What is under `tag`, about `subject`.
+    pub fn new(subject: Digest, tag: Tag, document: Document) -> Self {
+        Self {
+            subject,
+            tag,
+            document,
+        }
+    }
 }
 
 impl SourceError {

@@ -9,10 +9,12 @@ use crate::{Descriptor, Digest, Document, Repository, Source, Tag, TagOrDigest};
 mod error;
 mod keeper;
 mod session;
+mod tagging;
 
 pub use error::{TargetError, TargetErrorKind};
 pub use keeper::SessionKeeper;
 pub use session::UploadSession;
+pub use tagging::{Attachment, NewTag, TagsReceipt};
 
 /// A repository that content can be pushed into.
 ///
@@ -106,6 +108,44 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
         document: &Document,
         tag: Option<&Tag>,
     ) -> Result<ManifestReceipt, TargetError>;
+
+    /// How many tags [`put_manifest_as`](Self::put_manifest_as) takes at once, as far as is known
+    /// now; at least 1, and 1 if it is of no use.
+    fn tags_at_once(&self) -> usize {
+        1
+    }
+
+    /// Puts a manifest under its digest and, by the same request, under `tags`, which are not more
+    /// than [`tags_at_once`](Self::tags_at_once).
+    ///
+    /// A tag that the receipt does not name was not made: it is to be put by itself. The default
+    /// sends nothing and makes none.
+    async fn put_manifest_as(
+        &self,
+        _document: &Document,
+        _tags: &[Tag],
+    ) -> Result<TagsReceipt, TargetError> {
+        Ok(TagsReceipt::default())
+    }
+
+    /// Puts a manifest under a tag unless that names another one by then.
+    ///
+    /// How sure that is depends on the registry: not all of them look at conditions.
+    async fn put_new_tag(&self, _document: &Document, _tag: &Tag) -> Result<NewTag, TargetError> {
+        Ok(NewTag::Unsupported)
+    }
+
+    /// Has the repository list `referrers`, which it holds, under their `subject`, if the registry
+    /// does not do so by itself ([`ManifestReceipt::subject`]).
+    ///
+    /// What others list there at the same time is not lost by it.
+    async fn attach_referrers(
+        &self,
+        _subject: &Digest,
+        _referrers: &[Document],
+    ) -> Result<Attachment, TargetError> {
+        Ok(Attachment::Unknown)
+    }
 
     /// Whether the repository holds the blob.
     async fn has_blob(&self, _blob: &Descriptor) -> Result<Presence, TargetError> {

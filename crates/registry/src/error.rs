@@ -39,6 +39,10 @@ pub(crate) enum Unexpected {
     Json,
     #[error("there are more than {0} pages")]
     TooManyPages(usize),
+    #[error("there are more than {0} entries")]
+    TooManyItems(usize),
+    #[error("the tag {0} is kept for a list of them, and names something else")]
+    NotAnIndex(String),
     #[error("the part of the blob in the answer is not the one asked for")]
     OtherRange,
 }

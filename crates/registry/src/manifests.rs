@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_TYPE, ETAG},
 };
 use oci::{
-    Digest, Document, MAX_MANIFEST_BYTES, ManifestReceipt, MediaType, Presence, Tag, TagOrDigest,
-    TargetError, TargetErrorKind, wire::ErrorCode,
+    Digest, Document, DocumentError, MAX_MANIFEST_BYTES, ManifestReceipt, MediaType, Presence, Tag,
+    TagOrDigest, TargetError, TargetErrorKind, wire::ErrorCode,
 };
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
     profile::Fact,
     transport::{Kind, answer::Answer},
 };
+
+mod tagged;
 
 /// The header by which a registry says that it lists a manifest under its subject.
 const SUBJECT: &str = "oci-subject";
@@ -38,18 +40,34 @@ impl RepositoryClient {
             None => TagOrDigest::Digest(document.digest().clone()),
         };
         let attempted = || format!("put manifest {} as {}", document.digest(), self.name(&at));
-        let answer = self.put(document, &at).await;
+        let answer = self.put(document, &at.to_string(), HeaderMap::new()).await;
         let answer = answer.map_err(|error| error.into_target(attempted()))?;
         if answer.status != StatusCode::CREATED {
-            let refusal = refusal(answer, attempted()).await;
-            if refusal
-                .codes()
-                .any(|it| *it == ErrorCode::ManifestBlobUnknown)
-            {
-                self.learn(Fact::Validates(true));
-            }
-            return Err(refusal);
+            return Err(self.refused(answer, attempted()).await);
         }
+        self.receipt(answer, document, &at, &attempted).await
+    }
+
+    /// The error that a refused manifest is.
+    pub(crate) async fn refused(&self, answer: Answer, attempted: String) -> TargetError {
+        let refusal = refusal(answer, attempted).await;
+        if refusal
+            .codes()
+            .any(|it| *it == ErrorCode::ManifestBlobUnknown)
+        {
+            self.learn(Fact::Validates(true));
+        }
+        refusal
+    }
+
+    /// What the answer to a manifest that was taken says of it.
+    async fn receipt(
+        &self,
+        answer: Answer,
+        document: &Document,
+        at: &TagOrDigest,
+        attempted: &impl Fn() -> String,
+    ) -> Result<ManifestReceipt, TargetError> {
         let said = answer.header(DIGEST).map(str::to_owned);
         let subject = document.subject().map(|it| it.digest.to_string());
         let listed = subject.is_some() && answer.header(SUBJECT) == subject.as_deref();
@@ -60,7 +78,7 @@ impl RepositoryClient {
         let ours = document.digest();
         let said = said.map_or(Ok(false), |said| check_digest(&said, ours));
         let said = said.map_err(|kind| TargetError::new(kind, attempted()).with_status(201))?;
-        let verified = said || self.is_at(document, &at).await?;
+        let verified = said || self.is_at(document, at).await?;
         let receipt = if verified {
             ManifestReceipt::verified()
         } else {
@@ -81,15 +99,29 @@ impl RepositoryClient {
         }
     }
 
-    async fn put(&self, document: &Document, at: &TagOrDigest) -> Result<Answer, CallError> {
-        let mut headers = HeaderMap::new();
+    /// Puts a document at `rest`: a tag or a digest, and perhaps a query.
+    async fn put(
+        &self,
+        document: &Document,
+        rest: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, CallError> {
+        let call = self.put_call(document, rest, headers)?;
+        self.inner().call(&call).await
+    }
+
+    pub(crate) fn put_call(
+        &self,
+        document: &Document,
+        rest: &str,
+        mut headers: HeaderMap,
+    ) -> Result<Call<'_>, CallError> {
         // A type that cannot stand in a header was not one a document could have.
         if let Ok(media_type) = HeaderValue::from_str(document.media_type().as_str()) {
             headers.insert(CONTENT_TYPE, media_type);
         }
         let bytes = Payload::Bytes(document.bytes().clone());
-        let call = self.manifest_call(Method::PUT, at, headers, bytes)?;
-        self.inner().call(&call).await
+        self.manifest_call(Method::PUT, rest, headers, bytes)
     }
 
     /// Whether there is a manifest, and under which digest.
@@ -129,20 +161,24 @@ impl RepositoryClient {
     /// Asked for by digest it has that digest; by tag, the one the answer names, where it names one.
     pub async fn manifest(&self, at: &TagOrDigest) -> Result<Option<Document>, TargetError> {
         let attempted = || format!("read manifest {}", self.name(at));
+        let read = self.read(at, &attempted).await?;
+        let document = read.map(Read::into_document).transpose();
+        document.map_err(|error| unusable(error, attempted()))
+    }
+
+    /// The same, with the entity tag that it has there.
+    pub(crate) async fn manifest_and_tag(
+        &self,
+        at: &TagOrDigest,
+    ) -> Result<Option<(Document, Option<HeaderValue>)>, TargetError> {
+        let attempted = || format!("read manifest {}", self.name(at));
         let Some(read) = self.read(at, &attempted).await? else {
             return Ok(None);
         };
-        let declared = read.declared.as_ref();
-        let document = match &read.expected {
-            Some(digest) => Document::with_digest(read.bytes, declared, digest),
-            None => Document::new(read.bytes, declared),
-        };
-        document.map(Some).map_err(|error| match error {
-            oci::DocumentError::DigestMismatch { expected, actual } => {
-                mismatch(&expected, &actual, attempted())
-            }
-            error => TargetError::new(TargetErrorKind::Protocol, attempted()).with_source(error),
-        })
+        let entity_tag = read.entity_tag.clone();
+        let document = read.into_document();
+        let document = document.map_err(|error| unusable(error, attempted()))?;
+        Ok(Some((document, entity_tag)))
     }
 
     /// A manifest as it is served. An answer that breaks off is asked for again.
@@ -172,6 +208,7 @@ impl RepositoryClient {
                 TagOrDigest::Digest(digest) => Some(digest.clone()),
                 TagOrDigest::Tag(_) => said_digest(&answer),
             };
+            let entity_tag = answer.headers.get(ETAG).cloned();
             let url = answer.url.clone();
             match answer.bytes(MAX_MANIFEST_BYTES).await {
                 Ok(bytes) => {
@@ -179,6 +216,7 @@ impl RepositoryClient {
                         bytes,
                         declared,
                         expected,
+                        entity_tag,
                     }));
                 }
                 Err(error) => {
@@ -196,14 +234,14 @@ impl RepositoryClient {
         if let Ok(accepted) = HeaderValue::try_from(accepted) {
             headers.insert(ACCEPT, accepted);
         }
-        let call = self.manifest_call(method, at, headers, Payload::Nothing)?;
+        let call = self.manifest_call(method, &at.to_string(), headers, Payload::Nothing)?;
         self.inner().call(&call).await
     }
 
     fn manifest_call<'a>(
         &'a self,
         method: Method,
-        at: &TagOrDigest,
+        rest: &str,
         headers: HeaderMap,
         payload: Payload<'a>,
     ) -> Result<Call<'a>, CallError> {
@@ -217,7 +255,7 @@ impl RepositoryClient {
             method,
             url: self
                 .inner()
-                .url(&self.repository, &format!("manifests/{at}"))?,
+                .url(&self.repository, &format!("manifests/{rest}"))?,
             headers,
             payload,
             kind,
@@ -238,6 +276,26 @@ struct Read {
     bytes: Bytes,
     declared: Option<MediaType>,
     expected: Option<Digest>,
+    entity_tag: Option<HeaderValue>,
+}
+
+impl Read {
+    fn into_document(self) -> Result<Document, DocumentError> {
+        let declared = self.declared.as_ref();
+        match &self.expected {
+            Some(digest) => Document::with_digest(self.bytes, declared, digest),
+            None => Document::new(self.bytes, declared),
+        }
+    }
+}
+
+fn unusable(error: DocumentError, attempted: String) -> TargetError {
+    match error {
+        DocumentError::DigestMismatch { expected, actual } => {
+            mismatch(&expected, &actual, attempted)
+        }
+        error => TargetError::new(TargetErrorKind::Protocol, attempted).with_source(error),
+    }
 }
 
 fn said_digest(answer: &Answer) -> Option<Digest> {

@@ -65,6 +65,8 @@ pub enum Fact {
     Referrers(bool),
     /// Whether it refuses a manifest whose content is missing.
     Validates(bool),
+    /// Whether it puts a manifest under several tags in one request.
+    TagParameters(bool),
     /// Whether it speaks HTTP/2, and that works.
     Http2(bool),
     /// How many requests without a blob it bears at once; only where it has shown that there is an
@@ -107,6 +109,7 @@ impl Fact {
             Self::ClosesEmpty(_) => "closes-empty",
             Self::Referrers(_) => "referrers",
             Self::Validates(_) => "validates",
+            Self::TagParameters(_) => "tag-parameters",
             Self::Http2(_) => "http2",
             Self::QuestionsAtOnce(_) => "questions-at-once",
             Self::BodiesAtOnce(_) => "bodies-at-once",
@@ -121,6 +124,7 @@ impl Fact {
             | Self::TakesChunks(_)
             | Self::KeepsSessions(_)
             | Self::MountsFromItself(_)
+            | Self::TagParameters(_)
             | Self::Http2(_) => 7 * DAY,
             // Who else asks a registry for how much changes by the hour.
             Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
@@ -153,6 +157,7 @@ impl Fact {
             "closes-empty" => of(value, Self::ClosesEmpty),
             "referrers" => of(value, Self::Referrers),
             "validates" => of(value, Self::Validates),
+            "tag-parameters" => of(value, Self::TagParameters),
             "http2" => of(value, Self::Http2),
             "questions-at-once" => of(value, Self::QuestionsAtOnce),
             "bodies-at-once" => of(value, Self::BodiesAtOnce),
@@ -246,6 +251,9 @@ impl fmt::Display for Fact {
                 "lists what refers to a manifest",
                 "does not list what refers to a manifest",
             ),
+            Self::TagParameters(it) => {
+                says(*it, "takes several tags at once", "takes one tag at a time")
+            }
             Self::Validates(it) => says(
                 *it,
                 "refuses manifests with content missing",

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use oci::{
-    BlobStream, Descriptor, Document, DocumentError, Platform, Reference, Repository, Source,
-    SourceError, TagOrDigest,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, Platform, Reference,
+    Repository, Source, SourceError, TagOrDigest, TargetError,
 };
 use tokio::sync::OnceCell;
 
-use crate::{Client, RepositoryClient};
+use crate::{Client, RepositoryClient, referrers::KnownTags};
 
 /// An image in a registry, to push from.
 ///
@@ -18,6 +18,7 @@ pub struct RegistrySource {
     at: TagOrDigest,
     platform: Option<Platform>,
     root: OnceCell<Document>,
+    tags: KnownTags,
 }
 
 impl Client {
@@ -28,11 +29,16 @@ impl Client {
             at: reference.tag_or_digest(),
             platform,
             root: OnceCell::new(),
+            tags: KnownTags::default(),
         }
     }
 }
 
 impl RegistrySource {
+    fn unlisted(&self, error: TargetError) -> SourceError {
+        SourceError::unreadable(&self.from.repository, error)
+    }
+
     async fn read_root(&self) -> Result<Document, SourceError> {
         let place = match &self.at {
             TagOrDigest::Tag(tag) => format!("{}:{tag}", self.from.repository),
@@ -89,6 +95,16 @@ impl Source for RegistrySource {
 
     fn place(&self, blob: &Descriptor) -> String {
         format!("{}@{}", self.from.repository, blob.digest)
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        let found = self.from.referrers(subject, None).await;
+        found.map_err(|error| self.unlisted(error))
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        let found = self.from.digest_tags(subjects, &self.tags).await;
+        found.map_err(|error| self.unlisted(error))
     }
 
     fn origin(&self) -> Option<&Repository> {

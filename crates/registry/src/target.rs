@@ -4,8 +4,9 @@ use std::sync::{PoisonError, RwLock};
 
 use async_trait::async_trait;
 use oci::{
-    BlobUpload, Descriptor, Document, ManifestReceipt, MountOutcome, Presence, PushTarget,
-    Repository, SessionStatus, Tag, TagOrDigest, TargetError, UploadReceipt, UploadSession,
+    Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome, NewTag,
+    Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt, TargetError,
+    UploadReceipt, UploadSession,
     wire::{Scope, ScopeSet},
 };
 
@@ -72,6 +73,30 @@ impl PushTarget for RegistryPushTarget {
         tag: Option<&Tag>,
     ) -> Result<ManifestReceipt, TargetError> {
         self.here().put_manifest(document, tag).await
+    }
+
+    fn tags_at_once(&self) -> usize {
+        self.here().tags_at_once()
+    }
+
+    async fn put_manifest_as(
+        &self,
+        document: &Document,
+        tags: &[Tag],
+    ) -> Result<TagsReceipt, TargetError> {
+        self.here().put_manifest_as(document, tags).await
+    }
+
+    async fn put_new_tag(&self, document: &Document, tag: &Tag) -> Result<NewTag, TargetError> {
+        self.here().put_new_tag(document, tag).await
+    }
+
+    async fn attach_referrers(
+        &self,
+        subject: &Digest,
+        referrers: &[Document],
+    ) -> Result<Attachment, TargetError> {
+        self.here().attach_referrers(subject, referrers).await
     }
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {

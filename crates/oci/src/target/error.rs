@@ -46,6 +46,8 @@ pub enum TargetErrorKind {
         /// The digest the registry says.
         actual: String,
     },
+    /// Somebody else changes the same thing all the time.
+    Contended,
     /// The answer is not the protocol's: no `Location`, an HTML page, an endless body.
     Protocol,
     /// The answer would lead somewhere credentials or bytes must not go.
@@ -128,8 +130,8 @@ impl TargetError {
         self.sent
     }
 
-    /// Whether the same attempt may succeed later: the cause lies with the network
-    /// or the registry's load, not with what was asked.
+    /// Whether the same attempt may succeed later: the cause lies with the network, the registry's
+    /// load or other clients, not with what was asked.
     pub fn retryable(&self) -> bool {
         matches!(
             self.kind,
@@ -137,6 +139,7 @@ impl TargetError {
                 | TargetErrorKind::Server
                 | TargetErrorKind::Network
                 | TargetErrorKind::Timeout
+                | TargetErrorKind::Contended
         )
     }
 
@@ -179,6 +182,7 @@ impl fmt::Display for TargetErrorKind {
                 let actual = printable(actual, 160);
                 write!(f, "the registry says digest {actual}, expected {expected}")
             }
+            Self::Contended => f.write_str("others change it all the time"),
             Self::Protocol => f.write_str("the answer is not a registry's"),
             Self::Unsafe => f.write_str("the answer leads where it must not"),
             Self::Source => f.write_str("its bytes could not be read"),
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_network_and_load_are_worth_another_try() {
+    fn only_network_load_and_others_are_worth_another_try() {
         use TargetErrorKind as Kind;
         let retryable = |kind| TargetError::new(kind, "x").retryable();
         for kind in [
@@ -241,6 +245,7 @@ mod tests {
             Kind::Server,
             Kind::Network,
             Kind::Timeout,
+            Kind::Contended,
         ] {
             assert!(retryable(kind.clone()), "{kind}");
         }

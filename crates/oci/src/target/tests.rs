@@ -5,8 +5,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::{
-    BlobUpload, ManifestReceipt, MountOutcome, Presence, PushTarget, SessionStatus, TargetError,
-    UploadReceipt, UploadSession,
+    Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
+    SessionStatus, TargetError, UploadReceipt, UploadSession,
 };
 use crate::{
     BlobStream, Descriptor, Digest, Document, MediaType, Repository, Source, SourceError, Tag,
@@ -93,6 +93,15 @@ fn a_target_of_two_methods_claims_nothing_else() {
     );
     assert_eq!(answers, nothing);
     assert!(now(target.cancel_session(session)).is_ok());
+    let document = Document::new(br#"{"manifests":[]}"#.as_slice().into(), None);
+    let document = document.expect("an index");
+    let tags = [Tag::latest()];
+    let tagged = now(target.put_manifest_as(&document, &tags)).expect("an answer");
+    assert_eq!((target.tags_at_once(), tagged.tags), (1, vec![]));
+    let new = now(target.put_new_tag(&document, &tags[0])).expect("an answer");
+    assert_eq!(new, NewTag::Unsupported);
+    let about = now(target.attach_referrers(&blob.digest, &[document])).expect("an answer");
+    assert_eq!(about, Attachment::Unknown);
     target.expect_mounts(&[repository]);
 }
 
@@ -112,6 +121,8 @@ fn a_source_of_three_methods_claims_nothing_else() {
     let blob = Descriptor::of(MediaType::OCI_LAYER, CONTENT);
     assert!(now(source.check_blob(&blob)).is_ok());
     let referrers = now(source.referrers(&Digest::of(CONTENT))).expect("an answer");
+    let tagged = now(source.digest_tags(&[Digest::of(CONTENT)])).expect("an answer");
+    assert!(tagged.is_empty());
     assert!(referrers.is_empty() && source.origin().is_none());
     let error = now(source.root()).expect_err("no manifest");
     assert_eq!(

@@ -29,6 +29,12 @@ impl RepositoryClient {
         self.inner().profiles.page(registry).believed(key)
     }
 
+    /// What this process was shown of this key: for what nothing would contradict.
+    pub(crate) fn shown(&self, key: &str) -> Option<Fact> {
+        let page = self.inner().profiles.page(self.repository.registry());
+        page.shown(key)
+    }
+
     /// What is known of this key, from this process or an earlier one.
     pub(crate) fn known(&self, key: &str) -> Option<Fact> {
         let page = self.inner().profiles.page(self.repository.registry());

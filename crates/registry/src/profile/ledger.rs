@@ -81,6 +81,11 @@ impl Page {
         lock(&self.learned).insert(fact.key(), fact);
     }
 
+    /// What the registry has shown to this process.
+    pub(crate) fn shown(&self, key: &str) -> Option<Fact> {
+        lock(&self.learned).get(key).cloned()
+    }
+
     /// What to go by: what the registry has shown to this process, or else what is kept.
     ///
     /// What is kept may not be true any more, and nothing would contradict it if everybody went by

@@ -26,6 +26,7 @@ fn all() -> Vec<Fact> {
         Fact::MountsFromItself(false),
         Fact::QuestionsAtOnce(NonZeroUsize::MAX),
         Fact::Referrers(true),
+        Fact::TagParameters(true),
         Fact::TakesChunks(false),
         Fact::Validates(true),
     ]
