@@ -329,7 +329,10 @@ fn push_cause(error: &PushError) -> Cause {
         return target_cause(error);
     }
     match error {
-        PushError::Gate { .. } | PushError::MountRequired { .. } => Cause::Gate,
+        PushError::Gate { .. }
+        | PushError::MountRequired { .. }
+        | PushError::TagsTaken { .. }
+        | PushError::TagUnknown { .. } => Cause::Gate,
         PushError::Source { error, .. } => source_cause(error),
         _ => Cause::LocalData,
     }

@@ -72,7 +72,7 @@ Exit codes:
   6    refused by the registry
   7    network failure or time limit
   8    rate limited
-  9    stopped by a gate (--max-upload-bytes, --must-mount)
+  9    stopped by a gate (--max-upload-bytes, --must-mount, --no-overwrite)
   10   partly done
   130  interrupted
 

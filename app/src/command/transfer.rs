@@ -8,6 +8,10 @@ use crate::settings::Settings;
 
 /// What goes along, and what must not
 #[derive(Args, Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub(crate) struct TransferArgs {
     /// Another tag for it; may be given several times
     #[arg(long = "tag", short, value_name = "TAG")]
@@ -33,6 +37,10 @@ pub(crate) struct TransferArgs {
     /// Push what the source holds about the image as well: signatures, attestations
     #[arg(long, short)]
     pub(crate) referrers: bool,
+
+    /// Stop before the first write if one of the tags names another image already
+    #[arg(long)]
+    pub(crate) no_overwrite: bool,
 
     /// Stop before the first write if more than this many bytes would be uploaded
     #[arg(long, value_name = "BYTES")]
@@ -61,6 +69,7 @@ impl TransferArgs {
                 Foreign::Keep
             },
             referrers: self.referrers,
+            no_overwrite: self.no_overwrite,
             max_upload_bytes: self.max_upload_bytes,
             must_mount: if self.must_mount {
                 MustMount::Everything

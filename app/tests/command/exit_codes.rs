@@ -219,15 +219,33 @@ async fn p14_9_a_blob_that_must_be_mounted_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p14_9_a_tag_that_must_not_be_moved_is_not() {
+    let stage = Stage::new().await;
+    let (image, reference) = (stage.image(&small()), stage.reference("team/app:1"));
+    stage
+        .longshore(&["push", image.path(), &reference])
+        .await
+        .succeeded();
+    let other = stage.other_image();
+    let args = ["push", other.path(), &reference, "--no-overwrite", "--json"];
+    ended(&stage.longshore(&args).await, 9, "gate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p14_10_partly() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
     let refusal = Answer::error(403, "DENIED", "tag is immutable");
-    stage.server.faults().add(
-        Rule::on(Endpoint::ManifestPut)
-            .path_contains("/manifests/fixed")
-            .act(Action::Answer(refusal)),
-    );
+    let put = || Rule::on(Endpoint::ManifestPut);
+    for rule in [
+        put().path_contains("/manifests/fixed"),
+        put().query_contains("tag=fixed"),
+    ] {
+        stage
+            .server
+            .faults()
+            .add(rule.act(Action::Answer(refusal.clone())));
+    }
     let reference = stage.reference("team/app:1");
     let args = ["push", image.path(), &reference, "-t", "fixed", "--json"];
     let run = stage.longshore(&args).await;

@@ -37,6 +37,8 @@ mod profile;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod referrers;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod routes;
@@ -59,6 +61,8 @@ mod stage;
 mod state;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod tags;
 #[cfg(test)]
 mod warnings;
 #[cfg(test)]

@@ -46,11 +46,24 @@ impl Stage {
 
     /// Three layers of 64 KiB, unless said otherwise.
     pub(crate) fn image(&self, options: &SampleOptions) -> Image {
-        let path = self.path("image");
+        self.image_at("image", options)
+    }
+
+    pub(crate) fn image_at(&self, name: &str, options: &SampleOptions) -> Image {
+        let path = self.path(name);
         let root = sample::write_layout(&path, options).unwrap();
         let bytes = fs::read(path.join(layout::blob_path(&root.digest))).unwrap();
         let document = Document::new(bytes.into(), Some(&root.media_type)).unwrap();
         Image { path, document }
+    }
+
+    /// An image of which nothing is as in the other.
+    pub(crate) fn other_image(&self) -> Image {
+        let options = SampleOptions {
+            layer_bytes: 48 * 1024,
+            ..SampleOptions::default()
+        };
+        self.image_at("other-image", &options)
     }
 
     /// Runs the command; the log then holds this run's requests only.

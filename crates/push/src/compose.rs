@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, Document, DocumentError, MediaType, Platform, Repository,
-    Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, MediaType, Platform,
+    Repository, Source, SourceError, Tag,
 };
 use serde::Serialize;
 
@@ -82,6 +82,7 @@ pub struct MemorySource {
     root: Option<Document>,
     documents: HashMap<Digest, Document>,
     blobs: HashMap<Digest, Bytes>,
+    digest_tags: Vec<DigestTagged>,
     origin: Option<Repository>,
 }
 
@@ -260,6 +261,14 @@ impl MemorySource {
         self
     }
 
+    /// The same with a manifest whose tag says that it is about `subject`.
+    #[must_use]
+    pub fn with_digest_tag(mut self, subject: &Digest, tag: Tag, document: Document) -> Self {
+        let tagged = DigestTagged::new(subject.clone(), tag, document);
+        self.digest_tags.push(tagged);
+        self
+    }
+
     /// The same with the manifest or index to push.
     #[must_use]
     pub fn with_root(mut self, root: Document) -> Self {
@@ -349,6 +358,11 @@ impl Source for MemorySource {
             .collect();
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
         Ok(found)
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        let about = |it: &&DigestTagged| subjects.contains(&it.subject);
+        Ok(self.digest_tags.iter().filter(about).cloned().collect())
     }
 
     fn origin(&self) -> Option<&Repository> {

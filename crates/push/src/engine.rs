@@ -179,7 +179,7 @@ impl Engine {
     ) -> Result<Draft, PushError> {
         let options = &self.shared.options;
         let repository = ports.target.repository();
-        let graph = Graph::read(ports.source, options.referrers).await?;
+        let graph = Graph::read(ports.source, options.referrers, ports.observer).await?;
         let siblings = Siblings::new(
             repository,
             ports.source,
@@ -212,11 +212,14 @@ impl Engine {
             graph: &graph,
             tags: &tags,
             ask_blob: &|it| ask_blobs && !options.foreign.keeps(it),
-            // A plan says what is there, and so asks.
-            unfinished: &|it| !ask_blobs && left.contains_key(&it.digest),
+            // A plan says what is there, and so asks; so does who must not move a tag.
+            unfinished: &|it| !ask_blobs && !options.no_overwrite && left.contains_key(&it.digest),
             at_once: options.concurrency.get(),
         })
         .await?;
+        if options.no_overwrite {
+            findings.refuse_to_overwrite(repository, graph.root().document.digest())?;
+        }
         Ok(Draft {
             left,
             graph: Arc::new(graph),
@@ -268,6 +271,11 @@ impl Engine {
             questions: draft.findings.questions,
             rounds: draft.findings.rounds,
             blobs_beforehand: self.shared.options.max_upload_bytes.is_some(),
+            tags_at_once: if self.shared.options.no_overwrite {
+                1
+            } else {
+                target.tags_at_once()
+            },
             siblings: &draft.siblings,
         };
         let totals = cost(&draft.graph, &steps, counted);

@@ -102,6 +102,36 @@ pub enum PushError {
         /// What may be sent, in bytes, inclusive.
         limit: u64,
     },
+    /// Tags that must not be moved name another image. Nothing was written, unless somebody made them
+    /// name it while the push was on its way.
+    #[error("{}", taken_tags(.repository, .digest, .taken))]
+    TagsTaken {
+        /// The repository pushed into.
+        repository: Repository,
+        /// The digest they would name.
+        digest: Digest,
+        /// The tags, and the digests they name.
+        taken: Vec<(Tag, Digest)>,
+    },
+    /// The target does not say whether there is a tag that must not be moved. Nothing was written.
+    #[error("the registry does not say whether {repository} has the tag {tag} already")]
+    TagUnknown {
+        /// The repository pushed into.
+        repository: Repository,
+        /// The tag.
+        tag: Tag,
+    },
+    /// What refers to a manifest could not be listed under it.
+    #[error("could not list what refers to {subject} in {repository}")]
+    AttachFailed {
+        /// What they refer to.
+        subject: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
     /// A plan was made for another repository than the target's.
     #[error("the plan is for {planned}, not for {repository}")]
     OtherTarget {
@@ -170,7 +200,8 @@ impl PushError {
         match self {
             Self::Question { error, .. }
             | Self::BlobUploadFailed { error, .. }
-            | Self::ManifestPutFailed { error, .. } => Some(error),
+            | Self::ManifestPutFailed { error, .. }
+            | Self::AttachFailed { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -192,6 +223,10 @@ impl PushError {
             | Self::BlobUploadFailed { digest, .. }
             | Self::ManifestPutFailed { digest, .. }
             | Self::MountRequired { digest, .. }
+            | Self::TagsTaken { digest, .. }
+            | Self::AttachFailed {
+                subject: digest, ..
+            }
             | Self::Question {
                 subject: TagOrDigest::Digest(digest),
                 ..
@@ -211,6 +246,9 @@ impl PushError {
             | Self::BlobUploadFailed { repository, .. }
             | Self::ManifestPutFailed { repository, .. }
             | Self::MountRequired { repository, .. }
+            | Self::TagsTaken { repository, .. }
+            | Self::TagUnknown { repository, .. }
+            | Self::AttachFailed { repository, .. }
             | Self::OtherTarget { repository, .. } => Some(repository),
             _ => None,
         }
@@ -220,8 +258,8 @@ impl PushError {
     pub fn phase(&self) -> Phase {
         match self {
             Self::LocalBlob { phase, .. } | Self::BlobUploadFailed { phase, .. } => *phase,
-            Self::Question { .. } => Phase::Ask,
-            Self::ManifestPutFailed { .. } => Phase::Manifest,
+            Self::Question { .. } | Self::TagsTaken { .. } | Self::TagUnknown { .. } => Phase::Ask,
+            Self::ManifestPutFailed { .. } | Self::AttachFailed { .. } => Phase::Manifest,
             Self::MountRequired { .. } | Self::Gate { .. } => Phase::Upload,
             _ => Phase::Preflight,
         }
@@ -250,6 +288,12 @@ impl PushError {
             }
             Self::Gate { .. } => {
                 Some("raise --max-upload-bytes, or mount what another repository holds")
+            }
+            Self::TagsTaken { .. } => {
+                Some("push under another tag, or without --no-overwrite to move it")
+            }
+            Self::TagUnknown { .. } => {
+                Some("use an account that may read the repository, or push without --no-overwrite")
             }
             Self::LocalBlob { cause, .. } => match **cause {
                 SourceError::Missing { .. } => {
@@ -290,6 +334,14 @@ fn described(descriptor: Option<&Descriptor>) -> String {
 
 fn named(digest: &Digest, tag: Option<&Tag>) -> String {
     tag.map_or_else(|| digest.to_string(), |tag| format!("{digest} as {tag}"))
+}
+
+fn taken_tags(repository: &Repository, digest: &Digest, taken: &[(Tag, Digest)]) -> String {
+    let tags = taken.iter().map(|(tag, there)| format!("{tag} is {there}"));
+    let tags: Vec<String> = tags.collect();
+    let noun = if tags.len() == 1 { "tag" } else { "tags" };
+    let tags = tags.join(", ");
+    format!("the {noun} in {repository} would be moved to {digest}: {tags}")
 }
 
 fn refusals(tried: &[Tried]) -> String {

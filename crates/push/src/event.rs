@@ -98,6 +98,13 @@ pub enum Event {
         /// Whether the registry confirmed the digest.
         verified: bool,
     },
+    /// The list that is kept under a tag, of what refers to a manifest, has been added to.
+    ReferrersListed {
+        /// What they refer to.
+        subject: Digest,
+        /// The tag.
+        tag: Tag,
+    },
     /// Something a person may want to know that does not stop the push.
     Warning {
         /// What, as a fragment.

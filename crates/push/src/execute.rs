@@ -10,7 +10,7 @@
 //! it runs inside the caller's future, so dropping that stops it too.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -31,6 +31,7 @@ use crate::{
     report::{Outcome, Report, sum},
 };
 
+mod attach;
 mod blob;
 mod handed;
 mod heal;
@@ -73,6 +74,9 @@ pub(crate) struct Run<'a> {
     reserved: AtomicU64,
     outcomes: Mutex<Vec<Option<Outcome>>>,
     healed: tokio::sync::Mutex<HashSet<Digest>>,
+    /// Manifests about others that nobody is known to list, as positions among the nodes.
+    unlisted: Mutex<BTreeSet<usize>>,
+    referrers_tags: Mutex<Vec<Tag>>,
     state_failed: keep::StateFailed,
 }
 
@@ -134,6 +138,8 @@ impl<'a> Run<'a> {
             reserved: AtomicU64::new(0),
             outcomes: Mutex::new(vec![None; graph.blobs().len()]),
             healed: tokio::sync::Mutex::default(),
+            unlisted: Mutex::default(),
+            referrers_tags: Mutex::default(),
             state_failed: keep::StateFailed::default(),
         }
     }
@@ -148,7 +154,9 @@ impl<'a> Run<'a> {
         }
         self.blobs(blobs, orders.goes_on).await?;
         let mut put = self.manifests(manifests).await?;
+        self.attach().await?;
         put.extend(self.tags(&orders).await?);
+        self.attach().await?;
         let blobs: Vec<Outcome> = self.outcomes().drain(..).flatten().collect();
         let mut bytes = sum(&blobs);
         bytes.total = self.graph.total_bytes();
@@ -158,7 +166,7 @@ impl<'a> Run<'a> {
             repository: self.repository().clone(),
             tags: put
                 .iter()
-                .filter(|it| it.error.is_none())
+                .filter(|it| it.error.is_none() && it.digest == *root)
                 .filter_map(|it| it.tag.clone())
                 .collect(),
             verified: put
@@ -168,6 +176,7 @@ impl<'a> Run<'a> {
             bytes,
             blobs,
             manifests: put,
+            referrers_tags: std::mem::take(&mut *lock(&self.referrers_tags)),
         })
     }
 
@@ -180,7 +189,7 @@ impl<'a> Run<'a> {
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Vec<Option<Outcome>>> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outcomes)
     }
 
     /// Sets `bytes` aside from what may be sent, or says that it would be too much.
@@ -194,4 +203,8 @@ impl<'a> Run<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

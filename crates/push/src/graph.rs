@@ -10,12 +10,21 @@
 //! or in contradiction with itself is found while nothing has happened yet. Documents are
 //! addressed by hash, so they cannot form a circle.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error as _,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Descriptor, Digest, Document, Source};
+use oci::{
+    Descriptor, Digest, DigestTagged, Document, Source, SourceError, Tag, TargetError,
+    TargetErrorKind,
+};
 
-use crate::error::{GraphFault, PushError};
+use crate::{
+    error::{GraphFault, PushError},
+    event::{Event, Observer},
+};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) wave: usize,
     /// Whether it came as a referrer, not below the root.
     pub(crate) referrer: bool,
+    /// The tags by which it is about another one.
+    pub(crate) tags: Vec<Tag>,
 }
 
 /// A config, layer or other blob.
@@ -58,7 +69,13 @@ pub(crate) struct Blob {
 
 impl Graph {
     /// Reads all of `source`: the root, what it is made of, and with `referrers` what is about it.
-    pub(crate) async fn read(source: &dyn Source, referrers: bool) -> Result<Self, PushError> {
+    ///
+    /// A referrer that is listed and cannot be had is told of and left behind.
+    pub(crate) async fn read(
+        source: &dyn Source,
+        referrers: bool,
+        observer: &dyn Observer,
+    ) -> Result<Self, PushError> {
         let root = source.root().await.map_err(|error| PushError::Source {
             descriptor: None,
             error: Box::new(error),
@@ -67,7 +84,7 @@ impl Graph {
         reading.take(root, false)?;
         reading.descend(source, 0).await?;
         if referrers {
-            reading.follow_referrers(source).await?;
+            reading.follow_referrers(source, observer).await?;
         }
         reading.finish()
     }
@@ -110,6 +127,8 @@ struct Reading {
     blob_of: HashMap<Digest, usize>,
     document_bytes: u64,
     total_bytes: u64,
+    /// What each of these is about, by its tag: positions among the nodes.
+    about: Vec<(usize, usize)>,
 }
 
 impl Reading {
@@ -143,6 +162,7 @@ impl Reading {
             blobs,
             wave: 0,
             referrer,
+            tags: Vec::new(),
         });
         Ok(())
     }
@@ -184,7 +204,7 @@ impl Reading {
                 children.filter(|it| is_node(&node.document, it))
             }));
             level.start = self.nodes.len();
-            self.load(source, wanted, referrer).await?;
+            self.load(source, wanted, referrer, None).await?;
             level.end = self.nodes.len();
             if level.is_empty() {
                 return Ok(());
@@ -198,23 +218,50 @@ impl Reading {
     }
 
     /// Reads what is about any document read, and what is about that, and so on.
-    async fn follow_referrers(&mut self, source: &dyn Source) -> Result<(), PushError> {
+    async fn follow_referrers(
+        &mut self,
+        source: &dyn Source,
+        observer: &dyn Observer,
+    ) -> Result<(), PushError> {
         let mut asked = 0;
         while asked < self.nodes.len() {
-            let subject = self.nodes[asked].document.descriptor().clone();
-            asked += 1;
-            let found =
-                source
-                    .referrers(&subject.digest)
-                    .await
-                    .map_err(|error| PushError::Source {
-                        descriptor: Some(Box::new(subject)),
-                        error: Box::new(error),
-                    })?;
-            let wanted = self.wanted(found.iter());
+            let subjects = self.nodes[asked..].iter();
+            let subjects: Vec<Digest> = subjects.map(|it| it.document.digest().clone()).collect();
             let first = self.nodes.len();
-            self.load(source, wanted, true).await?;
+            let listed = listed(source, &subjects, observer).await?;
+            let wanted = self.wanted(listed.iter());
+            self.load(source, wanted, true, Some(observer)).await?;
+            let tagged = source.digest_tags(&subjects).await;
+            for it in tagged.or_else(|error| left_behind(error, &subjects[0], observer))? {
+                self.take_tagged(it, asked)?;
+            }
             self.descend(source, first).await?;
+            asked = first;
+        }
+        Ok(())
+    }
+
+    /// Adds a document that is about another one, from position `first` on, by its tag.
+    fn take_tagged(&mut self, it: DigestTagged, first: usize) -> Result<(), PushError> {
+        let subjects = self.nodes[first..].iter();
+        let mut subjects = subjects.map(|it| it.document.digest());
+        let Some(subject) = subjects.position(|known| *known == it.subject) else {
+            return Ok(());
+        };
+        let subject = first + subject;
+        let digest = it.document.digest().clone();
+        if !self.node_of.contains_key(&digest) {
+            let of_subject = self.nodes[subject].document.subject();
+            // Hashes cannot go round in a circle, names can.
+            if of_subject.is_none_or(|it| it.digest != digest) {
+                self.about.push((self.nodes.len(), subject));
+            }
+            self.take(it.document, true)?;
+        }
+        if let Some(&position) = self.node_of.get(&digest)
+            && position != 0
+        {
+            self.nodes[position].tags.push(it.tag);
         }
         Ok(())
     }
@@ -229,22 +276,42 @@ impl Reading {
             .collect()
     }
 
+    /// Reads documents. Those that are only `listed` as referrers may be missing, or be something
+    /// else: that is told, and they stay behind.
     async fn load(
         &mut self,
         source: &dyn Source,
         wanted: Vec<Descriptor>,
         referrer: bool,
+        listed: Option<&dyn Observer>,
     ) -> Result<(), PushError> {
         let reads = wanted.into_iter().map(|descriptor| async move {
-            let read = source.document(&descriptor).await;
-            read.map_err(|error| PushError::Source {
-                descriptor: Some(Box::new(descriptor)),
-                error: Box::new(error),
-            })
+            match source.document(&descriptor).await {
+                Ok(document) => Ok(Some(document)),
+                Err(SourceError::Missing { digest, .. }) if listed.is_some() => {
+                    let message = format!("{digest} is listed as a referrer and is not there");
+                    warn(listed, message);
+                    Ok(None)
+                }
+                Err(error) => Err(PushError::Source {
+                    descriptor: Some(Box::new(descriptor)),
+                    error: Box::new(error),
+                }),
+            }
         });
         let reads: Vec<_> = reads.collect();
         let mut documents = stream::iter(reads).buffered(READS);
         while let Some(document) = documents.try_next().await? {
+            let Some(document) = document else {
+                continue;
+            };
+            let subject = document.subject().map(|it| &it.digest);
+            if listed.is_some() && subject.is_none_or(|it| !self.node_of.contains_key(it)) {
+                let digest = document.digest();
+                let message = format!("{digest} is listed as a referrer and is about nothing here");
+                warn(listed, message);
+                continue;
+            }
             // A source may answer with another algorithm's digest for the same bytes.
             if !self.node_of.contains_key(document.digest()) {
                 self.take(document, referrer)?;
@@ -278,10 +345,13 @@ impl Reading {
         let before: Vec<Vec<usize>> = self
             .nodes
             .iter()
-            .map(|node| {
+            .enumerate()
+            .map(|(position, node)| {
                 let subject = node.document.subject();
                 let subject = subject.and_then(|it| self.node_of.get(&it.digest).copied());
-                node.children.iter().copied().chain(subject).collect()
+                let by_tag = self.about.iter().filter(|(it, _)| *it == position);
+                let before = node.children.iter().copied().chain(subject);
+                before.chain(by_tag.map(|(_, it)| *it)).collect()
             })
             .collect();
         // As many rounds as levels are allowed, for what is below the root and for what is
@@ -308,6 +378,59 @@ impl Reading {
             reason: GraphFault::TooDeep(MAX_DEPTH),
         })
     }
+}
+
+fn warn(observer: Option<&dyn Observer>, message: String) {
+    if let Some(observer) = observer {
+        observer.event(&Event::Warning { message });
+    }
+}
+
+/// What a source lists about any of `subjects`; nothing of what it does not let itself be asked.
+async fn listed(
+    source: &dyn Source,
+    subjects: &[Digest],
+    observer: &dyn Observer,
+) -> Result<Vec<Descriptor>, PushError> {
+    let questions = subjects.iter().map(|subject| async move {
+        let found = source.referrers(subject).await;
+        found.or_else(|error| left_behind(error, subject, observer))
+    });
+    let questions: Vec<_> = questions.collect();
+    let found: Vec<Vec<Descriptor>> = stream::iter(questions)
+        .buffered(READS)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Nothing, with a warning, if the source is a registry that does not let what is about `subject`
+/// be asked for, or that keeps something else where it should be.
+fn left_behind<T>(
+    error: SourceError,
+    subject: &Digest,
+    observer: &dyn Observer,
+) -> Result<Vec<T>, PushError> {
+    let kind = match &error {
+        SourceError::Unreadable { error, .. } => error.downcast_ref().map(TargetError::kind),
+        _ => None,
+    };
+    let is_forbidden = matches!(
+        kind,
+        Some(
+            TargetErrorKind::Denied | TargetErrorKind::Unauthorized | TargetErrorKind::Unsupported
+        )
+    );
+    if !is_forbidden {
+        return Err(PushError::Source {
+            descriptor: None,
+            error: Box::new(error),
+        });
+    }
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    let message = format!("what refers to {subject} is not known and stays behind: {cause}");
+    observer.event(&Event::Warning { message });
+    Ok(Vec::new())
 }
 
 /// Whether a child is a document of its own. What a manifest lists are blobs, whatever

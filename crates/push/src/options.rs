@@ -20,8 +20,11 @@ pub struct Options {
     pub concurrency: NonZeroUsize,
     /// What becomes of foreign layers.
     pub foreign: Foreign,
-    /// Whether manifests about the ones pushed (signatures, attestations) go along.
+    /// Whether manifests about the ones pushed (signatures, attestations) go along: those that name
+    /// them as their subject, and those whose tag does ([`oci::Digest::digest_tags`]).
     pub referrers: bool,
+    /// Whether a tag that names another image stops the push before anything is written.
+    pub no_overwrite: bool,
     /// The most blob bytes one push may send; what would send more is stopped before the
     /// first byte over it. `None` for no limit.
     pub max_upload_bytes: Option<u64>,
@@ -88,6 +91,7 @@ impl Default for Options {
             concurrency: CONCURRENCY,
             foreign: Foreign::default(),
             referrers: false,
+            no_overwrite: false,
             max_upload_bytes: None,
             must_mount: MustMount::default(),
             mount_candidates: CANDIDATES,

@@ -160,7 +160,7 @@ pub struct Bytes {
 pub struct Requests {
     /// Questions.
     pub head: u64,
-    /// Questions for how much of a blob is there.
+    /// Questions for how much of a blob is there, and for what refers to a manifest.
     pub get: u64,
     /// Uploads opened and mounts asked for.
     pub post: u64,

@@ -39,7 +39,7 @@ use crate::plan::Requests;
 mod state;
 mod target;
 
-use state::{Fault, State};
+use state::{Fault, State, Tags};
 
 /// A target that records what it is asked to do.
 ///
@@ -89,6 +89,18 @@ pub enum Operation {
     },
     /// To take a manifest.
     PutManifest,
+    /// To take a manifest under several tags at once.
+    PutManifestAs {
+        /// Under these.
+        tags: Vec<Tag>,
+    },
+    /// To take a manifest under a tag that is not there yet.
+    PutNewTag,
+    /// To list manifests under their subject.
+    Attach {
+        /// These.
+        referrers: Vec<Digest>,
+    },
     /// What it holds of an upload.
     SessionStatus {
         /// Of this session.
@@ -204,6 +216,28 @@ impl RecordingTarget {
         self
     }
 
+    /// Takes so many tags in one request, and makes all of them. By default it is asked for one at
+    /// a time.
+    #[must_use]
+    pub fn taking_tags(self, at_once: usize) -> Self {
+        self.state().tags = Tags::Taken(at_once);
+        self
+    }
+
+    /// Is asked for so many tags in one request, and makes none of them; then it is known.
+    #[must_use]
+    pub fn ignoring_tags(self, at_once: usize) -> Self {
+        self.state().tags = Tags::Ignored(at_once);
+        self
+    }
+
+    /// Does not list manifests under their subjects by itself.
+    #[must_use]
+    pub fn without_referrers(self) -> Self {
+        self.state().no_referrers = true;
+        self
+    }
+
     /// Breaks the next `times` uploads after `bytes` of the body, and reads them again from the start.
     #[must_use]
     pub fn breaking_uploads(self, times: usize, bytes: u64) -> Self {
@@ -265,7 +299,13 @@ impl RecordingTarget {
                     requests.post += 1;
                     requests.put += 1;
                 }
-                Operation::Upload { session: Some(_) } | Operation::PutManifest => {
+                Operation::Upload { session: Some(_) }
+                | Operation::PutManifest
+                | Operation::PutManifestAs { .. }
+                | Operation::PutNewTag => requests.put += 1,
+                // The list is read, put, and looked at again.
+                Operation::Attach { .. } => {
+                    requests.get += 2;
                     requests.put += 1;
                 }
                 Operation::Cancel { .. } | Operation::Abandon { .. } => requests.delete += 1,
@@ -287,6 +327,11 @@ impl RecordingTarget {
     /// The manifest under this tag or digest of this repository, byte for byte.
     pub fn manifest(&self, at: &TagOrDigest) -> Option<Bytes> {
         self.state().manifest(&self.repository, at)
+    }
+
+    /// What is listed under `subject` because it was [attached](oci::PushTarget::attach_referrers).
+    pub fn attached(&self, subject: &Digest) -> Vec<Digest> {
+        self.state().attached(&self.repository, subject)
     }
 
     /// Whether this repository holds the blob.
@@ -332,7 +377,9 @@ impl fmt::Display for Call {
             Operation::HasManifest => "has manifest",
             Operation::Mount { .. } => "mount",
             Operation::Upload { .. } => "upload",
-            Operation::PutManifest => "put manifest",
+            Operation::PutManifest | Operation::PutManifestAs { .. } => "put manifest",
+            Operation::PutNewTag => "put new",
+            Operation::Attach { .. } => "attach to",
             Operation::SessionStatus { .. } => "status of",
             Operation::Cancel { .. } => "cancel",
             Operation::Abandon { .. } => "abandon",
@@ -343,8 +390,15 @@ impl fmt::Display for Call {
         }
         match &self.operation {
             Operation::Mount { from } => write!(f, " from {}", from.path()),
-            Operation::Upload { session: None } | Operation::PutManifest => {
+            Operation::Upload { session: None } | Operation::PutManifest | Operation::PutNewTag => {
                 write!(f, " {}", self.bytes)
+            }
+            Operation::PutManifestAs { tags } => {
+                write!(f, " {} as", self.bytes)?;
+                tags.iter().try_for_each(|tag| write!(f, " {tag}"))
+            }
+            Operation::Attach { referrers } => {
+                referrers.iter().try_for_each(|it| write!(f, " {it}"))
             }
             Operation::Upload {
                 session: Some(session),

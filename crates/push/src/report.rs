@@ -32,6 +32,9 @@ pub struct Report {
     pub blobs: Vec<Outcome>,
     /// Every manifest that was put or found, and every tag.
     pub manifests: Vec<ManifestOutcome>,
+    /// The tags of lists of referrers that were added to, where the registry keeps no such lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub referrers_tags: Vec<Tag>,
 }
 
 /// What came of one blob.

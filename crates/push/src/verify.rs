@@ -14,7 +14,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+};
 
 mod pipeline;
 #[cfg(test)]
@@ -110,6 +112,10 @@ impl Source for Verified<'_> {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.source.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        self.source.digest_tags(subjects).await
     }
 
     fn origin(&self) -> Option<&Repository> {

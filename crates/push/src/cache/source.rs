@@ -11,7 +11,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -210,6 +212,14 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.source.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        let found = self.source.digest_tags(subjects).await?;
+        for it in &found {
+            self.store.keep_document(&it.document);
+        }
+        Ok(found)
     }
 
     fn origin(&self) -> Option<&Repository> {

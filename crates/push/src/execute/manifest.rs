@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Digest, ManifestReceipt, Tag, TargetError};
+use oci::{Digest, ManifestReceipt, NewTag, Tag, TargetError};
 
 use super::Run;
 use crate::{
@@ -21,27 +21,32 @@ impl Run<'_> {
         steps: &[Step],
     ) -> Result<Vec<ManifestOutcome>, PushError> {
         let mut outcomes = Vec::new();
-        let mut waves: Vec<Vec<&Node>> = Vec::new();
+        let mut waves: Vec<Vec<(&Node, Option<&Tag>)>> = Vec::new();
+        let root = self.graph.root().document.digest();
         let nodes = self.graph.nodes().iter();
         let nodes: HashMap<&Digest, &Node> = nodes.map(|it| (it.document.digest(), it)).collect();
         for step in steps {
             let Some(&node) = nodes.get(&step.node.digest) else {
                 continue;
             };
-            match step.action {
-                Action::Put { tag: None } => {
+            match &step.action {
+                Action::Put { tag: Some(_) } if step.node.digest == *root => {}
+                Action::Put { tag } => {
                     waves.resize_with(waves.len().max(node.wave + 1), Vec::new);
-                    waves[node.wave].push(node);
+                    waves[node.wave].push((node, tag.as_ref()));
                 }
-                Action::Put { tag: Some(_) } => {}
-                _ => outcomes.push(outcome(node, None, ManifestDone::Present, true)),
+                _ => {
+                    self.note_unlisted(node);
+                    outcomes.push(outcome(node, None, ManifestDone::Present, true));
+                }
             }
         }
         for wave in waves {
             let at_once = self.shared.options.concurrency.get();
-            let puts = wave.into_iter().map(|node| async move {
-                let receipt = self.put(node, None).await?;
-                Ok::<_, PushError>(outcome(node, None, ManifestDone::Put, receipt.verified))
+            let puts = wave.into_iter().map(|(node, tag)| async move {
+                let receipt = self.put(node, tag).await?;
+                let (tag, verified) = (tag.cloned(), receipt.verified);
+                Ok::<_, PushError>(outcome(node, tag, ManifestDone::Put, verified))
             });
             let puts: Vec<_> = puts.collect();
             let put: Vec<ManifestOutcome> =
@@ -64,8 +69,8 @@ impl Run<'_> {
             tag: tag.cloned(),
             error: Box::new(error),
         };
-        let receipt = match self.put_once(node, tag).await {
-            Ok(receipt) => receipt,
+        let answer = match self.put_once(node, tag).await {
+            Ok(answer) => answer,
             Err(error) => {
                 if !self.heal(node, &error).await? {
                     return Err(failed(error));
@@ -73,21 +78,45 @@ impl Run<'_> {
                 self.put_once(node, tag).await.map_err(failed)?
             }
         };
+        let receipt = match (answer, tag) {
+            (NewTag::Put(receipt), _) => receipt,
+            (NewTag::Taken(there), Some(tag)) => {
+                return Err(PushError::TagsTaken {
+                    repository: self.repository().clone(),
+                    digest: node.document.digest().clone(),
+                    taken: vec![(tag.clone(), there)],
+                });
+            }
+            (NewTag::Taken(_) | NewTag::Unsupported, _) => ManifestReceipt::default(),
+        };
+        self.was_put(node, tag, &receipt);
+        Ok(receipt)
+    }
+
+    pub(super) fn was_put(&self, node: &Node, tag: Option<&Tag>, receipt: &ManifestReceipt) {
+        if !receipt.subject {
+            self.note_unlisted(node);
+        }
         self.tell(&Event::ManifestPut {
             digest: node.document.digest().clone(),
             tag: tag.cloned(),
             verified: receipt.verified,
         });
-        Ok(receipt)
     }
 
-    async fn put_once(
-        &self,
-        node: &Node,
-        tag: Option<&Tag>,
-    ) -> Result<ManifestReceipt, TargetError> {
+    /// Puts it once; under a tag that must not be moved, only if that names nothing else by then.
+    async fn put_once(&self, node: &Node, tag: Option<&Tag>) -> Result<NewTag, TargetError> {
         let _permit = self.shared.permits.acquire().await;
-        self.target.put_manifest(&node.document, tag).await
+        let document = &node.document;
+        if let Some(tag) = tag.filter(|_| self.shared.options.no_overwrite) {
+            match self.target.put_new_tag(document, tag).await? {
+                // It was asked for beforehand: more cannot be had.
+                NewTag::Unsupported => {}
+                answer => return Ok(answer),
+            }
+        }
+        let put = self.target.put_manifest(document, tag).await;
+        put.map(NewTag::Put)
     }
 }
 

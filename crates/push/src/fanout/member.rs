@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+};
 
 use super::{
     group::{Next, Seat},
@@ -73,6 +75,10 @@ impl Source for Member {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.hub.source.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        self.hub.source.digest_tags(subjects).await
     }
 
     fn origin(&self) -> Option<&Repository> {

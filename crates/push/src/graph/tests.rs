@@ -37,7 +37,7 @@ impl Source for Counting {
 }
 
 fn read(source: &dyn Source, referrers: bool) -> Result<Graph, PushError> {
-    Graph::read(source, referrers).now_or_never().unwrap()
+    Graph::read(source, referrers, &()).now_or_never().unwrap()
 }
 
 fn manifest(name: &str) -> Document {

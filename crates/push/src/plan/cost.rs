@@ -12,6 +12,8 @@
 //! | an upload | POST, PUT | 2 |
 //! | an upload gone on with | HEAD, GET, PATCH, PUT | 3 |
 //! | a manifest or index, for each tag | PUT | 1 |
+//! | *n* tags, *k* of them in one request, where the registry may ignore that | *n* / *k* more PUT | 1 more |
+//! | what refers to one manifest, where the registry may list none | 4 GET, PUT | 5 |
 //!
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
 //! round more, and those that are there cost nothing further. Giving up a session is not
@@ -33,6 +35,8 @@ pub(crate) struct Counted<'a> {
     pub(crate) rounds: usize,
     /// Whether a push asks for blobs before it does anything.
     pub(crate) blobs_beforehand: bool,
+    /// How many tags one request takes, perhaps.
+    pub(crate) tags_at_once: usize,
     /// Who is asked for mounts.
     pub(crate) siblings: &'a Siblings,
 }
@@ -67,17 +71,43 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
             rounds = counted.rounds + 1;
         }
     }
+    let (puts, depth) = puts(graph, manifests, counted.tags_at_once);
+    totals.requests += puts;
+    totals.depth = rounds + blob_depth + depth;
+    totals
+}
+
+/// The requests for manifests, tags and lists of referrers, and how many of them wait for one another.
+fn puts(graph: &Graph, steps: &[Step], tags_at_once: usize) -> (Requests, usize) {
+    let mut requests = Requests::default();
     let waves = waves(graph);
-    let mut put_rounds = BTreeSet::new();
-    for step in manifests {
+    let root = graph.root().document.digest();
+    let mut rounds = BTreeSet::new();
+    let mut tags: usize = 0;
+    for step in steps {
         if let Action::Put { tag } = &step.action {
-            totals.requests.put += 1;
-            let wave = waves.get(&step.node.digest).copied().unwrap_or_default();
-            put_rounds.insert(if tag.is_some() { usize::MAX } else { wave });
+            requests.put += 1;
+            if tag.is_some() && step.node.digest == *root {
+                tags += 1;
+                rounds.insert(usize::MAX);
+            } else {
+                rounds.insert(waves.get(&step.node.digest).copied().unwrap_or_default());
+            }
         }
     }
-    totals.depth = rounds + blob_depth + put_rounds.len();
-    totals
+    let mut depth = rounds.len();
+    if tags > 1 && tags_at_once > 1 {
+        requests.put += tags.div_ceil(tags_at_once) as u64;
+        depth += 1;
+    }
+    let subjects = graph.nodes().iter().filter_map(|it| it.document.subject());
+    let subjects: BTreeSet<&Digest> = subjects.map(|it| &it.digest).collect();
+    requests.get += 4 * subjects.len() as u64;
+    requests.put += subjects.len() as u64;
+    if !subjects.is_empty() {
+        depth += 5;
+    }
+    (requests, depth)
 }
 
 /// The requests of one blob's step, and how many of them wait for one another.

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Presence, PushTarget, Tag, TagOrDigest, TargetError, TargetErrorKind};
+use oci::{
+    Digest, Presence, PushTarget, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind,
+};
 
 use super::Standing;
 use crate::{
@@ -34,6 +36,10 @@ pub(crate) struct Asking<'a> {
 pub(crate) struct Findings {
     /// The tags that name the root already.
     pub(crate) held_tags: Vec<Tag>,
+    /// The tags that name something else, and what; none where the target cannot say.
+    pub(crate) other_tags: Vec<(Tag, Option<Digest>)>,
+    /// The tags of referrers that name them already.
+    pub(crate) held_digest_tags: HashSet<Tag>,
     pub(crate) nodes: Vec<Standing>,
     pub(crate) blobs: Vec<Standing>,
     /// How many questions were asked for manifests.
@@ -46,6 +52,8 @@ pub(crate) struct Findings {
 pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
     let mut findings = Findings {
         held_tags: Vec::new(),
+        other_tags: Vec::new(),
+        held_digest_tags: HashSet::new(),
         nodes: vec![Standing::NotAsked; asking.graph.nodes().len()],
         blobs: vec![Standing::NotAsked; asking.graph.blobs().len()],
         questions: 0,
@@ -68,7 +76,12 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
         findings.settle_below(asking.graph, 0);
         Vec::new()
     };
-    frontier.extend(unattached(asking.graph));
+    asking.digest_tags(&mut findings).await?;
+    let tagged: Vec<usize> = (0..asking.graph.nodes().len())
+        .filter(|it| !asking.graph.nodes()[*it].tags.is_empty())
+        .collect();
+    frontier.extend(findings.children_to_ask(asking.graph, &tagged));
+    frontier.extend(unattached(asking.graph, &findings));
     while !frontier.is_empty() {
         asking.nodes(&mut findings, frontier.clone()).await?;
         frontier = findings.children_to_ask(asking.graph, &frontier);
@@ -78,13 +91,14 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
     Ok(findings)
 }
 
-/// The referrers that are part of nothing else: each is asked for by itself.
-fn unattached(graph: &Graph) -> Vec<usize> {
+/// The referrers that are part of nothing else: each is asked for by itself, unless its tag was.
+fn unattached(graph: &Graph, findings: &Findings) -> Vec<usize> {
     let nodes = graph.nodes();
     let children = nodes.iter().flat_map(|it| it.children.iter().copied());
     let parts: HashSet<usize> = children.collect();
     (0..nodes.len())
         .filter(|it| nodes[*it].referrer && !parts.contains(it))
+        .filter(|it| findings.nodes[*it] == Standing::NotAsked)
         .collect()
 }
 
@@ -97,6 +111,8 @@ impl Asking<'_> {
         for (tag, answer) in self.tags.iter().zip(answers) {
             if answer == Presence::Held(root.clone()) {
                 findings.held_tags.push(tag.clone());
+            } else {
+                findings.other(tag, answer);
             }
         }
         Ok(())
@@ -125,6 +141,34 @@ impl Asking<'_> {
             }
         }
         unfinished
+    }
+
+    /// Which of the tags that say what their manifests are about name them already. One that does
+    /// not is of a manifest that is taken to be new: it is seldom there without its tag.
+    async fn digest_tags(&self, findings: &mut Findings) -> Result<(), PushError> {
+        let nodes = self.graph.nodes().iter().enumerate();
+        let tagged: Vec<(usize, &Tag)> = nodes
+            .flat_map(|(position, node)| node.tags.iter().map(move |tag| (position, tag)))
+            .collect();
+        let at: Vec<TagOrDigest> = tagged
+            .iter()
+            .map(|(_, tag)| (*tag).clone().into())
+            .collect();
+        let answers = self.manifests(at, findings).await?;
+        for ((position, tag), answer) in tagged.into_iter().zip(answers) {
+            let digest = self.graph.nodes()[position].document.digest();
+            if answer == Presence::Held(digest.clone()) {
+                findings.held_digest_tags.insert(tag.clone());
+                findings.nodes[position] = Standing::Held;
+                findings.settle_below(self.graph, position);
+                continue;
+            }
+            if findings.nodes[position] == Standing::NotAsked {
+                findings.nodes[position] = Standing::Absent;
+            }
+            findings.other(tag, answer);
+        }
+        Ok(())
     }
 
     /// Which of these documents it holds; what is below a held one is held too.
@@ -224,6 +268,41 @@ impl Asking<'_> {
 }
 
 impl Findings {
+    fn other(&mut self, tag: &Tag, answer: Presence) {
+        let there = match answer {
+            Presence::Held(there) => Some(there),
+            Presence::Unknown => None,
+            Presence::Absent => return,
+        };
+        self.other_tags.push((tag.clone(), there));
+    }
+
+    /// An error if a tag names something other than it should, or may do so.
+    pub(crate) fn refuse_to_overwrite(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<(), PushError> {
+        let named = self.other_tags.iter();
+        let taken: Vec<(Tag, Digest)> = named
+            .filter_map(|(tag, there)| Some((tag.clone(), there.clone()?)))
+            .collect();
+        if !taken.is_empty() {
+            return Err(PushError::TagsTaken {
+                repository: repository.clone(),
+                digest: digest.clone(),
+                taken,
+            });
+        }
+        match self.other_tags.first() {
+            Some((tag, _)) => Err(PushError::TagUnknown {
+                repository: repository.clone(),
+                tag: tag.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// All that is below a held document is held.
     fn settle_below(&mut self, graph: &Graph, position: usize) {
         for &child in &graph.nodes()[position].children {

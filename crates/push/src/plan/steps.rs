@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use oci::{Descriptor, Digest, Tag};
 
 use super::{Action, Facts, Findings, Reason, Siblings, Standing, Step, decide};
-use crate::{graph::Graph, options::Options};
+use crate::{
+    graph::{Graph, Node},
+    options::Options,
+};
 
 /// What decides beside what the repository holds.
 pub(crate) struct Choices<'a> {
@@ -52,7 +55,13 @@ fn manifest_steps(graph: &Graph, findings: &Findings, tags: &[Tag]) -> Vec<Step>
         let standing = findings.nodes[position];
         // The root goes under its tags alone, unless something about it has to follow first.
         let by_tag_only = position == 0 && !tags.is_empty() && !graph.has_followers();
-        if standing.is_held() {
+        let open = node_tags(&graph.nodes()[position], findings);
+        if !open.is_empty() {
+            steps.extend(open.into_iter().map(|tag| {
+                let tag = Some(tag.clone());
+                step(node, Action::Put { tag }, because(standing))
+            }));
+        } else if standing.is_held() {
             steps.push(step(node, Action::Skip, because(standing)));
         } else if !by_tag_only {
             steps.push(step(node, Action::Put { tag: None }, because(standing)));
@@ -74,6 +83,13 @@ fn manifest_steps(graph: &Graph, findings: &Findings, tags: &[Tag]) -> Vec<Step>
         )
     }));
     steps
+}
+
+/// The tags of a referrer that do not name it yet.
+fn node_tags<'a>(node: &'a Node, findings: &Findings) -> Vec<&'a Tag> {
+    let tags = node.tags.iter();
+    tags.filter(|it| !findings.held_digest_tags.contains(*it))
+        .collect()
 }
 
 fn step(node: &Descriptor, action: Action, because: Reason) -> Step {

@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use oci::{
-    Digest, Document, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind, UploadSession,
+    Digest, Document, ManifestReceipt, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind,
+    UploadSession,
     wire::{ErrorBody, ErrorCode, ErrorEntry},
 };
 
@@ -27,7 +28,11 @@ pub(super) struct State {
     blobs: HashSet<(Repository, Digest)>,
     pub(super) pretended: HashSet<(Repository, Digest)>,
     manifests: HashMap<(Repository, Digest), Bytes>,
-    tags: HashMap<(Repository, Tag), Digest>,
+    tagged: HashMap<(Repository, Tag), Digest>,
+    /// What is listed under a digest, by repository.
+    attached: HashMap<(Repository, Digest), Vec<Digest>>,
+    pub(super) tags: Tags,
+    pub(super) no_referrers: bool,
     pub(super) validates: bool,
     pub(super) mute: bool,
     pub(super) refuses_mounts: bool,
@@ -39,6 +44,15 @@ pub(super) struct State {
     pub(super) going: usize,
     pub(super) peak: usize,
     pub(super) expected: Vec<Repository>,
+}
+
+/// How many tags go into one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Tags {
+    #[default]
+    OneByOne,
+    Taken(usize),
+    Ignored(usize),
 }
 
 /// Something to go wrong.
@@ -136,16 +150,45 @@ impl State {
     ) {
         let digest = document.digest().clone();
         if let Some(tag) = tag {
-            self.tags
+            self.tagged
                 .insert((repository.clone(), tag.clone()), digest.clone());
         }
         let key = (repository.clone(), digest);
         self.manifests.insert(key, document.bytes().clone());
     }
 
+    /// What it says of a manifest that it took.
+    pub(super) fn receipt(&self, document: &Document) -> ManifestReceipt {
+        let lists = !self.no_referrers && document.subject().is_some();
+        ManifestReceipt::verified().with_subject(lists)
+    }
+
+    /// Lists `referrers` under `subject`; whether any of them was not there.
+    pub(super) fn attach(
+        &mut self,
+        repository: &Repository,
+        subject: &Digest,
+        referrers: &[Digest],
+    ) -> bool {
+        let key = (repository.clone(), subject.clone());
+        let listed = self.attached.entry(key).or_default();
+        let before = listed.len();
+        for referrer in referrers {
+            if !listed.contains(referrer) {
+                listed.push(referrer.clone());
+            }
+        }
+        listed.len() != before
+    }
+
+    pub(super) fn attached(&self, repository: &Repository, subject: &Digest) -> Vec<Digest> {
+        let key = (repository.clone(), subject.clone());
+        self.attached.get(&key).cloned().unwrap_or_default()
+    }
+
     pub(super) fn digest_at(&self, repository: &Repository, at: &TagOrDigest) -> Option<Digest> {
         match at {
-            TagOrDigest::Tag(tag) => self.tags.get(&(repository.clone(), tag.clone())).cloned(),
+            TagOrDigest::Tag(tag) => self.tagged.get(&(repository.clone(), tag.clone())).cloned(),
             TagOrDigest::Digest(digest) => {
                 let key = (repository.clone(), digest.clone());
                 self.manifests.contains_key(&key).then(|| digest.clone())

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use oci::{
-    BlobUpload, Descriptor, Document, Hasher, ManifestReceipt, MountOutcome, Presence, PushTarget,
-    Repository, SessionStatus, Tag, TagOrDigest, TargetError, TargetErrorKind, UploadReceipt,
-    UploadSession,
+    Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt, MountOutcome,
+    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
+    TargetError, TargetErrorKind, UploadReceipt, UploadSession,
 };
 
-use super::{Call, Operation, RecordingTarget};
+use super::{Call, Operation, RecordingTarget, state::Tags};
 
 /// A call that is going on. Dropped before its end, it gives its session up.
 struct Going<'a> {
@@ -81,7 +81,87 @@ impl PushTarget for RecordingTarget {
             return Err(refusal);
         }
         state.hold_manifest(&self.repository, document, tag);
-        Ok(ManifestReceipt::verified().with_subject(document.subject().is_some()))
+        Ok(state.receipt(document))
+    }
+
+    fn tags_at_once(&self) -> usize {
+        match self.state().tags {
+            Tags::OneByOne => 1,
+            Tags::Taken(at_once) | Tags::Ignored(at_once) => at_once.max(1),
+        }
+    }
+
+    async fn put_manifest_as(
+        &self,
+        document: &Document,
+        tags: &[Tag],
+    ) -> Result<TagsReceipt, TargetError> {
+        let taken = match self.state().tags {
+            Tags::OneByOne => return Ok(TagsReceipt::default()),
+            Tags::Taken(_) => tags.to_vec(),
+            Tags::Ignored(_) => Vec::new(),
+        };
+        let tags = tags.to_vec();
+        let operation = Operation::PutManifestAs { tags };
+        let mut call = self.call(operation, Some(document.digest().clone().into()));
+        call.bytes = document.bytes().len() as u64;
+        call.content_type = Some(document.media_type().clone());
+        let _going = self.begin(call).await?;
+        let mut state = self.state();
+        if let Some(refusal) = state.refusal_of(&self.repository, document) {
+            return Err(refusal);
+        }
+        state.hold_manifest(&self.repository, document, None);
+        for tag in &taken {
+            state.hold_manifest(&self.repository, document, Some(tag));
+        }
+        if taken.is_empty() {
+            state.tags = Tags::OneByOne;
+        }
+        Ok(TagsReceipt::new(taken, state.receipt(document)))
+    }
+
+    async fn put_new_tag(&self, document: &Document, tag: &Tag) -> Result<NewTag, TargetError> {
+        if self.state().mute {
+            return Ok(NewTag::Unsupported);
+        }
+        let at = TagOrDigest::from(tag.clone());
+        let mut call = self.call(Operation::PutNewTag, Some(at.clone()));
+        call.bytes = document.bytes().len() as u64;
+        call.content_type = Some(document.media_type().clone());
+        let _going = self.begin(call).await?;
+        let mut state = self.state();
+        match state.digest_at(&self.repository, &at) {
+            Some(there) if there != *document.digest() => return Ok(NewTag::Taken(there)),
+            _ => {}
+        }
+        if let Some(refusal) = state.refusal_of(&self.repository, document) {
+            return Err(refusal);
+        }
+        state.hold_manifest(&self.repository, document, Some(tag));
+        Ok(NewTag::Put(state.receipt(document)))
+    }
+
+    async fn attach_referrers(
+        &self,
+        subject: &Digest,
+        referrers: &[Document],
+    ) -> Result<Attachment, TargetError> {
+        if !self.state().no_referrers {
+            return Ok(Attachment::Listed);
+        }
+        let referrers: Vec<Digest> = referrers.iter().map(|it| it.digest().clone()).collect();
+        let operation = Operation::Attach {
+            referrers: referrers.clone(),
+        };
+        let _going = self
+            .begin(self.call(operation, Some(subject.clone().into())))
+            .await?;
+        if !self.state().attach(&self.repository, subject, &referrers) {
+            return Ok(Attachment::Listed);
+        }
+        let tag = subject.referrers_tag().parse();
+        Ok(tag.map_or(Attachment::Unknown, Attachment::Added))
     }
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {

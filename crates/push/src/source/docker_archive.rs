@@ -19,8 +19,8 @@ use std::{
 
 use async_trait::async_trait;
 use oci::{
-    BlobStream, Descriptor, Digest, Document, ImageConfig, MAX_MANIFEST_BYTES, MediaType, Platform,
-    Repository, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, ImageConfig, MAX_MANIFEST_BYTES,
+    MediaType, Platform, Repository, Source, SourceError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -366,6 +366,10 @@ impl Source for DockerArchive {
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    async fn digest_tags(&self, _subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
         Ok(Vec::new())
     }
 

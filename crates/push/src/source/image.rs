@@ -6,7 +6,8 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use oci::{
-    BlobStream, Descriptor, Digest, Document, DocumentError, MAX_MANIFEST_BYTES, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, MAX_MANIFEST_BYTES,
+    SourceError, Tag,
 };
 use tokio::sync::OnceCell;
 
@@ -149,6 +150,50 @@ impl<B: Blobs> Image<B> {
     }
 }
 
+impl<B: Blobs> Image<B> {
+    /// What is listed under a digest tag of one of `subjects`.
+    pub(super) async fn digest_tags(
+        &self,
+        subjects: &[Digest],
+    ) -> Result<Vec<DigestTagged>, SourceError> {
+        let mut named: Vec<(Digest, Tag, Descriptor)> = Vec::new();
+        for subject in subjects {
+            for tag in subject.digest_tags() {
+                let mut listed = self.listed.iter().filter(|it| it.is_document());
+                if let Some(it) = listed.find(|it| names(it).any(|name| is_tag(name, &tag))) {
+                    named.push((subject.clone(), tag, it.clone()));
+                }
+            }
+        }
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || {
+            let read = named.into_iter().map(|(subject, tag, descriptor)| {
+                let document = read_document(&*blobs, &descriptor)?;
+                Ok(DigestTagged::new(subject, tag, document))
+            });
+            read.collect()
+        })
+        .await?
+    }
+}
+
+/// The names that a layout's index gives an image.
+fn names(listed: &Descriptor) -> impl Iterator<Item = &str> {
+    let full_name = listed.annotations.get(CONTAINERD_NAME);
+    full_name
+        .map(String::as_str)
+        .into_iter()
+        .chain(listed.ref_name())
+}
+
+/// Whether a name is this tag, or a reference that ends with it.
+fn is_tag(name: &str, tag: &Tag) -> bool {
+    name.rsplit(':').next() == Some(tag.as_str())
+}
+
 /// The layout's index, what it lists, and where it is.
 fn index<B: Blobs>(blobs: &B) -> Result<(Document, Arc<[Descriptor]>, String), SourceError> {
     let range = blobs.index()?;
@@ -208,11 +253,6 @@ fn root<B: Blobs>(
 fn candidates(documents: &[&Descriptor]) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
     for descriptor in documents {
-        let full_name = descriptor.annotations.get(CONTAINERD_NAME);
-        let names = full_name
-            .map(String::as_str)
-            .into_iter()
-            .chain(descriptor.ref_name());
         let known = candidates
             .iter()
             .position(|it| it.digest == descriptor.digest);
@@ -224,7 +264,7 @@ fn candidates(documents: &[&Descriptor]) -> Vec<Candidate> {
                 platform: descriptor.platform.clone(),
             }),
         };
-        for name in names {
+        for name in names(descriptor) {
             if !candidate.names.iter().any(|it| it == name) {
                 candidate.names.push(name.to_owned());
             }
@@ -238,7 +278,8 @@ fn candidates(documents: &[&Descriptor]) -> Vec<Candidate> {
 /// ([referrers tag schema](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema)).
 /// One that cannot be read counts as an image, so that it is not passed over in silence.
 fn is_referrer<B: Blobs>(blobs: &B, candidate: &Candidate, documents: &[&Descriptor]) -> bool {
-    if candidate.names.iter().any(|it| Digest::is_in_tag(it)) {
+    let tag = |name: &str| Digest::is_in_tag(name.rsplit(':').next().unwrap_or(name));
+    if candidate.names.iter().any(|it| tag(it)) {
         return true;
     }
     let looked_at = documents.iter().take(MAX_REFERRERS_LOOKED_AT);

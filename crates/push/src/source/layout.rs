@@ -12,7 +12,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError, layout};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError, layout,
+};
 
 use super::{
     Contents, OpenError, Selection,
@@ -87,6 +89,10 @@ impl Source for Layout {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.0.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        self.0.digest_tags(subjects).await
     }
 
     fn origin(&self) -> Option<&Repository> {

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError, layout};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError, layout,
+};
 
 use super::{
     Contents, OpenError, Selection, Spool,
@@ -114,6 +116,10 @@ impl Source for OciArchive {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.0.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        self.0.digest_tags(subjects).await
     }
 
     fn origin(&self) -> Option<&Repository> {

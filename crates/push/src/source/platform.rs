@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use oci::{
-    BlobStream, Descriptor, Digest, Document, ImageConfig, Platform, Repository, Source,
-    SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, ImageConfig, Platform, Repository,
+    Source, SourceError,
 };
 
 use super::OpenError;
@@ -65,6 +65,10 @@ impl Source for OnePlatform {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
         self.source.referrers(subject).await
+    }
+
+    async fn digest_tags(&self, subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
+        self.source.digest_tags(subjects).await
     }
 
     fn origin(&self) -> Option<&Repository> {

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, Document, MediaType, Platform, Reference, Repository, Source,
-    SourceError, Tag, TagOrDigest,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, MediaType, Platform, Reference,
+    Repository, Source, SourceError, Tag, TagOrDigest,
 };
 
 use super::{OpenError, platform};
@@ -228,6 +228,10 @@ impl Source for Seed {
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    async fn digest_tags(&self, _subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
         Ok(Vec::new())
     }
 

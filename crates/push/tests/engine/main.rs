@@ -32,6 +32,8 @@ mod presence;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
+mod referrers;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod seam;

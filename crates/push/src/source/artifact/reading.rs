@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use oci::{BlobStream, Descriptor, Digest, Document, Repository, Source, SourceError};
+use oci::{
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+};
 
 use super::files;
 use crate::{
@@ -133,6 +135,10 @@ impl Source for Artifact {
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    async fn digest_tags(&self, _subjects: &[Digest]) -> Result<Vec<DigestTagged>, SourceError> {
         Ok(Vec::new())
     }
 
