@@ -6,6 +6,7 @@ pub(crate) mod artifact;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod host;
+pub(crate) mod index;
 pub(crate) mod json;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Session(session::SessionArgs),
     Store(store::StoreCommandArgs),
+    Index(index::IndexArgs),
     Host(host::HostArgs),
     Profile(profile::ProfileArgs),
     Demo(demo::DemoArgs),

@@ -90,6 +90,13 @@ pub(crate) enum AppError {
     State(#[source] push::journal::StateError),
     #[error("what is known of registries could not be read or changed")]
     Profiles(#[source] push::journal::StateError),
+    #[error("what is known of repositories could not be read or changed")]
+    Index(#[source] push::journal::StateError),
+    #[error("nothing was imported: there is no file to keep it in")]
+    NothingKept,
+    /// Some lines of an import are no facts; the others were kept.
+    #[error("not all lines of {name} are facts: {}", .lines.join("; "))]
+    Rejected { name: String, lines: Vec<String> },
     #[error("could not write the output")]
     Output(#[source] std::io::Error),
     #[error("could not {attempted}")]
@@ -125,14 +132,17 @@ impl AppError {
             Self::Push(error) | Self::OverLimit(error) => push_cause(error),
             Self::Timeout => Cause::Network,
             Self::Paused { .. } => Cause::RateLimited,
-            Self::Partly { .. } => Cause::Partly,
+            Self::Partly { .. } | Self::Rejected { .. } => Cause::Partly,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
-            Self::Store(_) => Cause::Internal,
             Self::Altered(_) => Cause::LocalData,
-            Self::State(_) | Self::Profiles(_) | Self::Output(_) | Self::Io { .. } => {
-                Cause::Internal
-            }
+            Self::State(_)
+            | Self::Store(_)
+            | Self::Profiles(_)
+            | Self::Index(_)
+            | Self::NothingKept
+            | Self::Output(_)
+            | Self::Io { .. } => Cause::Internal,
         }
     }
 
@@ -151,7 +161,9 @@ impl AppError {
     /// The same as one JSON object; none where a report or a plan has told already.
     pub(crate) fn json(&self) -> Option<Value> {
         match self {
-            Self::Partly { .. } | Self::OverLimit(_) | Self::Altered(_) => None,
+            Self::Partly { .. } | Self::OverLimit(_) | Self::Altered(_) | Self::Rejected { .. } => {
+                None
+            }
             _ => Some(json!({ "error": self.as_json() })),
         }
     }
@@ -212,6 +224,10 @@ impl AppError {
             Self::Image(ImageError::TagTaken { .. }) => {
                 Some("serve them at names of their own: NAME=PATH for each".into())
             }
+            Self::Rejected { .. } => Some(
+                "the other lines were imported; a fact is written as longshore index export does".into(),
+            ),
+            Self::NothingKept => Some("choose a file that can be written with --state".into()),
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),
             ),

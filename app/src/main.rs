@@ -76,6 +76,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Host(args) => command::host::host(&args, environment),
             Command::Session(args) => command::session::session(&args, environment).await,
             Command::Store(args) => command::store::store(&args, environment).await,
+            Command::Index(args) => command::index::index(&args, environment).await,
             Command::Profile(args) => command::profile::profile(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::Completions(args) => command::completions::completions(&args),

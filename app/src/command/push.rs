@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use clap::Args;
 use oci::{Platform, PushTarget as _};
-use push::{Engine, LayerRepos, Options, Report, Sessions, State, cache::Store, source::Selection};
+use push::{Engine, Report, Sessions, State, cache::Store, source::Selection};
 use registry::ClientObserver;
 use tokio::time::Instant;
 
@@ -262,14 +262,7 @@ pub(crate) async fn prepare_from(
     let (destination, source) = open::unless_paused(opened, &client)?;
     let target = client.push_target(reference.repository());
     Ok(Job {
-        engine: Engine::with_journal(
-            Options {
-                sessions,
-                ..args.transfer.options(&settings)
-            },
-            Arc::new(LayerRepos::new()),
-            Arc::new(state),
-        ),
+        engine: args.transfer.engine(&settings, (state, sessions)),
         client,
         source,
         target,

@@ -1,8 +1,10 @@
 //! What is transferred with an image and how, whatever command does it.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use clap::{Args, ValueEnum};
-use oci::{Repository, Tag};
-use push::{Foreign, MustMount, Options};
+use oci::{Digest, Repository, Tag};
+use push::{Engine, Foreign, LayerRepos, MustMount, Options, Sessions, State};
 
 use crate::settings::Settings;
 
@@ -22,9 +24,21 @@ pub(crate) struct TransferArgs {
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Vec<Repository>,
 
-    /// Send no blob: each is there already or is mounted, or the push stops with nothing tagged
+    /// Send no blob, or not the one with this digest: it is there already or is mounted, or the
+    /// push stops with nothing sent and nothing tagged; with a digest, may be given several times
+    #[arg(
+        long,
+        value_name = "DIGEST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ALL,
+        value_parser = MustMountArg::parse,
+    )]
+    pub(crate) must_mount: Vec<MustMountArg>,
+
+    /// Neither use nor keep what is known of which repositories hold which blobs
     #[arg(long)]
-    pub(crate) must_mount: bool,
+    pub(crate) no_index: bool,
 
     /// What becomes of foreign layers, which say where else they are to be had
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
@@ -45,6 +59,27 @@ pub(crate) struct TransferArgs {
     /// Stop before the first write if more than this many bytes would be uploaded
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_upload_bytes: Option<u64>,
+}
+
+/// What `--must-mount` says without a digest.
+const ALL: &str = "all";
+
+/// A blob that must not be sent, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MustMountArg {
+    All,
+    Blob(Digest),
+}
+
+impl MustMountArg {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            ALL => Ok(Self::All),
+            digest => digest.parse().map(Self::Blob).map_err(|error| {
+                format!("{error}: expected sha256: and 64 hex digits, as longshore plan has it")
+            }),
+        }
+    }
 }
 
 /// What becomes of foreign layers.
@@ -71,12 +106,45 @@ impl TransferArgs {
             referrers: self.referrers,
             no_overwrite: self.no_overwrite,
             max_upload_bytes: self.max_upload_bytes,
-            must_mount: if self.must_mount {
-                MustMount::Everything
-            } else {
-                MustMount::Nothing
-            },
+            must_mount: self.required(),
             ..Options::default()
         }
+    }
+
+    fn required(&self) -> MustMount {
+        if self.must_mount.contains(&MustMountArg::All) {
+            return MustMount::Everything;
+        }
+        let digests = self.must_mount.iter().filter_map(|it| match it {
+            MustMountArg::All => None,
+            MustMountArg::Blob(digest) => Some(digest.clone()),
+        });
+        match digests.collect::<BTreeSet<_>>() {
+            none if none.is_empty() => MustMount::Nothing,
+            these => MustMount::These(these),
+        }
+    }
+
+    /// An engine that pushes so, with what earlier runs have kept.
+    pub(crate) fn engine(
+        &self,
+        settings: &Settings,
+        (state, sessions): (State, Sessions),
+    ) -> Engine {
+        let layers = LayerRepos::builder();
+        let layers = if self.no_index {
+            layers
+        } else {
+            layers.index(Arc::new(state.clone()))
+        };
+        let options = Options {
+            sessions,
+            ..self.options(settings)
+        };
+        Engine::builder()
+            .options(options)
+            .layers(Arc::new(layers.build()))
+            .journal(Arc::new(state))
+            .build()
     }
 }

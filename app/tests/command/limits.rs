@@ -24,8 +24,9 @@ async fn any_concurrency_there_is_a_number_for_is_taken() {
     let image = stage.image(&small());
     for concurrency in ["1", "1000", &usize::MAX.to_string()] {
         let reference = stage.reference(&format!("team/app{concurrency}:1"));
-        let args = ["push", image.path(), &reference, "--json", "--concurrency"];
-        let run = stage.longshore(&[&args[..], &[concurrency]].concat()).await;
+        let args = ["push", image.path(), &reference, "--json", "--no-index"];
+        let more = ["--concurrency", concurrency];
+        let run = stage.longshore(&[&args[..], &more].concat()).await;
         let report = run.succeeded().json();
         assert_eq!(report["digest"], image.digest().to_string());
         assert_eq!(report["bytes"]["uploaded"], image.blob_bytes());

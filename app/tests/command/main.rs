@@ -18,6 +18,8 @@ mod host_show;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod index;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod login;

@@ -1,14 +1,18 @@
 //! The engine: what callers hold.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use oci::{Descriptor, Digest, PushTarget, Repository, Source, Tag};
 
 use crate::{
     error::PushError,
     event::{Event, Observer},
-    execute::{Mode, Orders, Run, Shared},
+    execute::{Lessons, Mode, Orders, Run, Shared},
     graph::Graph,
+    index::BlobIndex,
     journal::{BlobKey, Journal, StateError},
     mount::{LayerRepos, MountableLayers},
     options::{Destination, Options},
@@ -28,6 +32,15 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// What an [`Engine`] is made of.
+#[derive(Debug, Default)]
+pub struct EngineBuilder {
+    options: Options,
+    layers: Option<Arc<dyn MountableLayers>>,
+    journal: Option<Arc<dyn Journal>>,
+    index: Option<Arc<dyn BlobIndex>>,
+}
+
 /// The ports of one push.
 #[derive(Clone, Copy)]
 struct Ports<'a> {
@@ -40,13 +53,68 @@ struct Ports<'a> {
 struct Draft {
     graph: Arc<Graph>,
     siblings: Siblings,
+    lessons: Lessons,
     findings: Findings,
     tags: Vec<Tag>,
+    /// Blobs that the source does not have.
+    nowhere: HashSet<Digest>,
     /// How far uploads got that were interrupted, in bytes.
     left: HashMap<Digest, u64>,
 }
 
+impl EngineBuilder {
+    /// Pushes so.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Asks these layers who holds what, and tells them what it learns. They bring their own
+    /// [index](crate::mount::LayerReposBuilder::index), if they have one.
+    #[must_use]
+    pub fn layers(mut self, layers: Arc<dyn MountableLayers>) -> Self {
+        self.layers = Some(layers);
+        self
+    }
+
+    /// Keeps the sessions of uploads there: a push that is interrupted is gone on with by the
+    /// next, also in another process.
+    #[must_use]
+    pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Recalls from this index where blobs were seen, and keeps in it what pushes learn. Where
+    /// [layers](Self::layers) are given, it is theirs that counts.
+    #[must_use]
+    pub fn index(mut self, index: Arc<dyn BlobIndex>) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    /// The engine.
+    pub fn build(self) -> Engine {
+        let layers = self.layers.unwrap_or_else(|| {
+            let layers = LayerRepos::builder();
+            Arc::new(match self.index {
+                Some(index) => layers.index(index).build(),
+                None => layers.build(),
+            })
+        });
+        Engine {
+            shared: Arc::new(Shared::new(self.options, layers, self.journal)),
+        }
+    }
+}
+
 impl Engine {
+    /// An engine with what it is given; by default it knows of no repositories and keeps nothing.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
     /// An engine that knows of no repositories yet.
     pub fn new(options: Options) -> Self {
         Self::with_layers(options, Arc::new(LayerRepos::new()))
@@ -131,7 +199,7 @@ impl Engine {
             &self.shared,
             (source, target, observer),
             &draft.graph,
-            &draft.siblings,
+            (&draft.siblings, &draft.lessons),
             Mode::AsItGoes,
         );
         run.finish(Orders {
@@ -180,6 +248,9 @@ impl Engine {
         let options = &self.shared.options;
         let repository = ports.target.repository();
         let graph = Graph::read(ports.source, options.referrers, ports.observer).await?;
+        let blobs = graph.blobs().iter().map(|it| &it.descriptor);
+        let layers = &*self.shared.layers;
+        let lessons = Lessons::recall(layers, blobs, repository, ports.observer).await;
         let siblings = Siblings::new(
             repository,
             ports.source,
@@ -190,7 +261,8 @@ impl Engine {
         let required = |it: &Descriptor| {
             options.must_mount.contains(&it.digest) || siblings.must_mount(&it.digest)
         };
-        preflight(&graph, ports.source, options.foreign, &required).await?;
+        let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
+        let nowhere = preflight(&graph, ports.source, options.foreign, &required, &known).await?;
         started(&graph, ports);
         let expected = siblings.expected(graph.blobs().iter().map(|it| &it.descriptor.digest));
         if !expected.is_empty() {
@@ -224,8 +296,10 @@ impl Engine {
             left,
             graph: Arc::new(graph),
             siblings,
+            lessons,
             findings,
             tags,
+            nowhere,
         })
     }
 
@@ -261,6 +335,7 @@ impl Engine {
                 siblings: &draft.siblings,
                 options: &self.shared.options,
                 interrupted: &draft.left,
+                nowhere: &draft.nowhere,
             },
         )
     }
@@ -306,11 +381,12 @@ impl Engine {
             &self.shared.layers,
             &self.shared.options,
         );
+        let lessons = Lessons::of(&*self.shared.layers);
         let run = Run::new(
             &self.shared,
             (ports.source, ports.target, ports.observer),
             &plan.graph,
-            &siblings,
+            (&siblings, &lessons),
             Mode::Planned,
         );
         run.finish(Orders {

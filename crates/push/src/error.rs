@@ -6,7 +6,7 @@ use oci::{
 
 use serde::Serialize;
 
-use crate::mount::Tried;
+use crate::mount::{MountAnswer, Tried};
 
 /// Why a push could not be finished.
 ///
@@ -84,15 +84,14 @@ pub enum PushError {
         #[source]
         error: Box<TargetError>,
     },
-    /// A blob that must not be sent could not be mounted from anywhere.
-    #[error("blob {digest} must be mounted into {repository}, but {}", refusals(.tried))]
+    /// Blobs that must not be sent, or cannot be, could not be mounted from anywhere. No byte of
+    /// any blob was sent.
+    #[error("{} into {repository}", required(.blobs))]
     MountRequired {
-        /// The blob.
-        digest: Digest,
         /// The repository pushed into.
         repository: Repository,
-        /// The repositories asked, in order, and their answers.
-        tried: Vec<Tried>,
+        /// All of them, and what was tried; never empty.
+        blobs: Vec<NotMounted>,
     },
     /// More would be sent than is allowed.
     #[error("{planned} bytes would be uploaded, over the limit of {limit} bytes")]
@@ -140,6 +139,15 @@ pub enum PushError {
         /// The repository of the target it was given.
         repository: Repository,
     },
+}
+
+/// A blob that had to be mounted, and was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotMounted {
+    /// The blob.
+    pub digest: Digest,
+    /// The repositories asked, in order, and their answers; then those that were not asked.
+    pub tried: Vec<Tried>,
 }
 
 /// What a push was doing.
@@ -222,7 +230,6 @@ impl PushError {
             | Self::Graph { digest, .. }
             | Self::BlobUploadFailed { digest, .. }
             | Self::ManifestPutFailed { digest, .. }
-            | Self::MountRequired { digest, .. }
             | Self::TagsTaken { digest, .. }
             | Self::AttachFailed {
                 subject: digest, ..
@@ -235,6 +242,7 @@ impl PushError {
                 descriptor: Some(descriptor),
                 ..
             } => Some(&descriptor.digest),
+            Self::MountRequired { blobs, .. } => blobs.first().map(|it| &it.digest),
             _ => None,
         }
     }
@@ -283,9 +291,7 @@ impl PushError {
     /// What the person at the terminal might do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::MountRequired { tried, .. } if tried.is_empty() => {
-                Some("name a repository that holds it with --mount-from")
-            }
+            Self::MountRequired { blobs, .. } => Some(mount_hint(blobs)),
             Self::Gate { .. } => {
                 Some("raise --max-upload-bytes, or mount what another repository holds")
             }
@@ -344,10 +350,31 @@ fn taken_tags(repository: &Repository, digest: &Digest, taken: &[(Tag, Digest)])
     format!("the {noun} in {repository} would be moved to {digest}: {tags}")
 }
 
-fn refusals(tried: &[Tried]) -> String {
-    if tried.is_empty() {
-        return "no repository is known to hold it".to_owned();
+/// The first of them in full, and how many more there are.
+fn required(blobs: &[NotMounted]) -> String {
+    let Some(first) = blobs.first() else {
+        return "blobs must be mounted".to_owned();
+    };
+    let more = match blobs.len() - 1 {
+        0 => String::new(),
+        1 => ", and one more blob,".to_owned(),
+        more => format!(", and {more} more blobs,"),
+    };
+    let tried: Vec<String> = first.tried.iter().map(ToString::to_string).collect();
+    let tried = match &tried[..] {
+        [] => "no repository is known to hold it".to_owned(),
+        tried => tried.join("; "),
+    };
+    format!("blob {} ({tried}){more} could not be mounted", first.digest)
+}
+
+fn mount_hint(blobs: &[NotMounted]) -> &'static str {
+    let mut tried = blobs.iter().flat_map(|it| &it.tried);
+    if blobs.iter().any(|it| it.tried.is_empty()) {
+        "name a repository that holds it with --mount-from"
+    } else if tried.any(|it| it.answer == MountAnswer::OnHold) {
+        "where the account may read a repository by now, name it with --mount-from, or have what is known of it forgotten: longshore index forget"
+    } else {
+        "push what is missing to one of these repositories, or allow it to be sent"
     }
-    let answers: Vec<String> = tried.iter().map(ToString::to_string).collect();
-    answers.join("; ")
 }

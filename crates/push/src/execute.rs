@@ -36,11 +36,13 @@ mod blob;
 mod handed;
 mod heal;
 mod keep;
+mod learn;
 mod manifest;
 mod once;
 mod schedule;
 mod tags;
 
+pub(crate) use learn::Lessons;
 use once::Claims;
 
 /// What all pushes of an engine have in common.
@@ -70,6 +72,7 @@ pub(crate) struct Run<'a> {
     pub(crate) observer: &'a dyn Observer,
     pub(crate) graph: &'a Graph,
     pub(crate) siblings: &'a Siblings,
+    pub(crate) lessons: &'a Lessons,
     pub(crate) mode: Mode,
     reserved: AtomicU64,
     outcomes: Mutex<Vec<Option<Outcome>>>,
@@ -77,6 +80,8 @@ pub(crate) struct Run<'a> {
     /// Manifests about others that nobody is known to list, as positions among the nodes.
     unlisted: Mutex<BTreeSet<usize>>,
     referrers_tags: Mutex<Vec<Tag>>,
+    /// Repositories that denied a mount in this push: not asked again in it, named or not.
+    denied: Mutex<HashSet<Repository>>,
     state_failed: keep::StateFailed,
 }
 
@@ -123,7 +128,7 @@ impl<'a> Run<'a> {
         shared: &'a Shared,
         ports: (&'a dyn Source, &'a dyn PushTarget, &'a dyn Observer),
         graph: &'a Graph,
-        siblings: &'a Siblings,
+        (siblings, lessons): (&'a Siblings, &'a Lessons),
         mode: Mode,
     ) -> Self {
         let (source, target, observer) = ports;
@@ -134,18 +139,26 @@ impl<'a> Run<'a> {
             observer,
             graph,
             siblings,
+            lessons,
             mode,
             reserved: AtomicU64::new(0),
             outcomes: Mutex::new(vec![None; graph.blobs().len()]),
             healed: tokio::sync::Mutex::default(),
             unlisted: Mutex::default(),
             referrers_tags: Mutex::default(),
+            denied: Mutex::default(),
             state_failed: keep::StateFailed::default(),
         }
     }
 
-    /// Does everything.
+    /// Does everything, and keeps what it learned, also of a push that fails.
     pub(crate) async fn finish(&self, orders: Orders<'_>) -> Result<Report, PushError> {
+        let result = self.carry_out(orders).await;
+        self.lessons.write(self.observer).await;
+        result
+    }
+
+    async fn carry_out(&self, orders: Orders<'_>) -> Result<Report, PushError> {
         let (blobs, manifests) = orders.steps.split_at(self.graph.blobs().len());
         for step in blobs {
             self.tell(&Event::Queued {
@@ -186,6 +199,10 @@ impl<'a> Run<'a> {
 
     fn tell(&self, event: &Event) {
         self.observer.event(event);
+    }
+
+    fn denied(&self) -> MutexGuard<'_, HashSet<Repository>> {
+        lock(&self.denied)
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Vec<Option<Outcome>>> {

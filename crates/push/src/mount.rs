@@ -4,19 +4,16 @@
 //! is left out on its word, only on a registry's answer, so a wrong entry costs one
 //! request and never a broken image.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
-use oci::{Digest, Registry, Repository, TargetError, TargetErrorKind};
+use oci::{Digest, Repository, TargetError, TargetErrorKind};
 use serde::Serialize;
 
-/// How many layers are remembered at most; what is over it is not learned.
-const MAX_LAYERS: usize = 100_000;
-/// How many repositories are remembered for one layer at most; the oldest goes.
-const MAX_REPOSITORIES: usize = 16;
+use crate::index::{BlobIndex, Location};
+
+mod layers;
+
+pub use layers::{LayerRepos, LayerReposBuilder};
 
 /// What came of trying to mount a blob. Every blob of a report carries exactly one.
 ///
@@ -41,9 +38,10 @@ pub enum MountStatus {
         /// The repositories asked, in order, and their answers.
         tried: Vec<Tried>,
     },
-    /// Every repository asked answered with an error; it is uploaded unless it must be mounted.
+    /// Every repository asked answered with an error, or had done so before for another blob; it
+    /// is uploaded unless it must be mounted.
     Failure {
-        /// What the last one answered.
+        /// What came of the last one.
         cause: MountAnswer,
     },
 }
@@ -55,7 +53,7 @@ pub struct Tried {
     pub from: Repository,
     /// What came of it.
     pub answer: MountAnswer,
-    /// The HTTP status of an answer that was an error, if there was one.
+    /// The HTTP status of the answer, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
 }
@@ -81,119 +79,82 @@ pub enum MountAnswer {
     RateLimited,
     /// Any other error.
     Other,
+    /// It was not asked: nothing could be read of it before.
+    OnHold,
+    /// It was not asked: it is on another registry.
+    OtherRegistry,
+    /// There was nobody to ask.
+    NoSource,
+}
+
+/// Why a repository that is thought to hold a layer is not asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SetAside {
+    /// It did not give the layer when it was asked; it may be asked after all others.
+    Gone,
+    /// Nothing could be read of it.
+    OnHold,
+    /// It is on another registry.
+    OtherRegistry,
 }
 
 /// What is known of who holds which layer.
 ///
 /// Sync, because it is asked for every layer: an implementation over something slow
-/// keeps what it needs in memory.
+/// keeps what it needs in memory. Registries are compared as [`Registry::agrees`] has it.
+///
+/// Four questions and answers are the whole of it. The rest have defaults that claim nothing; a
+/// wrapper writes them all.
+///
+/// [`Registry::agrees`]: oci::Registry::agrees
 pub trait MountableLayers: fmt::Debug + Send + Sync {
-    /// The repositories of `destination`'s registry that were seen to hold `layer`, most
-    /// recent first; never `destination` itself.
+    /// Whether `layer` is worth mounting into `destination`: some repository of the same
+    /// registry is known to hold it, and `destination` is not.
+    fn is_mountable(&self, layer: &Digest, destination: &Repository) -> bool;
+
+    /// Whether `layer` must not be sent.
+    fn must_mount(&self, layer: &Digest) -> bool;
+
+    /// The repositories of `destination`'s registry to ask for `layer`, the best first; each
+    /// once, never `destination` itself, bounded.
     fn sources(&self, layer: &Digest, destination: &Repository) -> Vec<Repository>;
 
     /// Notes that `repository` holds `layer`: it goes to the front.
     fn add_source(&self, layer: &Digest, repository: &Repository);
 
-    /// Notes that `repository` does not hold `layer` after all.
-    fn forget(&self, layer: &Digest, repository: &Repository);
+    /// Notes that `repository` did not give `layer` ([`SetAside::Gone`]), or anything
+    /// ([`SetAside::OnHold`]). Until it is known to hold the layer again, it is not in
+    /// [`sources`](Self::sources).
+    fn set_aside(&self, _layer: &Digest, _repository: &Repository, _why: SetAside) {}
 
-    /// Whether `layer` is worth mounting into `destination`: some repository of the same
-    /// registry is known to hold it, and `destination` is not.
-    fn is_mountable(&self, layer: &Digest, destination: &Repository) -> bool;
+    /// The repositories that are known and not in [`sources`](Self::sources), and why; the latest
+    /// first, bounded.
+    fn aside(&self, _layer: &Digest, _destination: &Repository) -> Vec<(Repository, SetAside)> {
+        Vec::new()
+    }
 
-    /// Whether any repository of another registry than `destination`'s is known to hold `layer`.
-    fn is_elsewhere(&self, layer: &Digest, destination: &Repository) -> bool;
+    /// Whether `destination` itself is known to hold `layer`.
+    fn is_held(&self, _layer: &Digest, _destination: &Repository) -> bool {
+        false
+    }
 
-    /// Whether `layer` must not be sent.
-    fn must_mount(&self, layer: &Digest) -> bool;
+    /// The index it is to be told from, and that is to be told what pushes learn; the engine does
+    /// both.
+    fn index(&self) -> Option<Arc<dyn BlobIndex>> {
+        None
+    }
+
+    /// Takes what an index has.
+    fn recall(&self, _known: &[Location]) {}
 }
 
-/// [`MountableLayers`] in memory: what this process has learned.
-///
-/// Bounded: it stops learning new layers at 100,000, and keeps 16 repositories for each.
-#[derive(Debug, Default)]
-pub struct LayerRepos {
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    holders: HashMap<Digest, Vec<Repository>>,
-    must_mount: HashSet<Digest>,
-}
-
-// === impl LayerRepos ===
-
-impl LayerRepos {
-    /// Knows nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Says that `layer` must not be sent (`true`), or may be again. What was said stays
-    /// until the opposite is, whatever is learned about the layer.
-    pub fn set_must_mount(&self, layer: &Digest, required: bool) {
-        let mut known = self.lock();
-        if required {
-            known.must_mount.insert(layer.clone());
-        } else {
-            known.must_mount.remove(layer);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn any(&self, layer: &Digest, wanted: impl Fn(&Repository) -> bool) -> bool {
-        self.lock()
-            .holders
-            .get(layer)
-            .is_some_and(|holders| holders.iter().any(wanted))
-    }
-}
-
-impl MountableLayers for LayerRepos {
-    fn sources(&self, layer: &Digest, destination: &Repository) -> Vec<Repository> {
-        let known = self.lock();
-        let holders = known.holders.get(layer).into_iter().flatten();
-        holders
-            .filter(|it| it.registry() == destination.registry() && *it != destination)
-            .cloned()
-            .collect()
-    }
-
-    fn add_source(&self, layer: &Digest, repository: &Repository) {
-        let mut known = self.lock();
-        if known.holders.len() >= MAX_LAYERS && !known.holders.contains_key(layer) {
-            return;
-        }
-        let holders = known.holders.entry(layer.clone()).or_default();
-        holders.retain(|it| it != repository);
-        holders.insert(0, repository.clone());
-        holders.truncate(MAX_REPOSITORIES);
-    }
-
-    fn forget(&self, layer: &Digest, repository: &Repository) {
-        if let Some(holders) = self.lock().holders.get_mut(layer) {
-            holders.retain(|it| it != repository);
-        }
-    }
-
-    fn is_mountable(&self, layer: &Digest, destination: &Repository) -> bool {
-        let on = |registry: &Registry, it: &Repository| it.registry() == registry;
-        self.any(layer, |it| on(destination.registry(), it))
-            && !self.any(layer, |it| it == destination)
-    }
-
-    fn is_elsewhere(&self, layer: &Digest, destination: &Repository) -> bool {
-        self.any(layer, |it| it.registry() != destination.registry())
-    }
-
-    fn must_mount(&self, layer: &Digest) -> bool {
-        self.lock().must_mount.contains(layer)
-    }
+/// Somebody else who knows repositories that hold a layer: a fixed base-image repository, another
+/// tool's cache. Asked after all that was seen.
+pub trait LayerProvider: fmt::Debug + Send + Sync {
+    /// The repositories, the best first. Those of other registries, and `destination`, are left
+    /// out by whoever asks.
+    fn sources(&self, layer: &Digest, destination: &Repository) -> Vec<Repository>;
 }
 
 // === impl MountAnswer ===
@@ -228,15 +189,30 @@ impl fmt::Display for MountAnswer {
             Self::Unreachable => "unreachable",
             Self::RateLimited => "rate limited",
             Self::Other => "error",
+            Self::OnHold => "not asked, it was denied before",
+            Self::OtherRegistry => "not asked, it is on another registry",
+            Self::NoSource => "no repository is known to hold it",
         })
+    }
+}
+
+impl Tried {
+    /// Not tried: it denied another blob before.
+    pub(crate) fn on_hold(from: Repository) -> Self {
+        Self {
+            from,
+            answer: MountAnswer::OnHold,
+            status: None,
+        }
     }
 }
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.from, self.answer)
+        write!(f, "{}: {}", self.from, self.answer)?;
+        match self.status {
+            Some(status) => write!(f, " (HTTP {status})"),
+            None => Ok(()),
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

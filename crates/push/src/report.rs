@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     error::PushError,
     event::Done,
-    mount::{MountStatus, Tried},
+    mount::{MountAnswer, MountStatus, Tried},
     plan::{Action, Bytes},
 };
 
@@ -50,7 +50,12 @@ pub struct Outcome {
     pub done: Done,
     /// What came of mounting it.
     pub mount: MountStatus,
-    /// The repositories that were asked to mount it, in order.
+    /// Why it was sent, where it was: what came of the last repository that was asked to mount
+    /// it, or why none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<MountAnswer>,
+    /// The repositories that were asked to mount it, in order, then those that are known and were
+    /// not asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
     /// Body bytes sent for it, all attempts together.

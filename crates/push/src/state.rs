@@ -1,5 +1,5 @@
-//! What processes share: the journal of upload sessions, what was learned of hosts, and pauses
-//! that hosts asked for.
+//! What processes share: the journal of upload sessions, the index of where blobs were seen, what
+//! was learned of hosts, and pauses that hosts asked for.
 //!
 //! One `SQLite` database for all of it, opened by any number of processes at once; the same in
 //! memory where there can be no database. All of it is hints: losing any row may cost work,
@@ -18,6 +18,7 @@ use crate::journal::{BlobKey, Claim, StateError, rules::Now};
 
 mod clock;
 mod hosts;
+mod locations;
 mod memory;
 mod notice;
 mod owner;

@@ -19,8 +19,8 @@ impl RepositoryClient {
     /// Asks the registry to link `blob` from a sibling, which the scopes allow to pull from.
     ///
     /// A 202 is a refusal with a session to upload in. A status that says that this pair of
-    /// repositories will not do is a refusal too: the bytes can still be sent. A registry that has
-    /// no mounts is asked once by each process.
+    /// repositories will not do is an error that carries it: the bytes can still be sent. A
+    /// registry that has no mounts is asked once by each process.
     pub(crate) async fn mount(
         &self,
         blob: &Descriptor,
@@ -57,7 +57,8 @@ impl RepositoryClient {
                     .map(|session| MountOutcome::Refused(Some(session)))
                     .map_err(|fault| fault.into_target(attempted()))
             }
-            status if quirks::declines_a_mount(status) => {
+            // Of the repository itself it is a question, and this no answer to it.
+            status if *from == self.repository && quirks::declines_a_mount(status) => {
                 answer.finish().await;
                 Ok(MountOutcome::Refused(None))
             }

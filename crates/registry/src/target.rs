@@ -49,7 +49,7 @@ impl RegistryPushTarget {
     fn will_pull_from(&self, from: &[Repository]) {
         let mut scopes = self.scopes.write().unwrap_or_else(PoisonError::into_inner);
         for sibling in from {
-            if sibling.registry() == self.repository.registry() {
+            if sibling.registry().agrees(self.repository.registry()) {
                 scopes.add(Scope::pull(sibling));
             }
         }
@@ -112,13 +112,13 @@ impl PushTarget for RegistryPushTarget {
         blob: &Descriptor,
         from: &Repository,
     ) -> Result<MountOutcome, TargetError> {
-        if from.registry() != self.repository.registry() {
+        if !from.registry().agrees(self.repository.registry()) {
             return Ok(MountOutcome::Refused(None));
         }
         self.will_pull_from(std::slice::from_ref(from));
         let (here, blob, from) = (self.here(), blob.clone(), from.clone());
         let asking = async move {
-            if from == here.repository {
+            if from.agrees(&here.repository) {
                 here.probe(&blob).await
             } else {
                 here.mount(&blob, &from).await

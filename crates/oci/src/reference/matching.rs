@@ -1,6 +1,6 @@
 //! Whether two references agree, part by part.
 
-use super::{Reference, Scheme};
+use super::{Reference, Registry, Repository, Scheme};
 
 /// Which parts of two references have to agree.
 ///
@@ -46,6 +46,47 @@ impl std::ops::BitOr for Parts {
 
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+impl Registry {
+    /// Whether both names are of one registry: as [`Parts::REGISTRY`] has it where no scheme is
+    /// written.
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.endpoint() == other.endpoint()
+    }
+
+    /// Host and port, the port only where it is not the one that is used without.
+    fn endpoint(&self) -> (&str, Option<u16>) {
+        let default = if self.is_loopback() {
+            Scheme::Http
+        } else {
+            Scheme::Https
+        }
+        .port();
+        (self.host(), self.port().filter(|&port| port != default))
+    }
+}
+
+impl Repository {
+    /// Whether both names are of one repository: its registry's as [`Registry::agrees`] has it,
+    /// its path case-sensitive.
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.registry().agrees(other.registry()) && self.path() == other.path()
+    }
+
+    /// The same repository by the name that all that agree with it share: on loopback, without
+    /// the port that is used where none is written.
+    #[must_use]
+    pub fn normal(&self) -> Self {
+        let registry = self.registry();
+        match (registry.port(), registry.endpoint()) {
+            (Some(_), (host, None)) => Self {
+                registry: Registry(host.into()),
+                path: self.path.clone(),
+            },
+            _ => self.clone(),
+        }
     }
 }
 

@@ -20,10 +20,10 @@ use super::{
     once::{Claim, Turn},
 };
 use crate::{
-    error::{Phase, PushError},
+    error::{NotMounted, Phase, PushError},
     event::{Done, Event, Held, Progress},
     mount::{MountAnswer, MountStatus, Tried},
-    plan::{Action, Step},
+    plan::{Action, Reason, Step},
     report::Outcome,
     verify::Verified,
 };
@@ -60,10 +60,26 @@ impl<'a> Start<'a> {
 #[derive(Default)]
 struct Asked<'a> {
     tried: Vec<Tried>,
+    /// Not tried: they denied this push another blob.
+    denied: Vec<Tried>,
     /// What needs no upload any more.
     settled: Option<Done>,
     /// A session a refusal came with.
     session: Option<Handed<'a>>,
+}
+
+impl Asked<'_> {
+    /// Who was not asked: those on hold, and `others`; each once.
+    fn not_asked(&mut self, others: Vec<Tried>) -> Vec<Tried> {
+        let mut not_asked: Vec<Tried> = Vec::new();
+        for it in self.denied.drain(..).chain(others) {
+            let mut listed = self.tried.iter().chain(&not_asked);
+            if listed.all(|listed| listed.from != it.from) {
+                not_asked.push(it);
+            }
+        }
+        not_asked
+    }
 }
 
 impl<'a> Run<'a> {
@@ -75,8 +91,9 @@ impl<'a> Run<'a> {
             Action::Upload | Action::Resume { .. } => self.place(step, &[], false).await?,
             Action::Skip | Action::Put { .. } => {
                 self.checked(&step.node, Held::Yes);
-                self.learn(&step.node);
-                self.outcome(step, Done::Present)
+                let outcome = self.outcome(step, Done::Present);
+                self.learn(&outcome, &step.because);
+                outcome
             }
         };
         self.tell(&Event::Done {
@@ -115,10 +132,13 @@ impl<'a> Run<'a> {
             start = Some(Start::new(keeper, left));
         }
         let left = start.as_ref().is_some_and(|it| it.left.is_some());
-        let asked = self.ask(blob, (from, required, left), &turn).await?;
+        let mut asked = self.ask(blob, (from, required, left), &turn).await?;
         let mut outcome = self.outcome(step, Done::Uploaded);
-        outcome.mount = self.mount_status(blob, &asked);
+        let not_asked = asked.not_asked(self.siblings.not_asked(&blob.digest));
+        outcome.mount = mount_status(&asked, &not_asked);
+        outcome.reason = reason(&asked, &not_asked);
         outcome.tried = asked.tried;
+        outcome.tried.extend(not_asked);
         if let Some(done) = asked.settled {
             outcome.done = done;
             if let Some(start) = start {
@@ -133,13 +153,15 @@ impl<'a> Run<'a> {
                 session.cancel().await;
             }
             return Err(PushError::MountRequired {
-                digest: blob.digest.clone(),
                 repository: self.repository().clone(),
-                tried: outcome.tried,
+                blobs: vec![NotMounted {
+                    digest: blob.digest.clone(),
+                    tried: outcome.tried,
+                }],
             });
         }
         turn.prove();
-        self.learn(blob);
+        self.learn(&outcome, &Reason::Held);
         Ok(outcome)
     }
 
@@ -150,9 +172,20 @@ impl<'a> Run<'a> {
         (from, required, left): (&[Repository], bool, bool),
         turn: &Turn<'_>,
     ) -> Result<Asked<'a>, PushError> {
-        let siblings = self.candidates(blob, from, turn);
         let mut asked = Asked::default();
-        if !siblings.is_empty() {
+        let (denied, siblings) = {
+            let denied = self.denied();
+            let siblings = self.candidates(blob, (from, required), turn).into_iter();
+            siblings.partition::<Vec<_>, _>(|it| denied.contains(it))
+        };
+        asked.denied.extend(denied.into_iter().map(Tried::on_hold));
+        let is_held = self.mode == Mode::AsItGoes && !left && self.siblings.is_held(&blob.digest);
+        if is_held && !siblings.is_empty() {
+            self.ask_itself(blob, &mut asked).await?;
+            if asked.settled.is_none() {
+                self.ask_siblings(blob, siblings, &mut asked).await;
+            }
+        } else if !siblings.is_empty() {
             self.ask_siblings(blob, siblings, &mut asked).await;
             if asked.settled.is_none() && self.mode == Mode::AsItGoes {
                 self.ask_presence(blob, &mut asked).await?;
@@ -172,10 +205,11 @@ impl<'a> Run<'a> {
     fn candidates(
         &self,
         blob: &Descriptor,
-        from: &[Repository],
+        (from, required): (&[Repository], bool),
         turn: &Turn<'_>,
     ) -> Vec<Repository> {
         let learned = match self.mode {
+            Mode::AsItGoes if required => self.siblings.of_required(&blob.digest),
             Mode::AsItGoes => self.siblings.of(&blob.digest),
             Mode::Planned => Vec::new(),
         };
@@ -197,7 +231,11 @@ impl<'a> Run<'a> {
     ) {
         for from in siblings {
             let answer = self.target.mount_blob(blob, &from).await;
-            let status = answer.as_ref().err().and_then(TargetError::status);
+            let status = match &answer {
+                Ok(MountOutcome::Mounted) => Some(201),
+                Ok(MountOutcome::Refused(session)) => session.as_ref().map(|_| 202),
+                Err(error) => error.status(),
+            };
             let (answer, session) = match answer {
                 Ok(MountOutcome::Mounted) => (MountAnswer::Mounted, None),
                 Ok(MountOutcome::Refused(session)) => (MountAnswer::Refused, session),
@@ -213,9 +251,7 @@ impl<'a> Run<'a> {
                 digest: blob.digest.clone(),
                 tried: tried.clone(),
             });
-            if matches!(answer, MountAnswer::Refused | MountAnswer::NotFound) {
-                self.shared.layers.forget(&blob.digest, &tried.from);
-            }
+            self.learn_answer(blob, &tried);
             asked.tried.push(tried);
             if answer == MountAnswer::Mounted {
                 asked.settled = Some(Done::Mounted);
@@ -402,36 +438,44 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// The registry has just confirmed that the repository holds the blob.
-    fn learn(&self, blob: &Descriptor) {
-        self.shared
-            .layers
-            .add_source(&blob.digest, self.repository());
-    }
-
     fn outcome(&self, step: &Step, done: Done) -> Outcome {
         Outcome {
             blob: step.node.clone(),
             planned: (self.mode == Mode::Planned).then(|| step.action.clone()),
             done,
             mount: MountStatus::Skipped,
+            reason: None,
             tried: Vec::new(),
             sent: 0,
             resumed: 0,
         }
     }
+}
 
-    fn mount_status(&self, blob: &Descriptor, asked: &Asked<'_>) -> MountStatus {
-        match (asked.settled, asked.tried.last()) {
-            (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
-                from: last.from.clone(),
-            },
-            (None, Some(_)) if asked.tried.iter().any(|it| it.answer.is_answer()) => {
-                MountStatus::PushStarted
-            }
-            (None, Some(last)) => MountStatus::Failure { cause: last.answer },
-            (None, None) if self.siblings.elsewhere(&blob.digest) => MountStatus::Unavailable,
-            (Some(_), _) | (None, None) => MountStatus::Skipped,
+/// What came of asking.
+fn mount_status(asked: &Asked<'_>, not_asked: &[Tried]) -> MountStatus {
+    let on_hold = not_asked.iter().any(|it| it.answer == MountAnswer::OnHold);
+    match (asked.settled, asked.tried.last()) {
+        (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
+            from: last.from.clone(),
+        },
+        (None, Some(_)) if asked.tried.iter().any(|it| it.answer.is_answer()) => {
+            MountStatus::PushStarted
         }
+        (None, Some(last)) => MountStatus::Failure { cause: last.answer },
+        (None, None) if on_hold => MountStatus::Failure {
+            cause: MountAnswer::OnHold,
+        },
+        (None, None) if !not_asked.is_empty() => MountStatus::Unavailable,
+        (Some(_), _) | (None, None) => MountStatus::Skipped,
     }
+}
+
+/// Why a blob is sent: the last answer, or why nobody was asked.
+fn reason(asked: &Asked<'_>, not_asked: &[Tried]) -> Option<MountAnswer> {
+    if asked.settled.is_some() {
+        return None;
+    }
+    let last = asked.tried.last().or(not_asked.first());
+    Some(last.map_or(MountAnswer::NoSource, |it| it.answer))
 }

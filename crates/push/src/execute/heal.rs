@@ -11,6 +11,8 @@ use crate::{
     error::PushError,
     event::{Done, Event},
     graph::Node,
+    index::Evidence,
+    mount::MountStatus,
     report::Outcome,
 };
 
@@ -72,20 +74,32 @@ impl Run<'_> {
             if healed.contains(&blob.digest) {
                 continue;
             }
-            self.shared.layers.forget(&blob.digest, self.repository());
+            self.learn_gone(&blob.digest, self.repository());
+            self.learn_lie(position);
             let permit = self.shared.permits.acquire().await;
             let (keeper, left) = self.keeper(blob).await;
             let sent = self.upload(blob, Start::new(keeper, left)).await?.sent;
             drop(permit);
-            self.shared
-                .layers
-                .add_source(&blob.digest, self.repository());
+            self.learn_held(blob, Evidence::Pushed);
             healed.insert(blob.digest.clone());
             if let Some(Some(outcome)) = self.outcomes().get_mut(position) {
                 count_again(outcome, sent);
             }
         }
         Ok(())
+    }
+
+    /// The registry said that it mounted a blob, and has not: where from is not asked first again.
+    fn learn_lie(&self, position: usize) {
+        let from = match self.outcomes().get(position) {
+            Some(Some(outcome)) => match &outcome.mount {
+                MountStatus::Mounted { from } => from.clone(),
+                _ => return,
+            },
+            _ => return,
+        };
+        let digest = &self.graph.blobs()[position].descriptor.digest;
+        self.learn_gone(digest, &from);
     }
 }
 

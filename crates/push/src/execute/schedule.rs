@@ -9,36 +9,74 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use futures_util::{TryStreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use oci::Digest;
 
 use super::Run;
-use crate::{error::PushError, plan::Step};
+use crate::{
+    error::{NotMounted, PushError},
+    plan::{Action, Step},
+    report::Outcome,
+};
 
 impl Run<'_> {
-    /// Gets every blob where it should be, or stops at the first that cannot be.
+    /// Gets every blob where it should be, or stops at the first that cannot be. Those that must
+    /// be mounted come first, all of them: where one is not, no byte of any other was sent.
     pub(super) async fn blobs(&self, steps: &[Step], goes_on: bool) -> Result<(), PushError> {
         let manifests = self.graph.nodes().iter().map(|it| &it.document);
         let configs = manifests.filter_map(|it| Some(&it.as_manifest()?.config.digest));
         let configs: HashSet<&Digest> = configs.filter(|_| goes_on).collect();
         let order = steps.iter().enumerate();
-        let (last, first) = order.partition(|(_, it)| configs.contains(&it.node.digest));
+        let (required, order): (Vec<_>, Vec<_>) =
+            order.partition(|(_, it)| matches!(it.action, Action::Mount { required: true, .. }));
+        self.required(required).await?;
+        let (last, first) = order
+            .into_iter()
+            .partition(|(_, it)| configs.contains(&it.node.digest));
         self.settle_all(first).await?;
         self.settle_all(last).await
     }
 
     async fn settle_all(&self, mut order: Vec<(usize, &Step)>) -> Result<(), PushError> {
         order.sort_by_key(|(position, step)| (Reverse(step.node.size), *position));
-        let mut going: FuturesUnordered<_> = order
-            .into_iter()
-            .map(|(position, step)| async move {
-                let outcome = self.settle(step).await?;
-                Ok::<_, PushError>((position, outcome))
-            })
-            .collect();
-        while let Some((position, outcome)) = going.try_next().await? {
-            self.outcomes()[position] = Some(outcome);
+        let mut going = self.settling(order);
+        while let Some((position, outcome)) = going.next().await {
+            self.outcomes()[position] = Some(outcome?);
         }
         Ok(())
+    }
+
+    /// Those that must be mounted; an error names all that were not.
+    async fn required(&self, mut steps: Vec<(usize, &Step)>) -> Result<(), PushError> {
+        steps.sort_by_key(|(position, step)| (Reverse(step.node.size), *position));
+        let mut missing: Vec<(usize, NotMounted)> = Vec::new();
+        let mut going = self.settling(steps);
+        while let Some((position, outcome)) = going.next().await {
+            match outcome {
+                Ok(outcome) => self.outcomes()[position] = Some(outcome),
+                Err(PushError::MountRequired { blobs, .. }) => {
+                    missing.extend(blobs.into_iter().map(|it| (position, it)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_by_key(|(position, _)| *position);
+        Err(PushError::MountRequired {
+            repository: self.repository().clone(),
+            blobs: missing.into_iter().map(|(_, it)| it).collect(),
+        })
+    }
+
+    fn settling<'b>(
+        &'b self,
+        steps: Vec<(usize, &'b Step)>,
+    ) -> FuturesUnordered<impl Future<Output = (usize, Result<Outcome, PushError>)> + use<'b>> {
+        steps
+            .into_iter()
+            .map(|(position, step)| async move { (position, self.settle(step).await) })
+            .collect()
     }
 }

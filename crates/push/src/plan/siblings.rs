@@ -1,11 +1,16 @@
 //! Which repositories are asked to mount a blob, and in which order.
+//!
+//! ```text
+//!   the image's own origin · seen to hold the blob, the latest first · named for this push
+//!   · only where the blob must be mounted: those that did not give it before
+//! ```
 
 use std::sync::Arc;
 
 use oci::{Digest, Repository, Source};
 
 use crate::{
-    mount::MountableLayers,
+    mount::{MountAnswer, MountableLayers, SetAside, Tried},
     options::{Destination, Options},
 };
 
@@ -20,7 +25,8 @@ pub(crate) struct Siblings {
     origin: Option<Repository>,
     named: Vec<Repository>,
     learned: Arc<dyn MountableLayers>,
-    elsewhere: bool,
+    /// Named, or the origin, and on another registry.
+    elsewhere: Vec<Repository>,
     most: usize,
 }
 
@@ -32,44 +38,82 @@ impl Siblings {
         learned: &Arc<dyn MountableLayers>,
         options: &Options,
     ) -> Self {
-        let here = |it: &Repository| it.registry() == repository.registry();
-        let usable = |it: &&Repository| here(it) && *it != repository;
+        let here = |it: &&Repository| it.registry().agrees(repository.registry());
+        let usable = |it: &&Repository| here(it) && !it.agrees(repository);
         let origin = source.origin();
+        let named = destination.mount_from.iter();
+        let mut elsewhere: Vec<Repository> = Vec::new();
+        for it in named.clone().chain(origin).filter(|it| !here(it)) {
+            if !elsewhere.contains(it) {
+                elsewhere.push(it.clone());
+            }
+        }
         Self {
             destination: repository.clone(),
             origin: origin.filter(usable).cloned(),
-            named: destination
-                .mount_from
-                .iter()
-                .filter(usable)
-                .cloned()
-                .collect(),
+            named: named.filter(usable).cloned().collect(),
             learned: Arc::clone(learned),
-            elsewhere: destination
-                .mount_from
-                .iter()
-                .chain(origin)
-                .any(|it| !here(it)),
+            elsewhere,
             most: options.mount_candidates.get(),
         }
     }
 
-    /// The repositories to ask for `layer`: the one the image is read from, those seen to
-    /// hold the layer, those that were named; each once, never the destination, bounded.
+    /// The repositories to ask for `layer`, each once, never the destination, bounded.
     pub(crate) fn of(&self, layer: &Digest) -> Vec<Repository> {
+        self.candidates(layer, false)
+    }
+
+    /// The same, and where nothing else is left, those that did not give it before.
+    pub(crate) fn of_required(&self, layer: &Digest) -> Vec<Repository> {
+        self.candidates(layer, true)
+    }
+
+    fn candidates(&self, layer: &Digest, required: bool) -> Vec<Repository> {
         let mut candidates: Vec<Repository> = Vec::new();
         let learned = self.learned.sources(layer, &self.destination);
-        for it in self.origin.iter().chain(&learned).chain(&self.named) {
-            if candidates.len() < self.most && !candidates.contains(it) {
+        let known = self.origin.iter().chain(&learned).chain(&self.named);
+        let mut gone = Vec::new();
+        if required {
+            let aside = self.learned.aside(layer, &self.destination).into_iter();
+            let aside = aside.filter(|(_, why)| *why == SetAside::Gone);
+            gone.extend(aside.map(|(repository, _)| repository));
+        }
+        for it in known.chain(&gone) {
+            if candidates.len() < self.most && !candidates.iter().any(|known| known.agrees(it)) {
                 candidates.push(it.clone());
             }
         }
         candidates
     }
 
-    /// Whether `layer` may be held by a repository that cannot be asked: another registry's.
-    pub(crate) fn elsewhere(&self, layer: &Digest) -> bool {
-        self.elsewhere || self.learned.is_elsewhere(layer, &self.destination)
+    /// The repositories that may hold `layer` and are not asked, bounded: those on hold, those on
+    /// other registries.
+    pub(crate) fn not_asked(&self, layer: &Digest) -> Vec<Tried> {
+        let aside = self.learned.aside(layer, &self.destination).into_iter();
+        let named = self.elsewhere.iter().cloned();
+        let named = named.map(|it| (it, SetAside::OtherRegistry));
+        let mut not_asked: Vec<Tried> = Vec::new();
+        for (from, why) in named.chain(aside) {
+            let answer = match why {
+                SetAside::OnHold => MountAnswer::OnHold,
+                SetAside::OtherRegistry => MountAnswer::OtherRegistry,
+                SetAside::Gone => continue,
+            };
+            let listed = not_asked.iter().any(|it| it.from == from);
+            if not_asked.len() < self.most && !listed {
+                not_asked.push(Tried {
+                    from,
+                    answer,
+                    status: None,
+                });
+            }
+        }
+        not_asked
+    }
+
+    /// Whether the destination itself is thought to hold `layer`.
+    pub(crate) fn is_held(&self, layer: &Digest) -> bool {
+        self.learned.is_held(layer, &self.destination)
     }
 
     /// Whether `layer` was said to be one that must not be sent.

@@ -1,6 +1,6 @@
 //! Facts into steps: blobs first, then manifests in the order they are put, tags last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use oci::{Descriptor, Digest, Tag};
 
@@ -16,6 +16,8 @@ pub(crate) struct Choices<'a> {
     pub(crate) options: &'a Options,
     /// How far uploads got that were interrupted, in bytes.
     pub(crate) interrupted: &'a HashMap<Digest, u64>,
+    /// Blobs that the source does not have.
+    pub(crate) nowhere: &'a HashSet<Digest>,
 }
 
 /// One step for each blob, in the graph's order; then at least one for each manifest.
@@ -32,13 +34,20 @@ pub(crate) fn steps(
     let mut steps: Vec<Step> = blobs
         .map(|(blob, &standing)| {
             let digest = &blob.descriptor.digest;
+            let required = options.must_mount.contains(digest)
+                || siblings.must_mount(digest)
+                || choices.nowhere.contains(digest);
             decide(&Facts {
                 blob: &blob.descriptor,
                 standing,
                 foreign: options.foreign,
-                siblings: siblings.of(digest),
+                siblings: if required {
+                    siblings.of_required(digest)
+                } else {
+                    siblings.of(digest)
+                },
                 interrupted: choices.interrupted.get(digest).copied(),
-                required: options.must_mount.contains(digest) || siblings.must_mount(digest),
+                required,
             })
         })
         .collect();

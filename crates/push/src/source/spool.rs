@@ -62,7 +62,7 @@ impl Compression {
     /// By the first bytes: [gzip](https://www.rfc-editor.org/rfc/rfc1952#page-5),
     /// [zstd](https://www.rfc-editor.org/rfc/rfc8878#name-zstandard-frames), also
     /// where it begins with a skippable frame.
-    pub(super) fn of(head: &[u8]) -> Option<Self> {
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
         match *head {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),

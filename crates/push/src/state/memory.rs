@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::table::{FACT_LIFE, Fact, ROWS, Table};
-use crate::journal::{
-    BlobKey, StateError,
-    rules::{Now, Row},
+use super::{
+    locations::{Found, Kept, Place, Which},
+    table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, Table},
+};
+use crate::{
+    index::{MOST_LOCATIONS, rules::Row as Location},
+    journal::{
+        BlobKey, StateError,
+        rules::{Now, Row},
+    },
 };
 
 /// The tables, as maps.
@@ -14,6 +20,10 @@ pub(super) struct MemoryTable {
     sessions: BTreeMap<BlobKey, Row>,
     facts: BTreeMap<(String, String), Fact>,
     pauses: BTreeMap<String, u64>,
+    locations: BTreeMap<Place, Location>,
+    /// By places without a digest.
+    holds: BTreeMap<Place, u64>,
+    contents: BTreeMap<String, String>,
 }
 
 impl Table for MemoryTable {
@@ -72,11 +82,122 @@ impl Table for MemoryTable {
         Ok(())
     }
 
+    fn location(&self, place: &Place) -> Result<Option<Location>, StateError> {
+        Ok(self.locations.get(place).copied())
+    }
+
+    fn put_location(&mut self, place: &Place, row: &Location) -> Result<(), StateError> {
+        self.locations.insert(place.clone(), *row);
+        Ok(())
+    }
+
+    fn locate(&self, registry: &str, digests: &[String]) -> Result<Vec<Found>, StateError> {
+        let mut found = Vec::new();
+        for digest in digests {
+            let first = Place {
+                digest: digest.clone(),
+                ..Place::default()
+            };
+            let of_digest = self.locations.range(first..);
+            let of_digest = of_digest.take_while(|(place, _)| place.digest == *digest);
+            let (mut here, mut elsewhere): (Vec<_>, Vec<_>) =
+                of_digest.partition(|(place, _)| place.registry == registry);
+            for list in [&mut here, &mut elsewhere] {
+                list.sort_by_key(|(place, row)| {
+                    (row.held.is_none(), std::cmp::Reverse(row.seen), *place)
+                });
+                list.truncate(MOST_LOCATIONS);
+                found.extend(list.iter().map(|(place, row)| Found {
+                    place: (*place).clone(),
+                    row: **row,
+                    denied: self.holds.get(&without_digest(place)).copied(),
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    fn hold(&self, place: &Place) -> Result<Option<u64>, StateError> {
+        Ok(self.holds.get(&without_digest(place)).copied())
+    }
+
+    fn put_hold(&mut self, place: &Place, seen: u64) -> Result<(), StateError> {
+        self.holds.insert(without_digest(place), seen);
+        Ok(())
+    }
+
+    fn delete_hold(&mut self, place: &Place) -> Result<(), StateError> {
+        self.holds.remove(&without_digest(place));
+        Ok(())
+    }
+
+    fn seen(&self, which: &Which, after: &Place, most: usize) -> Result<Vec<Kept>, StateError> {
+        let holds = self.holds.iter().map(|(place, seen)| (place, None, *seen));
+        let locations = self.locations.iter();
+        let locations = locations.map(|(place, row)| (place, Some(*row), row.seen));
+        let later = |it: &&Place| **it > *after && which.contains(it);
+        let all = holds.chain(locations).filter(|(place, ..)| later(place));
+        Ok(all
+            .take(most)
+            .map(|(place, row, seen)| Kept {
+                place: place.clone(),
+                row,
+                seen,
+            })
+            .collect())
+    }
+
+    fn unsee(&mut self, which: &Which) -> Result<usize, StateError> {
+        let before = self.locations.len() + self.holds.len();
+        self.locations.retain(|place, _| !which.contains(place));
+        self.holds.retain(|place, _| !which.contains(place));
+        Ok(before - self.locations.len() - self.holds.len())
+    }
+
+    fn prune(&mut self, before: u64) -> Result<usize, StateError> {
+        let all = self.locations.len() + self.holds.len();
+        self.locations.retain(|_, row| row.seen >= before);
+        self.holds.retain(|_, seen| *seen >= before);
+        Ok(all - self.locations.len() - self.holds.len())
+    }
+
+    fn content(&self, blob: &str) -> Result<Option<String>, StateError> {
+        Ok(self.contents.get(blob).cloned())
+    }
+
+    fn put_content(&mut self, blob: &str, content: &str) -> Result<(), StateError> {
+        self.contents.insert(blob.to_owned(), content.to_owned());
+        Ok(())
+    }
+
+    fn with_content(&self, content: &str, most: usize) -> Result<Vec<String>, StateError> {
+        let same = self.contents.iter().filter(|(_, it)| *it == content);
+        Ok(same.take(most).map(|(blob, _)| blob.clone()).collect())
+    }
+
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError> {
         self.sessions.retain(|_, row| !now.outlived(row));
         let forgotten = now.time.saturating_sub(FACT_LIFE);
         self.facts.retain(|_, it| it.seen >= forgotten);
         self.pauses.retain(|_, until| *until > now.time);
+        self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
+        let mut times: Vec<u64> = self.locations.values().map(|it| it.seen).collect();
+        if times.len() > LOCATIONS {
+            times.sort_unstable_by(|one, other| other.cmp(one));
+            let oldest = times[LOCATIONS - 1];
+            self.locations.retain(|_, row| row.seen >= oldest);
+        }
+        while self.contents.len() > PAIRS {
+            self.contents.pop_first();
+        }
         Ok(())
+    }
+}
+
+/// Where a repository as such is kept.
+fn without_digest(place: &Place) -> Place {
+    Place {
+        digest: String::new(),
+        ..place.clone()
     }
 }

@@ -162,7 +162,12 @@ pub(super) mod tests {
     use super::Connection;
 
     /// Does something to a file behind everybody's back.
-    pub(in crate::state) fn execute(path: &Path, sql: &str) {
-        Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    ///
+    /// The file stays open, and what the statements began goes on, as long as what comes back
+    /// lives.
+    pub(in crate::state) fn execute(path: &Path, sql: &str) -> impl Sized + use<> {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection
     }
 }

@@ -1,8 +1,12 @@
 //! What both implementations can do: rows in, rows out, inside one transaction.
 
-use crate::journal::{
-    BlobKey, StateError,
-    rules::{Change, Now, Row},
+use super::locations::{Found, Kept, Place, Which};
+use crate::{
+    index::rules::Row as Location,
+    journal::{
+        BlobKey, StateError,
+        rules::{Change, Now, Row},
+    },
 };
 
 /// The most rows a list has.
@@ -11,6 +15,16 @@ pub(super) const ROWS: usize = 4096;
 /// How long something learned of a host is kept, in milliseconds: 90 days. Whoever reads it
 /// believes it for less.
 pub(super) const FACT_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
+
+/// How long it is kept where a blob was seen, in milliseconds: 90 days, more than a repository
+/// usually goes without a push.
+pub(super) const LOCATION_LIFE: u64 = FACT_LIFE;
+
+/// The most locations that are kept; the oldest go.
+pub(super) const LOCATIONS: usize = 65_536;
+
+/// The most pairs of blobs with one content that are kept.
+pub(super) const PAIRS: usize = 65_536;
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +65,28 @@ pub(super) trait Table {
     /// When a pause ends, in milliseconds since 1970.
     fn pause(&self, host: &str) -> Result<Option<u64>, StateError>;
     fn put_pause(&mut self, host: &str, until: u64) -> Result<(), StateError>;
+
+    fn location(&self, place: &Place) -> Result<Option<Location>, StateError>;
+    fn put_location(&mut self, place: &Place, row: &Location) -> Result<(), StateError>;
+    /// Where blobs are, in no order: of each at most [`MOST_LOCATIONS`](crate::index::MOST_LOCATIONS)
+    /// on the registry and as many elsewhere, those that are there before those that are gone,
+    /// then the newest.
+    fn locate(&self, registry: &str, digests: &[String]) -> Result<Vec<Found>, StateError>;
+    /// When nothing could be read of a repository, in milliseconds since 1970.
+    fn hold(&self, place: &Place) -> Result<Option<u64>, StateError>;
+    fn put_hold(&mut self, place: &Place, seen: u64) -> Result<(), StateError>;
+    fn delete_hold(&mut self, place: &Place) -> Result<(), StateError>;
+    /// What comes after a place, ordered by digest, which a hold has none of, and repository.
+    fn seen(&self, which: &Which, after: &Place, most: usize) -> Result<Vec<Kept>, StateError>;
+    /// How many there were.
+    fn unsee(&mut self, which: &Which) -> Result<usize, StateError>;
+    /// The same with what was seen before then.
+    fn prune(&mut self, before: u64) -> Result<usize, StateError>;
+    /// The digest of a compressed blob's content.
+    fn content(&self, blob: &str) -> Result<Option<String>, StateError>;
+    fn put_content(&mut self, blob: &str, content: &str) -> Result<(), StateError>;
+    /// The blobs with a content; ordered.
+    fn with_content(&self, content: &str, most: usize) -> Result<Vec<String>, StateError>;
 
     /// Drops what has outlived its use.
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError>;

@@ -17,6 +17,7 @@ use crate::journal::{
 mod contract;
 mod damage;
 mod file;
+mod index;
 
 const START: u64 = 1_700_000_000_000;
 const SIZE: u64 = 1 << 30;

@@ -20,6 +20,8 @@ mod heal;
 #[cfg(test)]
 mod indexes;
 #[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod mounts;

@@ -175,13 +175,22 @@ async fn where_every_sibling_answers_with_an_error_the_blob_is_uploaded() {
         let image = image(&["base"]);
         let target = held_by_base(&image).failing_when(
             usize::MAX,
-            |call| matches!(call.operation, Operation::Mount { .. }),
+            |call| matches!(&call.operation, Operation::Mount { from } if from.path() == "base"),
             move || refusal(kind.clone(), status),
         );
         let report = push_from(&image, &target, &["base"]).await.unwrap();
         let failure = MountStatus::Failure { cause };
-        assert_eq!(statuses(&report), [&failure, &failure]);
-        assert_eq!(report.blobs[0].tried[0].status, Some(status));
+        // What may not be read is not asked for the next blob.
+        let next = match cause {
+            MountAnswer::Denied => MountStatus::Failure {
+                cause: MountAnswer::OnHold,
+            },
+            _ => failure.clone(),
+        };
+        // One at a time, the layer before the config.
+        assert_eq!(statuses(&report), [&next, &failure]);
+        assert_eq!(report.blobs[1].tried[0].status, Some(status));
+        assert_eq!(report.blobs[1].reason, Some(cause));
         assert_eq!(target.blob_bytes(), image.bytes());
     }
 }
@@ -321,11 +330,15 @@ async fn what_must_be_mounted_is_not_sent_and_fails_the_push() {
         .await
         .unwrap_err();
     match error {
-        PushError::MountRequired { digest, tried, .. } => {
-            assert_eq!(digest, image.layers[0].digest);
-            assert_eq!(tried.len(), 1);
-            assert_eq!(tried[0].from, repository("empty"));
-            assert_eq!(tried[0].answer, MountAnswer::Refused);
+        PushError::MountRequired { blobs, .. } => {
+            let digests: Vec<_> = blobs.iter().map(|it| &it.digest).collect();
+            assert_eq!(digests, [&image.config.digest, &image.layers[0].digest]);
+            for it in &blobs {
+                assert_eq!(it.tried.len(), 1);
+                assert_eq!(it.tried[0].from, repository("empty"));
+                assert_eq!(it.tried[0].answer, MountAnswer::Refused);
+                assert_eq!(it.tried[0].status, Some(202));
+            }
         }
         other => panic!("{other:?}"),
     }
@@ -358,7 +371,11 @@ async fn what_must_be_mounted_may_also_be_there() {
     let error = push(&must_mount(these()), &image, &target, &["1"])
         .await
         .unwrap_err();
-    assert!(matches!(error, PushError::MountRequired { tried, .. } if tried.is_empty()));
+    assert!(
+        matches!(&error, PushError::MountRequired { blobs, .. } if blobs[0].tried.is_empty()),
+        "{error:?}"
+    );
+    assert_eq!(count(&target, is_upload), 0, "not even the config");
     assert_eq!(count(&target, is_put), 0);
     assert_eq!(target.open_sessions(), [""; 0]);
 }

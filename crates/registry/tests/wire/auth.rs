@@ -397,8 +397,8 @@ async fn m10_a_source_that_spoils_the_token_is_left_out_of_it() {
     server.faults().add(again.act(Action::Answer(unauthorized)));
     let (layer, content) = blob(1, 1000);
     let source = Blobs::one(&layer, &content);
-    let outcome = target.mount_blob(&layer, &sibling).await.unwrap();
-    assert_eq!(outcome, oci::MountOutcome::Refused(None));
+    let denied = target.mount_blob(&layer, &sibling).await.unwrap_err();
+    assert_eq!(*denied.kind(), TargetErrorKind::Unauthorized);
     target.upload_blob(upload(&layer, &source)).await.unwrap();
     let digest = &layer.digest;
     assert_eq!(

@@ -55,7 +55,7 @@ async fn a_refused_mount_hands_its_session_over() {
 }
 
 #[tokio::test]
-async fn what_registries_say_instead_of_202_is_a_refusal_too() {
+async fn what_registries_say_instead_of_202_is_told_with_its_status() {
     let server = registry().await;
     let layer = with_a_blob(&server, "base").await;
     for status in [400, 401, 403, 404, 405] {
@@ -69,7 +69,14 @@ async fn what_registries_say_instead_of_202_is_a_refusal_too() {
         let outcome = target
             .mount_blob(&layer, &repository(&server, "base"))
             .await;
-        assert_eq!(outcome.unwrap(), MountOutcome::Refused(None), "{status}");
+        let error = outcome.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        let expected = match status {
+            401 => TargetErrorKind::Unauthorized,
+            403 => TargetErrorKind::Denied,
+            _ => TargetErrorKind::Refused,
+        };
+        assert_eq!(*error.kind(), expected, "{status}");
         assert_eq!(server.log().requests(), 1, "{status}");
     }
     // A registry at its limits says nothing about the blob.

@@ -17,8 +17,8 @@ use crate::{journal::StateError, state::notice::NoDatabase};
 
 /// Says that a database is ours: "lngs".
 const APPLICATION: i64 = 0x6c6e_6773;
-/// The format this version writes.
-const FORMAT: i64 = 1;
+/// The format this version writes. What it adds to an older one is in [`MIGRATIONS`].
+const FORMAT: i64 = 2;
 /// The first `SQLite` that [keeps a log with several writers](https://www.sqlite.org/wal.html#walresetbug).
 const SOUND: i32 = 3_051_003;
 /// How long other processes are waited for.
@@ -26,7 +26,11 @@ const BUSY: Duration = Duration::from_secs(5);
 /// How long a process waits that another made the log in the meantime.
 const RETRY: Duration = Duration::from_millis(10);
 
-const SCHEMA: &str = "
+/// From nothing to format 1, from 1 to 2, and so on: a new file goes through all of them, an older
+/// one through those it has not seen. Tables are only added: nothing in a file is lost.
+const MIGRATIONS: &[&str] = &[SESSIONS, LOCATIONS];
+
+const SESSIONS: &str = "
 CREATE TABLE session (
   registry TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, location TEXT NOT NULL,
   size INTEGER NOT NULL, acknowledged INTEGER NOT NULL, chunk_min INTEGER NOT NULL,
@@ -37,6 +41,20 @@ CREATE TABLE host_fact (
   PRIMARY KEY (host, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE pause (
   host TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// `repository` is the whole name; a location without `evidence` is one that was gone.
+const LOCATIONS: &str = "
+CREATE TABLE location (
+  digest TEXT NOT NULL, repository TEXT NOT NULL, registry TEXT NOT NULL, size INTEGER NOT NULL,
+  evidence TEXT, seen INTEGER NOT NULL,
+  PRIMARY KEY (digest, repository)) STRICT, WITHOUT ROWID;
+CREATE TABLE hold (
+  repository TEXT NOT NULL PRIMARY KEY, registry TEXT NOT NULL,
+  seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE content (
+  blob TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX content_blobs ON content (content, blob);
 ";
 
 /// An open database.
@@ -165,7 +183,7 @@ fn write_ahead(connection: &Connection) -> Result<(), Failed> {
     }
 }
 
-/// Makes the tables, unless another process has.
+/// Makes the tables that are not there yet, unless another process has.
 fn prepare(connection: &mut Connection) -> Result<(), Failed> {
     if number(connection, "user_version")? == FORMAT {
         return Ok(());
@@ -176,7 +194,11 @@ fn prepare(connection: &mut Connection) -> Result<(), Failed> {
     if number(&transaction, "user_version")? == FORMAT {
         return Ok(());
     }
-    transaction.execute_batch(SCHEMA).map_err(Failed::of)?;
+    let format = number(&transaction, "user_version")?;
+    let seen = usize::try_from(format).unwrap_or_default();
+    for migration in MIGRATIONS.iter().skip(seen) {
+        transaction.execute_batch(migration).map_err(Failed::of)?;
+    }
     transaction
         .pragma_update(None, "application_id", APPLICATION)
         .and_then(|()| transaction.pragma_update(None, "user_version", FORMAT))

@@ -6,19 +6,27 @@
 )]
 
 use oci::UploadSession;
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, Transaction, named_params, params, params_from_iter};
 
 use super::failed;
 use crate::{
+    index::{Evidence, MOST_LOCATIONS, rules::Row as Location},
     journal::{
         BlobKey, StateError,
         rules::{LIFE, Now, Row},
     },
-    state::table::{FACT_LIFE, Fact, ROWS, Table},
+    state::{
+        locations::{Found, Kept, Place, Which},
+        table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, Table},
+    },
 };
 
 /// The tables, inside a transaction.
 pub(super) struct SqliteTable<'a>(pub(super) &'a Transaction<'a>);
+
+/// Whether a fact is one of those that are meant.
+const IS_MEANT: &str = "(:digest IS NULL OR digest = :digest) AND (:registry IS NULL OR registry = :registry) \
+     AND (:repository IS NULL OR repository = :repository)";
 
 const COLUMNS: &str = "location, size, acknowledged, chunk_min, owner, rev, opened, touched";
 
@@ -131,6 +139,144 @@ impl Table for SqliteTable<'_> {
         self.0.execute(sql, values).map(drop).map_err(failed)
     }
 
+    fn location(&self, place: &Place) -> Result<Option<Location>, StateError> {
+        let sql = "SELECT size, evidence, seen FROM location WHERE digest = ? AND repository = ?";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let at = [&place.digest, &place.repository];
+        let row = statement.query_row(at, |row| location(row, 0));
+        row.optional().map_err(failed)
+    }
+
+    fn put_location(&mut self, place: &Place, row: &Location) -> Result<(), StateError> {
+        let sql = "INSERT OR REPLACE INTO location (digest, repository, registry, size, evidence,              seen) VALUES (?, ?, ?, ?, ?, ?)";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let done = statement.execute(params![
+            place.digest,
+            place.repository,
+            place.registry,
+            signed(row.held.map_or(0, |(size, _)| size)),
+            row.held.map(|(_, by)| by.name()),
+            signed(row.seen),
+        ]);
+        done.map(drop).map_err(failed)
+    }
+
+    fn locate(&self, registry: &str, digests: &[String]) -> Result<Vec<Found>, StateError> {
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = vec!["?"; digests.len()].join(", ");
+        let sql = format!(
+            "SELECT size, evidence, seen, held, digest, repository, registry FROM (             SELECT location.*, hold.seen AS held, row_number() OVER (             PARTITION BY digest, location.registry = ?              ORDER BY evidence IS NULL, location.seen DESC, repository) AS place              FROM location LEFT JOIN hold USING (repository) WHERE digest IN ({wanted})             ) WHERE place <= {MOST_LOCATIONS}"
+        );
+        let mut statement = self.0.prepare(&sql).map_err(failed)?;
+        let registry = std::iter::once(registry);
+        let params = registry.chain(digests.iter().map(String::as_str));
+        let rows = statement.query_map(params_from_iter(params), |row| {
+            Ok(Found {
+                place: place(row, 4)?,
+                row: location(row, 0)?,
+                denied: maybe(row, 3)?,
+            })
+        });
+        let rows = rows.map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    fn hold(&self, place: &Place) -> Result<Option<u64>, StateError> {
+        let sql = "SELECT seen FROM hold WHERE repository = ?";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let seen = statement.query_row([&place.repository], |row| unsigned(row, 0));
+        seen.optional().map_err(failed)
+    }
+
+    fn put_hold(&mut self, place: &Place, seen: u64) -> Result<(), StateError> {
+        let sql = "INSERT OR REPLACE INTO hold (repository, registry, seen) VALUES (?, ?, ?)";
+        let values = params![place.repository, place.registry, signed(seen)];
+        self.0.execute(sql, values).map(drop).map_err(failed)
+    }
+
+    fn delete_hold(&mut self, place: &Place) -> Result<(), StateError> {
+        let sql = "DELETE FROM hold WHERE repository = ?";
+        let done = self.0.execute(sql, [&place.repository]);
+        done.map(drop).map_err(failed)
+    }
+
+    fn seen(&self, which: &Which, after: &Place, most: usize) -> Result<Vec<Kept>, StateError> {
+        let sql = format!(
+            "SELECT 0, NULL, seen, '' AS digest, repository, registry, 1 FROM hold              WHERE ('', repository) > (:after_digest, :after_repository) AND {IS_MEANT}              UNION ALL              SELECT size, evidence, seen, digest, repository, registry, 0 FROM location              WHERE (digest, repository) > (:after_digest, :after_repository) AND {IS_MEANT}              ORDER BY 4, 5 LIMIT :most",
+        )
+        // A hold has no digest of its own.
+        .replacen("digest = :digest", "'' = :digest", 1);
+        let mut statement = self.0.prepare(&sql).map_err(failed)?;
+        let values = named_params! {
+            ":after_digest": after.digest,
+            ":after_repository": after.repository,
+            ":digest": which.digest,
+            ":registry": which.registry,
+            ":repository": which.repository,
+            ":most": signed(most as u64),
+        };
+        let rows = statement.query_map(values, |row| {
+            let seen = location(row, 0)?;
+            let is_hold: bool = row.get(6)?;
+            Ok(Kept {
+                place: place(row, 3)?,
+                row: (!is_hold).then_some(seen),
+                seen: seen.seen,
+            })
+        });
+        let rows = rows.map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    fn unsee(&mut self, which: &Which) -> Result<usize, StateError> {
+        let values = named_params! {
+            ":digest": which.digest,
+            ":registry": which.registry,
+            ":repository": which.repository,
+        };
+        let locations = format!("DELETE FROM location WHERE {IS_MEANT}");
+        let holds = format!("DELETE FROM hold WHERE {IS_MEANT}");
+        let holds = holds.replacen("digest = :digest", "'' = :digest", 1);
+        let mut count = 0;
+        for sql in [locations, holds] {
+            count += self.0.execute(&sql, values).map_err(failed)?;
+        }
+        Ok(count)
+    }
+
+    fn prune(&mut self, before: u64) -> Result<usize, StateError> {
+        let mut count = 0;
+        for sql in [
+            "DELETE FROM location WHERE seen < ?",
+            "DELETE FROM hold WHERE seen < ?",
+        ] {
+            count += self.0.execute(sql, [signed(before)]).map_err(failed)?;
+        }
+        Ok(count)
+    }
+
+    fn content(&self, blob: &str) -> Result<Option<String>, StateError> {
+        let sql = "SELECT content FROM content WHERE blob = ?";
+        let content = self.0.query_row(sql, [blob], |row| row.get(0));
+        content.optional().map_err(failed)
+    }
+
+    fn put_content(&mut self, blob: &str, content: &str) -> Result<(), StateError> {
+        let sql = "INSERT OR REPLACE INTO content (blob, content) VALUES (?, ?)";
+        let done = self.0.execute(sql, [blob, content]);
+        done.map(drop).map_err(failed)
+    }
+
+    fn with_content(&self, content: &str, most: usize) -> Result<Vec<String>, StateError> {
+        let sql = format!("SELECT blob FROM content WHERE content = ? ORDER BY blob LIMIT {most}");
+        let mut statement = self.0.prepare(&sql).map_err(failed)?;
+        let rows = statement.query_map([content], |row| row.get(0));
+        let rows = rows.map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError> {
         let outlived = signed(now.time.saturating_sub(LIFE));
         let sessions = "DELETE FROM session WHERE touched < ?";
@@ -140,6 +286,21 @@ impl Table for SqliteTable<'_> {
         self.0.execute(facts, [forgotten]).map_err(failed)?;
         let pauses = "DELETE FROM pause WHERE until <= ?";
         self.0.execute(pauses, [signed(now.time)]).map_err(failed)?;
+        self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
+        for (table, key, order, most) in [
+            ("location", "digest, repository", "seen DESC", LOCATIONS),
+            ("content", "blob", "blob DESC", PAIRS),
+        ] {
+            let counted = format!("SELECT count(*) > {most} FROM {table}");
+            let too_many = self.0.query_row(&counted, [], |row| row.get(0));
+            if too_many.map_err(failed)? {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE ({key}) IN \
+                     (SELECT {key} FROM {table} ORDER BY {order} LIMIT -1 OFFSET {most})"
+                );
+                self.0.execute(&sql, []).map_err(failed)?;
+            }
+        }
         Ok(())
     }
 }
@@ -174,6 +335,30 @@ fn fact(row: &rusqlite::Row<'_>) -> rusqlite::Result<Fact> {
         value: row.get(2)?,
         seen: unsigned(row, 3)?,
     })
+}
+
+/// Size, evidence and time. A word this version does not know is the least it could mean.
+fn location(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Location> {
+    let evidence: Option<String> = row.get(first + 1)?;
+    let by = evidence.map(|it| Evidence::named(&it).unwrap_or(Evidence::Implied));
+    let size = unsigned(row, first)?;
+    Ok(Location {
+        held: by.map(|by| (size, by)),
+        seen: unsigned(row, first + 2)?,
+    })
+}
+
+fn place(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Place> {
+    Ok(Place {
+        digest: row.get(first)?,
+        repository: row.get(first + 1)?,
+        registry: row.get(first + 2)?,
+    })
+}
+
+fn maybe(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    let number: Option<i64> = row.get(column)?;
+    Ok(number.and_then(|it| u64::try_from(it).ok()))
 }
 
 /// `SQLite`'s numbers have a sign; ours stay below where that matters.

@@ -98,7 +98,7 @@ async fn a_file_that_is_not_ours_is_left_alone_and_the_run_goes_on_in_memory() {
                     it,
                     NoDatabase::Newer {
                         version: 99,
-                        known: 1
+                        known: 2
                     }
                 )
             },

@@ -1,0 +1,155 @@
+//! Reading an export, line by line: what is no fact is told by its number and costs nothing else.
+
+use std::{
+    io::{self, BufRead, Read as _},
+    time::SystemTime,
+};
+
+use push::{
+    State,
+    index::{
+        BlobIndex as _, Sighting,
+        text::{self, LineError, MAX_LINE},
+    },
+};
+
+use super::TOLD;
+use crate::error::AppError;
+
+/// How many facts are written at once.
+const BATCH: usize = 1024;
+
+/// What came of an import.
+#[derive(Debug, Default)]
+pub(super) struct Imported {
+    /// Lines that are facts.
+    pub(super) facts: usize,
+    /// Those that were not known, or not as newly.
+    pub(super) news: usize,
+    /// Lines that are none, all of them.
+    pub(super) rejections: usize,
+    /// The first of them.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// A line that is no fact.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    /// Its number, the first being 1.
+    pub(super) line: usize,
+    pub(super) error: LineError,
+}
+
+impl Imported {
+    pub(super) async fn read(
+        state: &State,
+        mut from: Box<dyn BufRead>,
+        name: &str,
+    ) -> Result<Self, AppError> {
+        let failed = |error| AppError::Io {
+            attempted: format!("read {name}"),
+            error,
+        };
+        let now = SystemTime::now();
+        let mut imported = Self::default();
+        let (mut batch, mut line, mut number) = (Vec::new(), Vec::new(), 0);
+        while next_line(&mut *from, &mut line).map_err(failed)? {
+            number += 1;
+            match text::parse(&line, now) {
+                Ok(None) => {}
+                Ok(Some(sighting)) => batch.push(sighting),
+                Err(error) => imported.reject(number, error),
+            }
+            if batch.len() == BATCH {
+                imported.keep(state, std::mem::take(&mut batch)).await?;
+            }
+        }
+        imported.keep(state, batch).await?;
+        Ok(imported)
+    }
+
+    async fn keep(&mut self, state: &State, batch: Vec<Sighting>) -> Result<(), AppError> {
+        self.facts += batch.len();
+        self.news += state.record(batch).await.map_err(AppError::Index)?;
+        Ok(())
+    }
+
+    fn reject(&mut self, line: usize, error: LineError) {
+        self.rejections += 1;
+        if self.rejected.len() < TOLD {
+            self.rejected.push(Rejected { line, error });
+        }
+    }
+
+    /// An error if some lines were no facts.
+    pub(super) fn into_result(self, name: &str) -> Result<(), AppError> {
+        if self.rejections == 0 {
+            return Ok(());
+        }
+        let told = self.rejected.iter();
+        let mut lines: Vec<String> = told
+            .map(|it| format!("line {}: {}", it.line, it.error))
+            .collect();
+        let more = self.rejections - lines.len();
+        if more > 0 {
+            lines.push(format!("{more} more"));
+        }
+        Err(AppError::Rejected {
+            name: name.to_owned(),
+            lines,
+        })
+    }
+}
+
+/// Reads a line without its end, at most a byte more than a line may have; false at the end. The
+/// rest of a longer one is dropped.
+fn next_line(from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let most = MAX_LINE as u64 + 1;
+    let read = from.take(most).read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > MAX_LINE {
+        skip_line(from)?;
+    }
+    Ok(read > 0)
+}
+
+fn skip_line(from: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        let buffer = from.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        match buffer.iter().position(|it| *it == b'\n') {
+            Some(end) => {
+                from.consume(end + 1);
+                return Ok(());
+            }
+            None => {
+                let all = buffer.len();
+                from.consume(all);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_LINE, next_line};
+
+    #[test]
+    fn p17_a_line_without_end_is_dropped_and_the_next_is_read() {
+        let long = "x".repeat(MAX_LINE * 9);
+        let exact = "y".repeat(MAX_LINE);
+        let text = format!("a\n\n{long}\n{exact}\nlast");
+        let mut from = text.as_bytes();
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while next_line(&mut from, &mut line).unwrap() {
+            lines.push(String::from_utf8(line.clone()).unwrap());
+        }
+        let expected = ["a", "", &long[..=MAX_LINE], &exact, "last"];
+        assert_eq!(lines, expected);
+    }
+}
