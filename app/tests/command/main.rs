@@ -12,6 +12,8 @@ mod credentials;
 #[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
+mod fanout;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod host_show;

@@ -60,6 +60,8 @@ pub struct FanoutOptions {
 /// One of the destinations.
 #[derive(Clone, Copy)]
 pub struct Branch<'a> {
+    /// How it is pushed. Branches of one engine share its knowledge and its uploads.
+    pub engine: &'a Engine,
     /// The repository pushed into.
     pub target: &'a dyn PushTarget,
     /// The tags there, and siblings.
@@ -92,12 +94,11 @@ impl Default for FanoutOptions {
 /// Pushes the image of `source` to every one of `branches`, at the same time.
 ///
 /// What came of each stands at its place. A failure of one is nobody else's; dropping the future
-/// stops them all. Each may have as many blobs on their way as the engine's options say; those of
-/// one registry share uploads, as pushes of one engine do.
+/// stops them all. Each may have as many blobs on their way as its engine's options say; those of
+/// one registry and one engine share uploads.
 ///
 /// Needs a tokio runtime. Of more than [`MAX_DESTINATIONS`] branches, those beyond read on their own.
 pub async fn push_to_all(
-    engine: &Engine,
     source: Arc<dyn Source>,
     branches: &[Branch<'_>],
     options: FanoutOptions,
@@ -106,7 +107,7 @@ pub async fn push_to_all(
     let registries: Vec<Registry> = registries.cloned().collect();
     let hub = Arc::new(Hub::new(source, options, &registries));
     let pushes = branches.iter().enumerate().map(|(at, branch)| {
-        let (hub, engine) = (Arc::clone(&hub), engine.beside());
+        let (hub, engine) = (Arc::clone(&hub), branch.engine.beside());
         async move {
             let member = Member::new(Arc::clone(&hub), at);
             let watching = Watching {

@@ -146,17 +146,18 @@ async fn push(
     options: FanoutOptions,
 ) -> Vec<Landing> {
     let destination = Destination::tagged(["1".parse().unwrap()]);
+    let engine = Engine::new(Options::default());
     let branches: Vec<Branch<'_>> = targets
         .iter()
         .map(|target| Branch {
+            engine: &engine,
             target: *target,
             destination: &destination,
             observer: &(),
         })
         .collect();
-    let engine = Engine::new(Options::default());
     let source: Arc<dyn Source> = source.clone();
-    push_to_all(&engine, source, &branches, options).await
+    push_to_all(source, &branches, options).await
 }
 
 fn small_window() -> FanoutOptions {
