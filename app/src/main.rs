@@ -22,6 +22,7 @@ mod settings;
 mod state;
 mod store;
 mod timestamp;
+mod warning;
 
 use std::{
     io::{IsTerminal as _, Write as _},

@@ -1,6 +1,6 @@
 //! From text to the things commands work with: references, sources, a client.
 
-use std::{io::Write as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
 use push::{Destination, State, source};
@@ -219,7 +219,7 @@ fn by_way(mut builder: ClientBuilder, way: &Way) -> ClientBuilder {
 /// Tells of what is wrong and does not stand in the way.
 pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a String>) {
     for warning in warnings {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
+        crate::warning::warn(warning);
     }
 }
 

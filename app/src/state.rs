@@ -1,6 +1,6 @@
 //! Where what is kept between runs is: one file, shared by all runs of a user.
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use push::{Sessions, State};
@@ -9,6 +9,7 @@ use crate::{
     env::Environment,
     error::AppError,
     settings::{self, SettingsError},
+    warning::{warn, with_causes},
 };
 
 /// What is kept between runs
@@ -101,20 +102,9 @@ async fn opened(path: PathBuf) -> Result<State, AppError> {
         error: std::io::Error::other(error),
     })?;
     if let Some(notice) = notice {
-        warn(&notice);
+        warn(with_causes(&notice));
     }
     Ok(state)
-}
-
-fn warn(notice: &push::state::Notice) {
-    let mut text = format!("warning: {notice}");
-    let mut next = std::error::Error::source(notice);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -1,6 +1,6 @@
 //! The store of what is fetched from registries: where it is, and what goes through it.
 
-use std::{io::Write as _, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use oci::{Reference, Source};
@@ -15,6 +15,7 @@ use crate::{
     error::AppError,
     render::progress::Progress,
     settings::{self, SettingsError},
+    warning,
 };
 
 /// What is kept of what a registry is asked for
@@ -182,14 +183,10 @@ impl Keeping {
 }
 
 fn warn(error: &StoreError) {
-    let mut text = format!("warning: the store is not used: {error}");
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    let _ = writeln!(std::io::stderr(), "{text}");
+    warning::warn(format_args!(
+        "the store is not used: {}",
+        warning::with_causes(error)
+    ));
 }
 
 fn default_path() -> Option<PathBuf> {

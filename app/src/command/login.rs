@@ -22,6 +22,7 @@ use crate::{
     render::progress::Progress,
     settings::{ConnectionArgs, Login, Settings, SettingsError, first_line, password_from_stdin},
     state::StateArgs,
+    warning::warn,
 };
 
 /// Log in to a registry
@@ -144,21 +145,18 @@ fn tell(
     checked: Checked,
     kept: &Kept,
 ) -> Result<(), AppError> {
-    let mut stderr = std::io::stderr().lock();
     if checked == Checked::NotAsked {
-        let _ = writeln!(
-            stderr,
-            "warning: {registry} lets everybody in: whether the password is right is not known"
-        );
+        warn(format_args!(
+            "{registry} lets everybody in: whether the password is right is not known"
+        ));
     }
     let place = match kept {
         Kept::Helper(name) => format!("docker-credential-{name}"),
         Kept::File(path) => {
-            let _ = writeln!(
-                stderr,
-                "warning: the password is not encrypted in {}; a credential helper keeps it safer",
+            warn(format_args!(
+                "the password is not encrypted in {}; a credential helper keeps it safer",
                 path.display()
-            );
+            ));
             path.display().to_string()
         }
     };

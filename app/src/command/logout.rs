@@ -14,6 +14,7 @@ use crate::{
     env::Environment,
     error::AppError,
     settings::duration,
+    warning::warn,
 };
 
 /// Log out of a registry
@@ -60,9 +61,8 @@ pub(crate) async fn logout(args: &LogoutArgs, environment: &Environment) -> Resu
 fn warn_of(others: &[impl AsRef<Path>]) {
     for path in others {
         let path = path.as_ref().display();
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "warning: {path} has credentials for it too; --authfile {path} removes them"
-        );
+        warn(format_args!(
+            "{path} has credentials for it too; --authfile {path} removes them"
+        ));
     }
 }

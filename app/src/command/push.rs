@@ -18,6 +18,7 @@ use crate::{
     settings::ConnectionArgs,
     state::{StateArgs, UnfinishedArgs},
     store::{Keeping, StoreArgs},
+    warning::warn,
 };
 
 /// Push an image to a registry
@@ -180,10 +181,9 @@ pub(crate) async fn carried_out(job: &Job, progress: &Progress) -> Result<Report
 /// Blobs are linked within one registry only; whoever names another may have mistyped it.
 pub(crate) fn warn_of_other_registries(here: &oci::Registry, mount_from: &[oci::Repository]) {
     for repository in mount_from.iter().filter(|it| it.registry() != here) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: nothing can be mounted from {repository}: it is not on {here}"
-        );
+        warn(format_args!(
+            "nothing can be mounted from {repository}: it is not on {here}"
+        ));
     }
 }
 

@@ -1,24 +1,38 @@
 //! `session`: the unfinished uploads that a later push goes on with.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    collections::BTreeMap, error::Error, io::Write as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use clap::{Args, Subcommand};
+use oci::{PushTarget as _, Registry, Repository, SessionStatus, TargetError, UploadSession};
 use push::{
-    ByteSize, Journal as _,
+    ByteSize, Journal as _, State,
     journal::{Listed, Removed, StateError},
 };
+use registry::Client;
 use serde_json::{Value, json};
 
 use crate::{
     command::json::JsonArgs,
     env::Environment,
     error::AppError,
+    open::{self, Company, course::to_registry},
     render::{
         Short,
         age::{ago, seconds},
+        progress::Progress,
     },
+    settings::{ConnectionArgs, Settings},
     state::StateArgs,
+    warning::{warn, with_causes},
 };
+
+/// How long registries are told that uploads are given up.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Sessions by their registries.
+type Sessions = BTreeMap<Registry, Vec<(Repository, UploadSession)>>;
 
 /// Show or drop unfinished uploads
 ///
@@ -40,17 +54,27 @@ enum SessionCommand {
     List(JsonArgs),
     /// Forget uploads, so that the next push starts these blobs anew
     ///
-    /// Nothing is sent: the registry forgets them in its own time. Those that a running push
-    /// is using stay.
-    Drop {
-        /// Which: digests, or the first digits of one as the list shows them
-        #[arg(value_name = "DIGEST", required_unless_present = "all")]
-        digests: Vec<String>,
+    /// Their registries are told, so that they need not keep what they got; one that cannot be
+    /// told forgets it in its own time. Those that a running push is using stay.
+    Drop(Box<DropArgs>),
+}
 
-        /// All of them
-        #[arg(long, conflicts_with = "digests")]
-        all: bool,
-    },
+#[derive(Args, Clone, Debug)]
+struct DropArgs {
+    /// Which: digests, or the first digits of one as the list shows them
+    #[arg(value_name = "DIGEST", required_unless_present = "all")]
+    digests: Vec<String>,
+
+    /// All of them
+    #[arg(long, conflicts_with = "digests")]
+    all: bool,
+
+    /// Send nothing: the registries forget the uploads in their own time
+    #[arg(long)]
+    local: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 pub(crate) async fn session(args: &SessionArgs, environment: &Environment) -> Result<(), AppError> {
@@ -59,9 +83,17 @@ pub(crate) async fn session(args: &SessionArgs, environment: &Environment) -> Re
     let text = match &args.command {
         SessionCommand::List(JsonArgs { json: true }) => format!("{}\n", json_of(&listed)),
         SessionCommand::List(JsonArgs { json: false }) => text_of(&listed),
-        SessionCommand::Drop { digests, .. } => drop_some(&state, chosen(&listed, digests)?)
-            .await
-            .map_err(AppError::State)?,
+        SessionCommand::Drop(args) => {
+            let (text, dropped) = drop_some(&state, chosen(&listed, &args.digests)?)
+                .await
+                .map_err(AppError::State)?;
+            if !args.local {
+                let all = give_up(&args.connection, environment, &state, dropped);
+                // Best effort, and not for long.
+                let _ = tokio::time::timeout(LONGEST, all).await;
+            }
+            text
+        }
     };
     write!(std::io::stdout().lock(), "{text}").map_err(AppError::Output)
 }
@@ -88,11 +120,16 @@ fn chosen<'a>(listed: &'a [Listed], digests: &[String]) -> Result<Vec<&'a Listed
     Ok(chosen)
 }
 
-async fn drop_some(state: &push::State, chosen: Vec<&Listed>) -> Result<String, StateError> {
-    let (mut dropped, mut in_use) = (0, 0);
+/// What to say, and the sessions that are nobody's any more.
+async fn drop_some(state: &State, chosen: Vec<&Listed>) -> Result<(String, Sessions), StateError> {
+    let (mut dropped, mut in_use) = (Sessions::new(), 0);
     for it in chosen {
         match state.remove(&it.blob).await? {
-            Removed::Session(_) => dropped += 1,
+            Removed::Session(session) => {
+                let to = it.blob.repository.clone();
+                let of = dropped.entry(to.registry().clone()).or_default();
+                of.push((to, session));
+            }
             Removed::InUse => in_use += 1,
             Removed::Nothing => {}
         }
@@ -101,7 +138,52 @@ async fn drop_some(state: &push::State, chosen: Vec<&Listed>) -> Result<String, 
         0 => String::new(),
         count => format!("; {count} in use by a running push stay"),
     };
-    Ok(format!("dropped {dropped}{rest}\n"))
+    let count: usize = dropped.values().map(Vec::len).sum();
+    Ok((format!("dropped {count}{rest}\n"), dropped))
+}
+
+/// Tells the registries.
+async fn give_up(
+    connection: &ConnectionArgs,
+    environment: &Environment,
+    state: &State,
+    dropped: Sessions,
+) {
+    for (registry, sessions) in dropped {
+        let told = async {
+            let settings = Settings::decide(connection, environment, &registry)?;
+            let way = to_registry(&registry, None, environment)?;
+            let company = Company {
+                state: state.clone(),
+                observer: Arc::new(Progress::plain()),
+            };
+            let client = open::client_of(&settings, &way, company)?;
+            for (repository, session) in sessions {
+                give_one_up(&client, repository, session).await?;
+            }
+            Ok::<_, Box<dyn Error + Send + Sync>>(())
+        };
+        if let Err(error) = told.await {
+            warn(format_args!(
+                "{registry} was not told, and forgets the uploads in its own time: {}",
+                with_causes(&*error)
+            ));
+        }
+    }
+}
+
+/// A session is asked about first: what is given up has to be there, and a token is fetched for the
+/// question that does for the farewell, too.
+async fn give_one_up(
+    client: &Client,
+    repository: Repository,
+    session: UploadSession,
+) -> Result<(), TargetError> {
+    let target = client.push_target(&repository);
+    match target.session_status(&session).await? {
+        SessionStatus::Open(session) => target.cancel_session(session).await,
+        SessionStatus::Gone => Ok(()),
+    }
 }
 
 fn text_of(listed: &[Listed]) -> String {

@@ -18,6 +18,7 @@ use registry::{ClientEvent, ClientObserver};
 
 use super::Short;
 use crate::seconds::Seconds;
+use crate::warning;
 
 /// The most blobs that get a bar of their own at one time.
 const MOST_BARS: usize = 8;
@@ -126,7 +127,7 @@ impl ClientObserver for Progress {
 
 impl StoreObserver for Progress {
     fn event(&self, event: &StoreEvent) {
-        self.say(format!("warning: {event}"));
+        self.say(warning::line(event));
     }
 }
 
@@ -171,7 +172,7 @@ fn line(event: &Event) -> Option<String> {
             Some(tag) => format!("  {} manifest put as {tag}", Short(digest)),
             None => format!("  {} manifest put", Short(digest)),
         }),
-        Event::Warning { message } => Some(format!("warning: {message}")),
+        Event::Warning { message } => Some(warning::line(message)),
         _ => None,
     }
 }
@@ -226,7 +227,7 @@ impl Bars {
             }
             Event::ManifestPut { .. } => self.whole.set_message("putting manifests"),
             Event::Warning { message } => {
-                let _ = self.screen.println(format!("warning: {message}"));
+                let _ = self.screen.println(warning::line(message));
             }
             _ => {}
         }

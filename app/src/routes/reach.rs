@@ -4,11 +4,12 @@
 //! is taken unasked, so that what is wrong with it is told as of any registry. Whoever is passed
 //! over is told of.
 
-use std::{error::Error, io::Write as _};
+use std::error::Error;
 
 use registry::Client;
 
 use super::way::{Route, Way};
+use crate::warning::warn;
 
 /// The way to take; `client` makes a client for one.
 pub(crate) async fn first_reachable<E>(
@@ -23,10 +24,7 @@ pub(crate) async fn first_reachable<E>(
         };
         let because = Error::source(&error).map_or_else(|| error.to_string(), told);
         let url = way.endpoint.url(false);
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: {url} is passed over: {because}"
-        );
+        warn(format_args!("{url} is passed over: {because}"));
     }
     Ok(last.clone())
 }

@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 #[cfg(target_os = "linux")]
 use longshore::push::source::sample::SampleOptions;
 use longshore::push::{Journal as _, State, journal::BlobKey};
-use oci::{Digest, UploadSession};
+use longshore::registry::Client;
+use oci::{Digest, PushTarget as _, UploadSession};
 
 use crate::{
     longshore::{finished, longshore, run},
@@ -64,22 +65,60 @@ async fn p1_sessions_can_be_listed_and_dropped_and_their_addresses_are_not_shown
         unknown.stderr.contains("longshore session list"),
         "{unknown:#?}"
     );
-    let dropped = session(&["drop", &digests[0].encoded()[..12]]).succeeded();
+    let dropped = session(&["drop", "--local", &digests[0].encoded()[..12]]).succeeded();
     assert_eq!(dropped.stdout, "dropped 1\n");
-    let dropped = session(&["drop", "--all"]).succeeded();
+    let dropped = session(&["drop", "--local", "--all"]).succeeded();
     assert_eq!(
         dropped.stdout,
         "dropped 0; 1 in use by a running push stay\n"
     );
     drop(going_on);
     assert_eq!(
-        session(&["drop", "--all"]).succeeded().stdout,
+        session(&["drop", "--local", "--all"]).succeeded().stdout,
         "dropped 1\n"
     );
     assert_eq!(
         session(&["list"]).succeeded().stdout,
         "no unfinished uploads\n"
     );
+}
+
+/// The registry need not keep what nobody goes on with; one that is not there is no reason to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_registry_is_told_of_a_session_that_is_dropped() {
+    let stage = Stage::new().await;
+    let path = stage.path("state.db");
+    let file = path.to_str().unwrap();
+    let opened = async |name: &str| {
+        let here = stage.server.registry().repository("team/app").unwrap();
+        let client = Client::builder().build().unwrap();
+        let layer = oci::Descriptor::of(oci::MediaType::OCI_LAYER, name.as_bytes());
+        let target = client.push_target(&here);
+        let outcome = target.mount_blob(&layer, &here).await.unwrap();
+        let oci::MountOutcome::Refused(Some(session)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        let (kept, _) = State::open(&path);
+        let (repository, digest) = (here.clone(), layer.digest.clone());
+        let claim = kept.claim(BlobKey { repository, digest }, 10 << 20);
+        kept.store(&claim, &session).await.unwrap();
+    };
+    for (name, local, left) in [("x", &["--local"][..], 1), ("y", &[], 1)] {
+        opened(name).await;
+        let drop = [&["session", "--state", file, "drop", "--all"][..], local].concat();
+        let dropped = stage.longshore(&drop).await.succeeded();
+        assert_eq!((&*dropped.stdout, &*dropped.stderr), ("dropped 1\n", ""));
+        // The first one stays with the registry, of which it was not told.
+        assert_eq!(stage.server.open_sessions(), left, "{name}");
+    }
+
+    drop(two_uploads(&path).await);
+    let unreachable = ["session", "--state", file, "drop", "--all"];
+    let unreachable = stage.longshore(&unreachable).await.succeeded();
+    assert_eq!(unreachable.stdout, "dropped 2\n");
+    let warning = "warning: registry.test was not told";
+    assert!(unreachable.stderr.contains(warning), "{unreachable:#?}");
+    assert!(!unreachable.stderr.contains("canary"), "{unreachable:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
