@@ -23,6 +23,8 @@ impl Client {
             .env_clear()
             .env("HOME", home)
             .args(["push", image.to_str().unwrap(), reference, "--quiet"])
+            // Each push sends its image, whatever repositories of the registry hold it already.
+            .arg("--no-index")
             .args(["--state", state(home).to_str().unwrap()])
             .args(flags)
             .stdin(Stdio::null())
