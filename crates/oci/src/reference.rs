@@ -52,7 +52,10 @@ pub enum Scheme {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Registry(Box<str>);
 
-/// A repository of a registry: `registry/path`.
+/// In the place of a registry's name, for what is in a directory: no registry can have it.
+const ON_DISK: &str = "oci:";
+
+/// A repository of a registry: `registry/path`; or a directory that stands in for one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository {
     registry: Registry,
@@ -217,6 +220,21 @@ impl Repository {
     /// Its path within the registry, as URLs carry it: `library/alpine`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// A directory of this machine in the place of a repository: for a target that writes files.
+    /// It is printed as `oci:<directory>`, which is not parsed back; it is a repository of no
+    /// registry, so nothing is mounted into it or from it.
+    pub fn in_directory(directory: &str) -> Self {
+        Self {
+            registry: Registry(ON_DISK.into()),
+            path: directory.into(),
+        }
+    }
+
+    /// The directory, if it is one.
+    pub fn directory(&self) -> Option<&str> {
+        (&*self.registry.0 == ON_DISK).then_some(&*self.path)
     }
 
     /// A reference to `tag` in this repository.

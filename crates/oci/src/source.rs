@@ -63,6 +63,12 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether `child`, which an index of this source lists, is left behind: it is neither read nor
+    /// pushed, and the index goes without it. The default leaves nothing behind.
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     /// The repository it was read from, if it was one: blobs can be mounted from there.
     fn origin(&self) -> Option<&Repository> {
         None

@@ -365,6 +365,10 @@ impl Source for MemorySource {
         Ok(self.digest_tags.iter().filter(about).cloned().collect())
     }
 
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     fn origin(&self) -> Option<&Repository> {
         self.origin.as_ref()
     }

@@ -84,6 +84,25 @@ pub enum PushError {
         #[source]
         error: Box<TargetError>,
     },
+    /// The target does not take an index without all that it lists.
+    #[error(
+        "{repository} does not take index {} without the images it lists: {} missing there",
+        named(.digest, .tag.as_ref()),
+        listed(.missing)
+    )]
+    SparseRefused {
+        /// The index.
+        digest: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// The tag it was put under; none for its digest.
+        tag: Option<Tag>,
+        /// The children that are missing there: those the target named, or all that were left out.
+        missing: Vec<Digest>,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
     /// Blobs that must not be sent, or cannot be, could not be mounted from anywhere. No byte of
     /// any blob was sent.
     #[error("{} into {repository}", required(.blobs))]
@@ -209,7 +228,8 @@ impl PushError {
             Self::Question { error, .. }
             | Self::BlobUploadFailed { error, .. }
             | Self::ManifestPutFailed { error, .. }
-            | Self::AttachFailed { error, .. } => Some(error),
+            | Self::AttachFailed { error, .. }
+            | Self::SparseRefused { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -230,6 +250,7 @@ impl PushError {
             | Self::Graph { digest, .. }
             | Self::BlobUploadFailed { digest, .. }
             | Self::ManifestPutFailed { digest, .. }
+            | Self::SparseRefused { digest, .. }
             | Self::TagsTaken { digest, .. }
             | Self::AttachFailed {
                 subject: digest, ..
@@ -253,6 +274,7 @@ impl PushError {
             Self::Question { repository, .. }
             | Self::BlobUploadFailed { repository, .. }
             | Self::ManifestPutFailed { repository, .. }
+            | Self::SparseRefused { repository, .. }
             | Self::MountRequired { repository, .. }
             | Self::TagsTaken { repository, .. }
             | Self::TagUnknown { repository, .. }
@@ -267,7 +289,9 @@ impl PushError {
         match self {
             Self::LocalBlob { phase, .. } | Self::BlobUploadFailed { phase, .. } => *phase,
             Self::Question { .. } | Self::TagsTaken { .. } | Self::TagUnknown { .. } => Phase::Ask,
-            Self::ManifestPutFailed { .. } | Self::AttachFailed { .. } => Phase::Manifest,
+            Self::ManifestPutFailed { .. }
+            | Self::AttachFailed { .. }
+            | Self::SparseRefused { .. } => Phase::Manifest,
             Self::MountRequired { .. } | Self::Gate { .. } => Phase::Upload,
             _ => Phase::Preflight,
         }
@@ -292,6 +316,9 @@ impl PushError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::MountRequired { blobs, .. } => Some(mount_hint(blobs)),
+            Self::SparseRefused { .. } => {
+                Some("copy all platforms, or have the index rewritten: it gets another digest then")
+            }
             Self::Gate { .. } => {
                 Some("raise --max-upload-bytes, or mount what another repository holds")
             }
@@ -376,5 +403,22 @@ fn mount_hint(blobs: &[NotMounted]) -> &'static str {
         "where the account may read a repository by now, name it with --mount-from, or have what is known of it forgotten: longshore index forget"
     } else {
         "push what is missing to one of these repositories, or allow it to be sent"
+    }
+}
+
+/// How many digests a message lists; the field holds them all.
+const LISTED: usize = 8;
+
+fn listed(digests: &[Digest]) -> String {
+    let shown: Vec<String> = digests
+        .iter()
+        .take(LISTED)
+        .map(ToString::to_string)
+        .collect();
+    let more = digests.len().saturating_sub(LISTED);
+    let noun = if digests.len() == 1 { "is" } else { "are" };
+    match more {
+        0 => format!("{} {noun}", shown.join(", ")),
+        more => format!("{} and {more} more {noun}", shown.join(", ")),
     }
 }

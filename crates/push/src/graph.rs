@@ -59,6 +59,8 @@ pub(crate) struct Node {
     pub(crate) referrer: bool,
     /// The tags by which it is about another one.
     pub(crate) tags: Vec<Tag>,
+    /// What it lists and is left behind.
+    pub(crate) left_out: Vec<Digest>,
 }
 
 /// A config, layer or other blob.
@@ -81,7 +83,7 @@ impl Graph {
             error: Box::new(error),
         })?;
         let mut reading = Reading::default();
-        reading.take(root, false)?;
+        reading.take(source, root, false)?;
         reading.descend(source, 0).await?;
         if referrers {
             reading.follow_referrers(source, observer).await?;
@@ -118,6 +120,17 @@ impl Graph {
     }
 }
 
+impl Node {
+    /// Whether some of what it lists is left behind: that it is there says nothing of the rest.
+    pub(crate) fn is_sparse(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
+    fn leaves_out(&self, child: &Digest) -> bool {
+        self.left_out.contains(child)
+    }
+}
+
 /// A graph while it is read.
 #[derive(Default)]
 struct Reading {
@@ -133,7 +146,12 @@ struct Reading {
 
 impl Reading {
     /// Adds a document, and its blobs. Its children follow in [`descend`](Self::descend).
-    fn take(&mut self, document: Document, referrer: bool) -> Result<(), PushError> {
+    fn take(
+        &mut self,
+        source: &dyn Source,
+        document: Document,
+        referrer: bool,
+    ) -> Result<(), PushError> {
         let digest = document.digest().clone();
         let fault = |reason| PushError::Graph {
             digest: digest.clone(),
@@ -148,7 +166,15 @@ impl Reading {
         }
         let mut blobs = Vec::new();
         let mut listed = HashSet::new();
-        for child in document.children().filter(|it| !is_node(&document, it)) {
+        let mut left_out = Vec::new();
+        for child in document.children() {
+            if document.as_index().is_some() && source.leaves_out(child) {
+                left_out.push(child.digest.clone());
+                continue;
+            }
+            if is_node(&document, child) {
+                continue;
+            }
             self.total_bytes = self.total_bytes.saturating_add(child.size);
             let position = self.blob(child)?;
             if listed.insert(position) {
@@ -163,6 +189,7 @@ impl Reading {
             wave: 0,
             referrer,
             tags: Vec::new(),
+            left_out,
         });
         Ok(())
     }
@@ -201,7 +228,7 @@ impl Reading {
             let referrer = self.nodes.get(level.start).is_some_and(|it| it.referrer);
             let wanted = self.wanted(self.nodes[level.clone()].iter().flat_map(|node| {
                 let children = node.document.children();
-                children.filter(|it| is_node(&node.document, it))
+                children.filter(|it| is_node(&node.document, it) && !node.leaves_out(&it.digest))
             }));
             level.start = self.nodes.len();
             self.load(source, wanted, referrer, None).await?;
@@ -233,7 +260,7 @@ impl Reading {
             self.load(source, wanted, true, Some(observer)).await?;
             let tagged = source.digest_tags(&subjects).await;
             for it in tagged.or_else(|error| left_behind(error, &subjects[0], observer))? {
-                self.take_tagged(it, asked)?;
+                self.take_tagged(source, it, asked)?;
             }
             self.descend(source, first).await?;
             asked = first;
@@ -242,7 +269,12 @@ impl Reading {
     }
 
     /// Adds a document that is about another one, from position `first` on, by its tag.
-    fn take_tagged(&mut self, it: DigestTagged, first: usize) -> Result<(), PushError> {
+    fn take_tagged(
+        &mut self,
+        source: &dyn Source,
+        it: DigestTagged,
+        first: usize,
+    ) -> Result<(), PushError> {
         let subjects = self.nodes[first..].iter();
         let mut subjects = subjects.map(|it| it.document.digest());
         let Some(subject) = subjects.position(|known| *known == it.subject) else {
@@ -256,7 +288,7 @@ impl Reading {
             if of_subject.is_none_or(|it| it.digest != digest) {
                 self.about.push((self.nodes.len(), subject));
             }
-            self.take(it.document, true)?;
+            self.take(source, it.document, true)?;
         }
         if let Some(&position) = self.node_of.get(&digest)
             && position != 0
@@ -314,7 +346,7 @@ impl Reading {
             }
             // A source may answer with another algorithm's digest for the same bytes.
             if !self.node_of.contains_key(document.digest()) {
-                self.take(document, referrer)?;
+                self.take(source, document, referrer)?;
             }
         }
         Ok(())
@@ -323,10 +355,11 @@ impl Reading {
     /// Links the nodes and orders them.
     fn finish(mut self) -> Result<Graph, PushError> {
         for position in 0..self.nodes.len() {
-            let document = &self.nodes[position].document;
+            let node = &self.nodes[position];
+            let document = &node.document;
             let children = document
                 .children()
-                .filter(|it| is_node(document, it))
+                .filter(|it| is_node(document, it) && !node.leaves_out(&it.digest))
                 .filter_map(|it| self.node_of.get(&it.digest).copied());
             let mut listed = HashSet::new();
             let children: Vec<usize> = children.filter(|&it| listed.insert(it)).collect();

@@ -21,7 +21,7 @@
 //!
 //! This crate speaks to no network. It reads through [`oci::Source`] and writes through
 //! [`oci::PushTarget`]; what stands behind those is the caller's choice. [`source`] has the
-//! ones that are files, [`recording`] a target for tests.
+//! ones that are files, [`LayoutTarget`] writes files, [`recording`] is a target for tests.
 
 mod byte_size;
 pub mod cache;
@@ -35,6 +35,7 @@ pub mod fanout;
 mod graph;
 pub mod index;
 pub mod journal;
+mod layout;
 pub mod mount;
 mod options;
 pub mod plan;
@@ -43,6 +44,7 @@ pub mod recording;
 pub mod report;
 pub mod source;
 pub mod state;
+mod verbatim;
 mod verify;
 
 pub use byte_size::ByteSize;
@@ -51,6 +53,7 @@ pub use error::{GraphFault, NotMounted, Phase, PushError};
 pub use event::{Done, Event, Observer};
 pub use index::BlobIndex;
 pub use journal::Journal;
+pub use layout::{LayoutError, LayoutTarget};
 pub use mount::{LayerRepos, MountStatus, MountableLayers};
 pub use options::{Destination, Foreign, MustMount, Options, Sessions};
 pub use plan::{Action, Bytes, Plan, Reason, Requests, Step, Totals};

@@ -4,7 +4,7 @@
 //!   open(path, selection) ── by content ──▶ Layout         a directory
 //!                                           OciArchive     a tar of one
 //!                                           DockerArchive  what `docker save` writes
-//!                            by platform ─▶ OnePlatform    of any source
+//!                            by platform ─▶ OnePlatform    of any source, or SomePlatforms
 //!   artifact::ArtifactBuilder ─────────▶ Artifact    files, and a manifest made for them
 //!   seed::Seed ───────────────────────▶ Seed        the layers of a base image, from any source
 //!   open_all(path) ─▶ Contents: every image there, and one source that reads them all
@@ -26,6 +26,7 @@ mod blocking;
 mod choice;
 mod docker_archive;
 mod error;
+mod filter;
 mod image;
 mod layout;
 mod oci_archive;
@@ -37,7 +38,9 @@ mod spool;
 
 pub use docker_archive::DockerArchive;
 pub use error::OpenError;
+pub use filter::{SomePlatforms, Subset, SubsetMode};
 pub use layout::Layout;
+pub(crate) use layout::check_marker;
 pub use oci_archive::OciArchive;
 pub use platform::OnePlatform;
 pub use spool::{Compression, Spool};

@@ -338,6 +338,19 @@ impl Auth {
         door.keyring(repository).credentials(ask).await
     }
 
+    /// Whether two repositories have the same credentials, or both none.
+    pub(crate) async fn same(&self, door: &Door, one: &Repository, other: &Repository) -> bool {
+        let both = futures_util::future::join(
+            self.credentials(door, Some(one)),
+            self.credentials(door, Some(other)),
+        );
+        match both.await {
+            (Ok(Some(one)), Ok(Some(other))) => one.is(&other),
+            (Ok(None), Ok(None)) => true,
+            _ => false,
+        }
+    }
+
     /// Other credentials than those that were just refused, if whoever gave them out has others.
     async fn renewed(
         &self,

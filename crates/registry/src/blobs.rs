@@ -88,7 +88,7 @@ impl RepositoryClient {
         kind: Kind,
     ) -> Result<Call<'_>, CallError> {
         Ok(Call {
-            repository: &self.repository,
+            repository: self.along_with.as_ref().unwrap_or(&self.repository),
             scopes: self.scopes.clone(),
             method,
             url: self

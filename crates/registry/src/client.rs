@@ -70,6 +70,9 @@ pub struct RepositoryClient {
     pub(crate) repository: Repository,
     /// What its requests are allowed to do.
     pub(crate) scopes: ScopeSet,
+    /// With whose credentials and tokens it reads, if not with its own: another repository's of
+    /// the same registry.
+    pub(crate) along_with: Option<Repository>,
 }
 
 // === impl Client ===
@@ -87,6 +90,7 @@ impl Client {
             client: self.clone(),
             repository: repository.clone(),
             scopes,
+            along_with: None,
         }
     }
 
@@ -176,6 +180,23 @@ impl RepositoryClient {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.client.inner
+    }
+
+    /// The same to read with a token that allows to push to another repository of its registry as
+    /// well; none if the two have credentials of their own.
+    pub(crate) async fn together_with(&self, other: &Repository) -> Option<Self> {
+        let inner = self.inner();
+        let door = inner.door(other).ok()?;
+        if !inner.auth.same(&door, &self.repository, other).await {
+            return None;
+        }
+        let mut scopes: ScopeSet = [oci::wire::Scope::push(other)].into_iter().collect();
+        scopes.add(oci::wire::Scope::pull(&self.repository));
+        Some(Self {
+            scopes,
+            along_with: Some(other.clone()),
+            ..self.clone()
+        })
     }
 }
 

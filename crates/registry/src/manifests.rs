@@ -250,7 +250,7 @@ impl RepositoryClient {
             _ => Kind::Commit,
         };
         Ok(Call {
-            repository: &self.repository,
+            repository: self.along_with.as_ref().unwrap_or(&self.repository),
             scopes: self.scopes.clone(),
             method,
             url: self

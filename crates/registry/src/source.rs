@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, Platform, Reference,
-    Repository, Source, SourceError, TagOrDigest, TargetError,
+    Repository, Source, SourceError, TagOrDigest, TargetError, TargetErrorKind,
 };
 use tokio::sync::OnceCell;
 
@@ -15,6 +15,10 @@ use crate::{Client, RepositoryClient, referrers::KnownTags};
 #[derive(Debug)]
 pub struct RegistrySource {
     from: RepositoryClient,
+    /// A repository of the same registry that it is pushed to.
+    to: Option<Repository>,
+    /// By which it is read, once that has worked.
+    reader: OnceCell<RepositoryClient>,
     at: TagOrDigest,
     platform: Option<Platform>,
     root: OnceCell<Document>,
@@ -26,6 +30,8 @@ impl Client {
     pub fn source(&self, reference: &Reference, platform: Option<Platform>) -> RegistrySource {
         RegistrySource {
             from: self.repository(reference.repository()),
+            to: None,
+            reader: OnceCell::new(),
             at: reference.tag_or_digest(),
             platform,
             root: OnceCell::new(),
@@ -39,12 +45,48 @@ impl RegistrySource {
         SourceError::unreadable(&self.from.repository, error)
     }
 
+    /// The same, to be pushed to a repository. If that is on the same registry, and has the same
+    /// credentials, one token is asked for that allows both: a copy within a registry then needs
+    /// no other.
+    #[must_use]
+    pub fn to_be_pushed_to(self, repository: &Repository) -> Self {
+        let own = &self.from.repository;
+        let to = (own.registry() == repository.registry() && own != repository)
+            .then(|| repository.clone());
+        Self { to, ..self }
+    }
+
+    /// What it is read by.
+    fn reader(&self) -> &RepositoryClient {
+        self.reader.get().unwrap_or(&self.from)
+    }
+
+    /// Reads the root, with one token for both ends if there can be one. A registry that does not
+    /// give that is asked with one for reading.
+    async fn read_first(&self) -> Result<Option<Document>, TargetError> {
+        let Some(to) = &self.to else {
+            return self.from.manifest(&self.at).await;
+        };
+        if let Some(both) = self.from.together_with(to).await {
+            let found = both.manifest(&self.at).await;
+            let refused = found.as_ref().err().map(TargetError::kind);
+            if !matches!(
+                refused,
+                Some(TargetErrorKind::Unauthorized | TargetErrorKind::Denied)
+            ) {
+                let _ = self.reader.set(both);
+                return found;
+            }
+        }
+        self.from.manifest(&self.at).await
+    }
+
     async fn read_root(&self) -> Result<Document, SourceError> {
         let place = match &self.at {
             TagOrDigest::Tag(tag) => format!("{}:{tag}", self.from.repository),
             TagOrDigest::Digest(digest) => format!("{}@{digest}", self.from.repository),
         };
-        let found = self.from.manifest(&self.at).await;
+        let found = self.read_first().await;
         let found = found.map_err(|error| SourceError::unreadable(&place, error))?;
         let Some(root) = found else {
             return Err(SourceError::NotFound { place });
@@ -77,7 +119,7 @@ impl Source for RegistrySource {
     async fn document(&self, descriptor: &Descriptor) -> Result<Document, SourceError> {
         let digest = &descriptor.digest;
         let place = format!("{}@{digest}", self.from.repository);
-        let found = self.from.manifest(&digest.clone().into()).await;
+        let found = self.reader().manifest(&digest.clone().into()).await;
         let found = found.map_err(|error| SourceError::unreadable(&place, error))?;
         let Some(document) = found else {
             return Err(SourceError::Missing {
@@ -90,7 +132,7 @@ impl Source for RegistrySource {
     }
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
-        self.from.open_blob(blob, offset).await
+        self.reader().open_blob(blob, offset).await
     }
 
     fn place(&self, blob: &Descriptor) -> String {

@@ -43,6 +43,7 @@ impl RegistryPushTarget {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            along_with: None,
         }
     }
 

@@ -421,3 +421,16 @@ fn a_part_of_a_host_takes_63_bytes_and_no_more() {
         Err(ReferenceError::Registry(_))
     ));
 }
+
+/// No text is parsed to it, so nothing that was typed can be taken for it, nor it for a registry's.
+#[test]
+fn a_directory_stands_in_for_a_repository_and_is_no_text_s_meaning() {
+    let it = Repository::in_directory("/srv/images");
+    assert_eq!(it.to_string(), "oci:/srv/images");
+    assert_eq!(serde_json::to_string(&it).unwrap(), r#""oci:/srv/images""#);
+    assert_eq!(it.directory(), Some("/srv/images"));
+    assert!("oci:/srv/images".parse::<Repository>().is_err());
+    assert!("oci:srv/images".parse::<Repository>().is_err());
+    let repository: Repository = "r.test/app".parse().unwrap();
+    assert_eq!(repository.directory(), None);
+}

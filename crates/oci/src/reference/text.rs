@@ -35,7 +35,8 @@ impl fmt::Display for Registry {
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.path)
+        let slash = if self.directory().is_some() { "" } else { "/" };
+        write!(f, "{}{slash}{}", self.registry, self.path)
     }
 }
 
@@ -74,7 +75,7 @@ struct WholeRepository<'a>(&'a Repository);
 impl fmt::Display for WholeRepository<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
-        if grammar::split_registry(&text, None).0.is_some() {
+        if self.0.directory().is_some() || grammar::split_registry(&text, None).0.is_some() {
             return f.write_str(&text);
         }
         let port = Scheme::Https.port();

@@ -54,6 +54,8 @@ pub enum TargetErrorKind {
     Unsafe,
     /// The bytes to send could not be read, or are not the right ones. The cause is a [`SourceError`].
     Source,
+    /// The target writes to this machine, and could not: no room, no leave, something else there.
+    Storage,
     /// The target cannot do this at all.
     Unsupported,
 }
@@ -186,6 +188,7 @@ impl fmt::Display for TargetErrorKind {
             Self::Protocol => f.write_str("the answer is not a registry's"),
             Self::Unsafe => f.write_str("the answer leads where it must not"),
             Self::Source => f.write_str("its bytes could not be read"),
+            Self::Storage => f.write_str("it could not be kept on this machine"),
             Self::Unsupported => f.write_str("it is not supported"),
         }
     }
@@ -262,6 +265,7 @@ mod tests {
             Kind::Protocol,
             Kind::Unsafe,
             Kind::Source,
+            Kind::Storage,
             Kind::Unsupported,
         ] {
             assert!(!retryable(kind.clone()), "{kind}");

@@ -222,6 +222,10 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
         Ok(found)
     }
 
+    fn leaves_out(&self, child: &Descriptor) -> bool {
+        self.source.leaves_out(child)
+    }
+
     fn origin(&self) -> Option<&Repository> {
         self.source.origin()
     }

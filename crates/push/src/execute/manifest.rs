@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Digest, ManifestReceipt, NewTag, Tag, TargetError};
+use oci::{Digest, ManifestReceipt, NewTag, Tag, TargetError, TargetErrorKind};
 
 use super::Run;
 use crate::{
@@ -63,12 +63,7 @@ impl Run<'_> {
         node: &Node,
         tag: Option<&Tag>,
     ) -> Result<ManifestReceipt, PushError> {
-        let failed = |error| PushError::ManifestPutFailed {
-            digest: node.document.digest().clone(),
-            repository: self.repository().clone(),
-            tag: tag.cloned(),
-            error: Box::new(error),
-        };
+        let failed = |error| self.not_put(node, tag, error);
         let answer = match self.put_once(node, tag).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -102,6 +97,34 @@ impl Run<'_> {
             tag: tag.cloned(),
             verified: receipt.verified,
         });
+    }
+
+    /// Why a document could not be put.
+    fn not_put(&self, node: &Node, tag: Option<&Tag>, error: TargetError) -> PushError {
+        let digest = node.document.digest().clone();
+        let (repository, tag) = (self.repository().clone(), tag.cloned());
+        let named = error.answer().mentioned_digests();
+        let error = Box::new(error);
+        if !node.is_sparse() || *error.kind() != TargetErrorKind::Refused {
+            return PushError::ManifestPutFailed {
+                digest,
+                repository,
+                tag,
+                error,
+            };
+        }
+        let left_out = node.left_out.iter();
+        let mut missing: Vec<_> = left_out.filter(|it| named.contains(it)).cloned().collect();
+        if missing.is_empty() {
+            missing.clone_from(&node.left_out);
+        }
+        PushError::SparseRefused {
+            digest,
+            repository,
+            tag,
+            missing,
+            error,
+        }
     }
 
     /// Puts it once; under a tag that must not be moved, only if that names nothing else by then.

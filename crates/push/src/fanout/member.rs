@@ -81,6 +81,10 @@ impl Source for Member {
         self.hub.source.digest_tags(subjects).await
     }
 
+    fn leaves_out(&self, child: &Descriptor) -> bool {
+        self.hub.source.leaves_out(child)
+    }
+
     fn origin(&self) -> Option<&Repository> {
         self.hub.source.origin()
     }

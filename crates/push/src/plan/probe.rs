@@ -74,7 +74,7 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
     } else {
         findings.nodes[0] = Standing::Held;
         findings.settle_below(asking.graph, 0);
-        Vec::new()
+        findings.children_to_ask(asking.graph, &[0])
     };
     asking.digest_tags(&mut findings).await?;
     let tagged: Vec<usize> = (0..asking.graph.nodes().len())
@@ -303,8 +303,11 @@ impl Findings {
         }
     }
 
-    /// All that is below a held document is held.
+    /// All that is below a held document is held, unless it is one that goes without some of it.
     fn settle_below(&mut self, graph: &Graph, position: usize) {
+        if graph.nodes()[position].is_sparse() {
+            return;
+        }
         for &child in &graph.nodes()[position].children {
             if !self.nodes[child].is_held() {
                 self.nodes[child] = Standing::HeldByParent;
@@ -313,14 +316,15 @@ impl Findings {
         }
     }
 
-    /// The children of absent documents that nothing is known about, each once. Where the
-    /// target could not say, it is not asked for the parts either.
+    /// The children of absent documents that nothing is known about, each once, and those of
+    /// sparse ones. Where the target could not say, it is not asked for the parts either.
     fn children_to_ask(&mut self, graph: &Graph, parents: &[usize]) -> Vec<usize> {
         let mut open: Vec<usize> = Vec::new();
         for &parent in parents {
             for &child in &graph.nodes()[parent].children {
                 match self.nodes[parent] {
                     Standing::Absent => open.push(child),
+                    _ if graph.nodes()[parent].is_sparse() => open.push(child),
                     Standing::Unknown if !self.nodes[child].is_held() => {
                         self.nodes[child] = Standing::Unknown;
                     }

@@ -373,6 +373,10 @@ impl Source for DockerArchive {
         Ok(Vec::new())
     }
 
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     fn origin(&self) -> Option<&Repository> {
         None
     }

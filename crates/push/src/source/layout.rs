@@ -95,6 +95,10 @@ impl Source for Layout {
         self.0.digest_tags(subjects).await
     }
 
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     fn origin(&self) -> Option<&Repository> {
         None
     }
@@ -208,7 +212,7 @@ fn read_marker(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Whether the content of `oci-layout` is that of a layout we know; if not, what it
 /// is, for a person.
-pub(super) fn check_marker(content: &[u8]) -> Result<(), String> {
+pub(crate) fn check_marker(content: &[u8]) -> Result<(), String> {
     match serde_json::from_slice::<layout::Marker>(content) {
         Ok(marker) if marker.image_layout_version == layout::VERSION => Ok(()),
         Ok(marker) => Err(format!(

@@ -122,6 +122,10 @@ impl Source for OciArchive {
         self.0.digest_tags(subjects).await
     }
 
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     fn origin(&self) -> Option<&Repository> {
         None
     }

@@ -71,6 +71,10 @@ impl Source for OnePlatform {
         self.source.digest_tags(subjects).await
     }
 
+    fn leaves_out(&self, child: &Descriptor) -> bool {
+        self.source.leaves_out(child)
+    }
+
     fn origin(&self) -> Option<&Repository> {
         self.source.origin()
     }

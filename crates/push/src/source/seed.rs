@@ -235,6 +235,10 @@ impl Source for Seed {
         Ok(Vec::new())
     }
 
+    fn leaves_out(&self, child: &Descriptor) -> bool {
+        self.base.leaves_out(child)
+    }
+
     fn origin(&self) -> Option<&Repository> {
         self.base.origin()
     }

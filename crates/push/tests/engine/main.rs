@@ -40,6 +40,8 @@ mod resume;
 #[cfg(test)]
 mod seam;
 #[cfg(test)]
+mod subsets;
+#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod verify;

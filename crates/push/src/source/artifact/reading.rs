@@ -142,6 +142,10 @@ impl Source for Artifact {
         Ok(Vec::new())
     }
 
+    fn leaves_out(&self, _child: &Descriptor) -> bool {
+        false
+    }
+
     fn origin(&self) -> Option<&Repository> {
         None
     }
