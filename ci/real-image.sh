@@ -174,6 +174,34 @@ pulls() {
   check "$to docker: unpacked by umoci" same_tree
 }
 
+# Inside the registry by links alone; out of it into a layout that others read.
+copies() {
+  local to=$1 address=$2
+  check "$to promoted: done" run_promote "$to promoted" "$address/team/app:1.2" "$address/team/promoted:1.2"
+  check "$to promoted: every blob was linked, none sent" equal "$(reported "$to promoted" "$AT_MOUNTED")" "$blob_bytes"
+  check "$to promoted: digest" equal "$(remote_digest "$address/team/promoted:1.2")" "$(root_of "$layout")"
+  check "$to copied: into a layout, read by skopeo" copied_layout "$address/team/app:1.2" "$layout"
+  check "$to copied: unpacked by umoci" same_tree
+  check "$to copied: an index, read by skopeo" copied_layout "$address/team/multi:1.2" "$image/multi" --all
+}
+
+run_promote() {
+  "$LONGSHORE" promote "$2" "$3" --json >"$work/$1.json" 2>"$work/$1.err" </dev/null ||
+    { printf 'exit code %s: ' $?; tail -n 3 "$work/$1.err" | tr '\n' ' '; return 1; }
+}
+
+# copied_layout REFERENCE LAYOUT [ARGUMENT…]: copied into a layout, which skopeo copies to
+# $work/pulled; manifest digest and every blob's bytes compared, both ways.
+copied_layout() {
+  local reference=$1 from=$2
+  shift 2
+  rm -rf "$work/copied" "$work/pulled"
+  "$LONGSHORE" copy "$reference" "oci:$work/copied:pulled" --quiet >/dev/null </dev/null || return 1
+  equal "$(root_of "$work/copied")" "$(root_of "$from")" || return 1
+  skopeo copy -q "$@" "oci:$work/copied:pulled" "oci:$work/pulled:pulled" || return 1
+  diff -r "$from/blobs" "$work/pulled/blobs" >"$work/diff" || { printf '; '; head -n 3 "$work/diff"; return 1; }
+}
+
 # make_certificates DIR: a private authority, a certificate of it for localhost,
 # and a user with a password.
 make_certificates() {
@@ -239,6 +267,7 @@ from=$(wc -l <"$docker_log")
 push "docker-registry third" "$layout" "$docker_address/team/app:1.2"
 check "docker-registry third: no upload in its log" equal "$(requests 'PATCH|POST' "$from")" 0
 pulls docker-registry "$docker_address"
+copies docker-registry "$docker_address"
 
 over_tls certificates none || die "no certificates"
 start_docker_registry "$work/docker-registry-tls" "$work/tls"
@@ -250,6 +279,7 @@ check "docker-registry over TLS: lanes" lanes "$LOG"
 
 pushes longshore-serve "$longshore_address" oci.tar.zst docker.tar.gz
 pulls longshore-serve "$longshore_address"
+copies longshore-serve "$longshore_address"
 
 printf 'real-image: %s checks passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod artifact;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod host;
 pub(crate) mod index;
@@ -12,6 +13,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod plan;
 pub(crate) mod profile;
+pub(crate) mod promote;
 pub(crate) mod push;
 pub(crate) mod seed;
 pub(crate) mod serve;
@@ -38,6 +40,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Push(push::PushArgs),
     Plan(plan::PlanArgs),
+    Copy(Box<copy::CopyArgs>),
+    Promote(Box<promote::PromoteArgs>),
     Artifact(artifact::ArtifactArgs),
     Seed(seed::SeedArgs),
     Serve(serve::ServeArgs),

@@ -74,6 +74,23 @@ pub(crate) enum AppError {
     Image(#[from] ImageError),
     #[error("some tags were refused: {}", .tags.join(", "))]
     Partly { tags: Vec<String> },
+    /// Told of one by one already.
+    #[error(
+        "{} of {of} destinations did not get the image: {}",
+        .destinations.len(),
+        .destinations.join(", ")
+    )]
+    SomeFailed {
+        cause: Cause,
+        destinations: Vec<String>,
+        of: usize,
+    },
+    #[error("{tag} was moved: it names {actual} now, not {expected}")]
+    Moved {
+        tag: String,
+        expected: oci::Digest,
+        actual: oci::Digest,
+    },
     #[error("the command took longer than its --timeout")]
     Timeout,
     #[error(
@@ -133,6 +150,8 @@ impl AppError {
             Self::Timeout => Cause::Network,
             Self::Paused { .. } => Cause::RateLimited,
             Self::Partly { .. } | Self::Rejected { .. } => Cause::Partly,
+            Self::SomeFailed { cause, .. } => *cause,
+            Self::Moved { .. } => Cause::Gate,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
             Self::Altered(_) => Cause::LocalData,
@@ -161,9 +180,11 @@ impl AppError {
     /// The same as one JSON object; none where a report or a plan has told already.
     pub(crate) fn json(&self) -> Option<Value> {
         match self {
-            Self::Partly { .. } | Self::OverLimit(_) | Self::Altered(_) | Self::Rejected { .. } => {
-                None
-            }
+            Self::Partly { .. }
+            | Self::SomeFailed { .. }
+            | Self::OverLimit(_)
+            | Self::Altered(_)
+            | Self::Rejected { .. } => None,
             _ => Some(json!({ "error": self.as_json() })),
         }
     }
@@ -359,6 +380,7 @@ fn target_cause(error: &TargetError) -> Cause {
         TargetErrorKind::Unauthorized | TargetErrorKind::Denied => Cause::Credentials,
         TargetErrorKind::RateLimited => Cause::RateLimited,
         TargetErrorKind::Network | TargetErrorKind::Timeout => Cause::Network,
+        TargetErrorKind::Storage => Cause::LocalData,
         TargetErrorKind::Source => error
             .as_source_error()
             .map_or(Cause::LocalData, source_cause),
@@ -392,6 +414,9 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
             Some("is there a registry at this address, or a proxy or web page in front of it?")
         }
         TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
+        TargetErrorKind::Storage => Some(
+            "name a directory that is a layout, or empty, or not there yet, with room and leave to write: oci:DIRECTORY",
+        ),
         TargetErrorKind::RateLimited => {
             Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
         }

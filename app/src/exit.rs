@@ -68,7 +68,7 @@ Exit codes:
   2    wrong usage: the command line, a reference, the settings
   3    authentication or permission
   4    source not found: no such path, image or platform
-  5    local data missing or corrupt
+  5    local data missing, corrupt, or not to be written
   6    refused by the registry
   7    network failure or time limit
   8    rate limited

@@ -69,6 +69,8 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
         match command {
             Command::Push(args) => command::push::push(&args, environment).await,
             Command::Plan(args) => command::plan::plan(&args, environment).await,
+            Command::Copy(args) => command::copy::copy(&args, environment).await,
+            Command::Promote(args) => command::promote::promote(&args, environment).await,
             Command::Seed(args) => command::seed::seed(&args, environment).await,
             Command::Artifact(args) => command::artifact::artifact(&args, environment).await,
             Command::Serve(args) => command::serve::serve(&args).await,

@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(crate) mod course;
+pub(crate) mod place;
 
 /// What a source in a registry begins with.
 const IN_REGISTRY: &str = "docker://";

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use oci::{Reference, Source};
 use push::{
-    ByteSize, Report,
+    ByteSize,
     cache::{CachedSource, DEFAULT_LIMIT, Meter, Store, StoreError, StoreObserver, StoreOptions},
 };
 use serde_json::{Value, json};
@@ -53,6 +53,14 @@ impl StoreArgs {
         Self {
             store,
             no_store: false,
+        }
+    }
+
+    /// As if `--no-store` was given.
+    pub(crate) fn none() -> Self {
+        Self {
+            store: None,
+            no_store: true,
         }
     }
 
@@ -135,15 +143,15 @@ impl Keeping {
     /// interrupted does not wait.
     pub(crate) async fn finish(
         &self,
-        result: &Result<Report, AppError>,
+        failed: Option<&AppError>,
         source: &dyn Source,
         progress: &Progress,
     ) {
-        if matches!(result, Err(AppError::Interrupted | AppError::Timeout)) {
+        if matches!(failed, Some(AppError::Interrupted | AppError::Timeout)) {
             return;
         }
         self.store.settle().await;
-        if result.is_err() {
+        if failed.is_some() {
             return;
         }
         let Ok(root) = source.root().await else {

@@ -3,7 +3,7 @@
 use std::{io::Write as _, sync::Arc};
 
 use clap::Args;
-use push::{Plan, PushError, Sessions};
+use push::{Engine, Plan, PushError, Sessions};
 
 mod seeding;
 
@@ -60,7 +60,7 @@ pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(
 pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
     let plan = planned(job).await?;
     let savings = savings(job, &plan).await;
-    let over = over_limit(job, &plan);
+    let over = over_limit(&job.engine, &plan);
     let mut stdout = std::io::stdout().lock();
     if as_json {
         let mut plan = human::plan_json(&plan, over.as_ref());
@@ -89,9 +89,9 @@ pub(crate) async fn planned(job: &Job) -> Result<Plan, AppError> {
 }
 
 /// A plan over the limit is shown, and ends as the push would.
-pub(crate) fn over_limit(job: &Job, plan: &Plan) -> Option<AppError> {
+pub(crate) fn over_limit(engine: &Engine, plan: &Plan) -> Option<AppError> {
     let planned = plan.totals().bytes.uploaded;
-    match job.engine.options().max_upload_bytes {
+    match engine.options().max_upload_bytes {
         Some(limit) if planned > limit => {
             Some(AppError::OverLimit(PushError::Gate { planned, limit }))
         }

@@ -173,7 +173,9 @@ pub(crate) async fn carried_out(job: &Job, progress: &Progress) -> Result<Report
     progress.finish();
     job.client.close(CLOSING).await;
     if let Some(keeping) = &job.keeping {
-        keeping.finish(&result, &*job.source, progress).await;
+        keeping
+            .finish(result.as_ref().err(), &*job.source, progress)
+            .await;
     }
     result
 }

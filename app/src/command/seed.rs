@@ -217,7 +217,7 @@ async fn dry_run(
     facts: Option<&Facts>,
 ) -> Result<Option<Value>, AppError> {
     let plan = planned(job).await?;
-    let over = over_limit(job, &plan);
+    let over = over_limit(&job.engine, &plan);
     let mut told = None;
     if output.json {
         let plan = human::plan_json(&plan, over.as_ref());

@@ -58,6 +58,11 @@ impl Course {
         Ok(Self { routes, to, from })
     }
 
+    /// Where the destinations are.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = &Reference> {
+        self.to.iter().map(|leg| &leg.reference)
+    }
+
     /// Where a destination is, by its place among them.
     pub(crate) fn destination(&self, at: usize) -> Option<&Reference> {
         self.to.get(at).map(|leg| &leg.reference)

@@ -59,6 +59,11 @@ impl Progress {
         }
     }
 
+    /// Lines, nothing if `quiet`.
+    pub(crate) fn lines(quiet: bool) -> Self {
+        if quiet { Self::Quiet } else { Self::Lines }
+    }
+
     /// What happens with hosts, in lines, and nothing else.
     pub(crate) fn plain() -> Self {
         Self::Hosts

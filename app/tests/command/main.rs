@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod copy;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod exit_codes;
@@ -38,6 +40,8 @@ mod pauses;
 mod plan;
 #[cfg(test)]
 mod profile;
+#[cfg(test)]
+mod promote;
 #[cfg(test)]
 mod push;
 #[cfg(test)]

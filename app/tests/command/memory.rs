@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{Seek as _, SeekFrom, Write as _},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::{Arc, OnceLock, mpsc},
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,8 @@ use std::{
 use oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::{
-    longshore::{finished, longshore, run},
+    longshore::{Run, finished, longshore, run},
+    served::Served,
     sink::Sink,
 };
 
@@ -153,17 +154,18 @@ fn peak_of_push(image: &Path, digest: &Digest, bytes: u64) -> u64 {
 }
 
 fn peak_of_push_to(sink: &Sink, image: &Path, digest: &Digest, bytes: u64) -> u64 {
+    let to = sink.reference("app:1");
+    let args = ["push", image.to_str().unwrap(), &to, "--json"];
     let home = tempfile::tempdir().unwrap();
-    let mut command = longshore(home.path());
-    command
-        .args([
-            "push",
-            image.to_str().unwrap(),
-            &sink.reference("app:1"),
-            "--json",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let (peak, run) = peak_of(sink, longshore(home.path()).args(args));
+    assert_eq!(run.json()["digest"], digest.to_string());
+    assert!(sink.body_bytes() > bytes);
+    peak
+}
+
+/// Runs a command that puts one manifest into the sink; the most memory that took, in KiB.
+fn peak_of(sink: &Sink, command: &mut Command) -> (u64, Run) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // The manifest comes last: when it is there, all the memory there will be was taken.
     let (sender, peak) = mpsc::channel();
     let process = Arc::new(OnceLock::new());
@@ -172,9 +174,35 @@ fn peak_of_push_to(sink: &Sink, image: &Path, digest: &Digest, bytes: u64) -> u6
     let child = command.spawn().unwrap();
     process.set(child.id()).unwrap();
     let run = finished(child.wait_with_output().unwrap()).succeeded();
+    (peak.recv().unwrap(), run)
+}
+
+/// Eight layers at once, of 1 GiB together: they pass through, and leave nothing in a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn k2_a_copy_between_registries_of_1_gib_stays_within_64_mib_and_writes_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("image");
+    let layers: Vec<u64> = (125..133).map(|it| it << 20).collect();
+    let digest = sparse_layout(&image, &layers);
+    let from = Served::start(
+        directory.path(),
+        &[&format!("app={}", image.to_str().unwrap())],
+    );
+    let home = directory.path().join("home");
+    fs::create_dir(&home).unwrap();
+    let sink = Sink::start();
+    let from = format!("{}/app:latest", from.address);
+    let mut command = longshore(&home);
+    command.env("TMPDIR", &home);
+    let to = sink.reference("app:1");
+    let args = ["copy", &from, &to, "--json", "--no-state", "--no-store"];
+    let (peak, run) = peak_of(&sink, command.args(args));
     assert_eq!(run.json()["digest"], digest.to_string());
-    assert!(sink.body_bytes() > bytes);
-    peak.recv().unwrap()
+    assert!(sink.body_bytes() > GIB);
+    assert!(peak < 64 * 1024, "{peak} KiB");
+    let left: Vec<_> = fs::read_dir(&home).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// The whole blob passes through; next to none of it stays.

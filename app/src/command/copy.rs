@@ -1,0 +1,465 @@
+//! `copy`: an image from wherever it is to one place or several.
+
+use std::{path::Path, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use oci::{Platform, Repository, Source};
+use push::{
+    Destination, Engine, LayoutTarget, Sessions, State,
+    cache::Store,
+    source::{OnePlatform, Selection, SomePlatforms, Subset, SubsetMode},
+};
+use registry::Client;
+
+use crate::{
+    command::{json::JsonArgs, push as pushing, transfer::TransferArgs},
+    env::Environment,
+    error::AppError,
+    interrupt::{self, CLOSING},
+    open::{self, Company, course::Course, place::Place},
+    render::progress::Progress,
+    settings::{ConnectionArgs, Settings},
+    state::{StateArgs, UnfinishedArgs},
+    store::{Keeping, StoreArgs},
+};
+
+mod ends;
+mod show;
+
+use ends::{Delivery, End};
+
+/// Copy an image to one place or to several
+///
+/// From a registry, an OCI layout, or an archive; to registries or OCI layouts. What a destination
+/// has is not fetched, and inside one registry every blob is linked, not moved: none of its bytes
+/// is read. A whole multi-platform image is copied as it is, digest and all, unless --platform says
+/// otherwise.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = TEXTS)]
+pub(crate) struct CopyArgs {
+    /// The image: a registry reference, an OCI layout directory, an OCI or docker-save archive
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+
+    /// Where it goes: a registry reference or an OCI layout; each gets it, whatever becomes of the
+    /// others
+    #[arg(value_name = "DST", required = true)]
+    pub(crate) destinations: Vec<String>,
+
+    /// Which image, where the source is a layout or archive of several: its name, tag or digest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+
+    /// Only the images for this platform, with the attestations about them:
+    /// os/architecture[/variant][:os.version]; may be given several times
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    pub(crate) platforms: Vec<Platform>,
+
+    /// What becomes of the index of an image some of whose platforms are copied
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        requires = "platforms"
+    )]
+    pub(crate) subset: SubsetArg,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    /// Print the plan and stop: nothing is written anywhere
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
+
+    /// Show nothing while it runs
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    #[command(flatten)]
+    pub(crate) unfinished: UnfinishedArgs,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// How places are written.
+pub(crate) const TEXTS: &str = "\
+How SRC and DST are written:
+  registry/repository[:tag][@digest], docker://…   in a registry
+  oci:DIRECTORY[:TAG]                              an OCI image layout
+  oci-archive:FILE[:NAME], docker-archive:FILE…    an archive: SRC only
+  /path, ./path, ../path                           a layout; SRC: an archive too
+Anything else is a reference if nothing on this machine has that name; if something has, say
+which is meant: ./NAME or docker://NAME.";
+
+/// What becomes of the index of an image some of whose platforms are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubsetArg {
+    /// A new index lists just those; it has another digest
+    #[default]
+    Rewrite,
+    /// The same index, byte for byte; what else it lists is not there
+    Sparse,
+    /// No index: the one image for the one platform, by its own digest
+    Image,
+}
+
+/// What makes a copy a promotion: it is within one registry; with a digest, the source's tag has to
+/// name that.
+pub(crate) type Promotion = Option<oci::Digest>;
+
+/// Everything a copy needs.
+struct Job {
+    client: Client,
+    source: Box<dyn Source>,
+    ends: Vec<End>,
+    subset: Option<Subset>,
+    /// What is kept of what is fetched.
+    keeping: Option<Keeping>,
+    deadline: Option<tokio::time::Instant>,
+}
+
+pub(crate) async fn copy(args: &CopyArgs, environment: &Environment) -> Result<(), AppError> {
+    copy_with(args, environment, None).await
+}
+
+/// The same; as a promotion, if it is one.
+pub(crate) async fn copy_with(
+    args: &CopyArgs,
+    environment: &Environment,
+    promotion: Option<Promotion>,
+) -> Result<(), AppError> {
+    let from = Place::source(&args.source)?;
+    let to = args.destinations.iter().map(|it| Place::destination(it));
+    let to = to.collect::<Result<Vec<_>, _>>()?;
+    check(args, &to)?;
+    let state = if args.dry_run {
+        args.state.look(environment).await?
+    } else {
+        args.state.open(environment).await?
+    };
+    let progress = Arc::new(match (args.dry_run, to.len()) {
+        (true, _) => Progress::plain(),
+        (false, 1) => Progress::new(args.quiet),
+        // The bars of several would be one another's.
+        (false, _) => Progress::lines(args.quiet),
+    });
+    let prepared = prepare(
+        args,
+        (&from, &to, promotion.as_ref()),
+        environment,
+        state,
+        &progress,
+    )
+    .await;
+    let job = prepared.inspect_err(|_| progress.finish())?;
+    if args.dry_run {
+        return show::plans(&job, args.output).await;
+    }
+    let work = async { Ok(ends::deliver(&job.ends, &*job.source, &progress).await) };
+    let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
+    progress.finish();
+    job.client.close(CLOSING).await;
+    ends::settle(&job.ends).await;
+    if let Some(keeping) = &job.keeping {
+        keeping
+            .finish(result.as_ref().err(), &*job.source, &progress)
+            .await;
+    }
+    let deliveries: Vec<Delivery> = result?;
+    show::reports(&job, deliveries, args.output, progress.told())
+}
+
+/// What of the arguments does not go together.
+fn check(args: &CopyArgs, to: &[Place]) -> Result<(), AppError> {
+    if args.subset == SubsetArg::Image && args.platforms.len() != 1 {
+        return Err(AppError::Usage(
+            "--subset image is for one --platform: of several, a rewritten index lists the images"
+                .into(),
+        ));
+    }
+    for (at, place) in to.iter().enumerate() {
+        if to[..at].contains(place) {
+            return Err(AppError::Usage(format!(
+                "the destination {:?} is given twice",
+                args.destinations[at]
+            )));
+        }
+    }
+    let layout = to.iter().position(|it| it.reference().is_none());
+    if let Some(at) = layout.filter(|_| !args.transfer.must_mount.is_empty()) {
+        return Err(AppError::Usage(format!(
+            "nothing can be mounted into {:?}, as --must-mount wants: it is no registry's",
+            args.destinations[at]
+        )));
+    }
+    Ok(())
+}
+
+/// Reads settings, makes the client, and opens the source.
+async fn prepare(
+    args: &CopyArgs,
+    (from, to, promotion): (&Place, &[Place], Option<&Promotion>),
+    environment: &Environment,
+    state: State,
+    progress: &Arc<Progress>,
+) -> Result<Job, AppError> {
+    let sessions = args.unfinished.sessions(&state);
+    let references: Vec<_> = to.iter().filter_map(Place::reference).cloned().collect();
+    let read = from.reference();
+    let course = Course::chart(&references, read, &args.connection, environment).await?;
+    let company = Company {
+        state: state.clone(),
+        observer: progress.clone(),
+    };
+    if promotion.is_some() {
+        within_one_registry(&course)?;
+    }
+    let (client, settings) = course.client(&args.connection, environment, company)?;
+    let writes = !args.dry_run;
+    let store = args.store.of(read, writes, environment, progress).await?;
+    let deadline = interrupt::deadline(settings.timeout);
+    let opening = Box::pin(async {
+        let opening = Opening {
+            args,
+            course: &course,
+            client: &client,
+            store,
+        };
+        let (source, subset, keeping) = opening.open(from).await?;
+        if let (Some(Some(expected)), Some(reference)) = (promotion, course.source()) {
+            still_names(&client, reference, expected).await?;
+        }
+        let ends = Ending {
+            args,
+            client: &client,
+            course: &course,
+            settings: &settings,
+            kept: (state, sessions),
+        };
+        let ends = ends.all(to, &*source).await?;
+        Ok((source, subset, keeping, ends))
+    });
+    let opened = interrupt::until_interrupted(deadline, opening).await;
+    let (source, subset, keeping, ends) = open::unless_paused(opened, &client)?;
+    Ok(Job {
+        client,
+        source,
+        ends,
+        subset,
+        keeping,
+        deadline,
+    })
+}
+
+/// Nothing is linked from one registry to another.
+fn within_one_registry(course: &Course) -> Result<(), AppError> {
+    let Some(from) = course.source().map(oci::Reference::repository) else {
+        return Ok(());
+    };
+    for to in course.destinations().map(oci::Reference::repository) {
+        if to.registry() != from.registry() {
+            return Err(AppError::Usage(format!(
+                "{from} and {to} are on two registries, and a promotion is within one: longshore copy takes the bytes across"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a tag names the digest that it is written with.
+async fn still_names(
+    client: &Client,
+    reference: &oci::Reference,
+    expected: &oci::Digest,
+) -> Result<(), AppError> {
+    let Some(tag) = reference.tag() else {
+        return Ok(());
+    };
+    let place = reference.repository().with_tag(tag.clone()).to_string();
+    let asked = client.repository(reference.repository());
+    let presence = asked.has_manifest(&tag.clone().into()).await;
+    let unreadable = |error: oci::SourceError| AppError::Source {
+        place: place.clone(),
+        error,
+    };
+    match presence.map_err(|error| unreadable(oci::SourceError::unreadable(&place, error)))? {
+        oci::Presence::Held(actual) if actual == *expected => Ok(()),
+        oci::Presence::Held(actual) => Err(AppError::Moved {
+            tag: place,
+            expected: expected.clone(),
+            actual,
+        }),
+        _ => Err(unreadable(oci::SourceError::NotFound {
+            place: place.clone(),
+        })),
+    }
+}
+
+/// What a source is opened with.
+struct Opening<'a> {
+    args: &'a CopyArgs,
+    course: &'a Course,
+    client: &'a Client,
+    store: Option<Store>,
+}
+
+/// A source, what of its image is copied if not all, and what is kept of it.
+type Opened = (Box<dyn Source>, Option<Subset>, Option<Keeping>);
+
+impl Opening<'_> {
+    async fn open(self, from: &Place) -> Result<Opened, AppError> {
+        let args = self.args;
+        let (source, keeping) = match from {
+            Place::Registry(named) => self.in_registry(named)?,
+            Place::Path { path, name } => (in_files(args, path, name.as_deref()).await?, None),
+        };
+        let mode = match (args.subset, &args.platforms[..]) {
+            (_, []) => return Ok((source, None, keeping)),
+            (SubsetArg::Image, [platform, ..]) => {
+                let one = OnePlatform::of(source, platform).await?;
+                return Ok((Box::new(one), None, keeping));
+            }
+            (SubsetArg::Rewrite, _) => SubsetMode::Rewrite,
+            (SubsetArg::Sparse, _) => SubsetMode::Sparse,
+        };
+        let some = SomePlatforms::of(source, &args.platforms, mode).await?;
+        let subset = some.subset().clone();
+        Ok((Box::new(some), Some(subset), keeping))
+    }
+
+    /// With a token that is for the destination as well, and through the store if there is one.
+    fn in_registry(
+        self,
+        named: &oci::Reference,
+    ) -> Result<(Box<dyn Source>, Option<Keeping>), AppError> {
+        if self.args.image.is_some() {
+            return Err(AppError::Usage(
+                "--image chooses among the images of a file; one in a registry is named by its reference".into(),
+            ));
+        }
+        let reference = self.course.source().unwrap_or(named);
+        let mut source = self.client.source(reference, None);
+        if let Some(to) = self.course.destination(0) {
+            source = source.to_be_pushed_to(to.repository());
+        }
+        let source: Box<dyn Source> = Box::new(source);
+        Ok(match self.store {
+            Some(store) => {
+                let (source, keeping) = Keeping::before(source, store, named, true);
+                (source, Some(keeping))
+            }
+            None => (source, None),
+        })
+    }
+}
+
+async fn in_files(
+    args: &CopyArgs,
+    path: &Path,
+    name: Option<&str>,
+) -> Result<Box<dyn Source>, AppError> {
+    let name = match (name, &args.image) {
+        (Some(_), Some(_)) => {
+            return Err(AppError::Usage(format!(
+                "the source {:?} names an image, and so does --image: leave one of them out",
+                args.source
+            )));
+        }
+        (name, image) => name.map(str::to_owned).or_else(|| image.clone()),
+    };
+    let selection = Selection {
+        name,
+        platform: None,
+    };
+    Ok(push::source::open(path, &selection).await?)
+}
+
+/// What destinations are made of.
+struct Ending<'a> {
+    args: &'a CopyArgs,
+    client: &'a Client,
+    course: &'a Course,
+    settings: &'a Settings,
+    kept: (State, Sessions),
+}
+
+impl Ending<'_> {
+    async fn all(self, to: &[Place], source: &dyn Source) -> Result<Vec<End>, AppError> {
+        let transfer = &self.args.transfer;
+        let (state, sessions) = self.kept.clone();
+        // One for all registries: what goes to several repositories of one is sent to it once.
+        let engine = transfer.engine(self.settings, (state, sessions));
+        let to_files = Engine::new(transfer.options(self.settings));
+        let mut ends = Vec::with_capacity(to.len());
+        let mut in_registries = 0;
+        for (place, text) in to.iter().zip(&self.args.destinations) {
+            ends.push(match place {
+                Place::Registry(named) => {
+                    let at = in_registries;
+                    in_registries += 1;
+                    let reference = self.course.destination(at).unwrap_or(named);
+                    let repository = reference.repository();
+                    let mount_from = self.course.siblings(at, &transfer.mount_from);
+                    pushing::warn_of_other_registries(repository.registry(), &mount_from);
+                    End {
+                        text: text.clone(),
+                        engine: engine.clone(),
+                        destination: open::destination(
+                            reference,
+                            &transfer.tags,
+                            &mount_from,
+                            source,
+                        )
+                        .await?,
+                        target: Box::new(self.client.push_target(repository)),
+                        layout: None,
+                        routed: self.course.json(at),
+                    }
+                }
+                Place::Path { path, name } => {
+                    let layout = LayoutTarget::new(path);
+                    End {
+                        text: text.clone(),
+                        engine: to_files.clone(),
+                        destination: in_layout(name.as_deref(), transfer)?,
+                        target: Box::new(layout.clone()),
+                        layout: Some(layout),
+                        routed: None,
+                    }
+                }
+            });
+        }
+        Ok(ends)
+    }
+}
+
+/// The names an image gets in a layout.
+fn in_layout(name: Option<&str>, transfer: &TransferArgs) -> Result<Destination, AppError> {
+    let own = name.map(|it| {
+        it.parse().map_err(|error| AppError::Reference {
+            text: it.to_owned(),
+            error,
+        })
+    });
+    let own = own.transpose()?;
+    let none: Vec<Repository> = Vec::new();
+    Ok(Destination {
+        tags: own
+            .into_iter()
+            .chain(transfer.tags.iter().cloned())
+            .collect(),
+        mount_from: none,
+    })
+}

@@ -1,0 +1,158 @@
+//! What came of a copy, or would: one destination as a push tells it, several in a list.
+
+use std::io::Write as _;
+
+use push::{Plan, source::Subset};
+use serde_json::{Value, json};
+
+use super::{Delivery, Job, JsonArgs, ends::End};
+use crate::{
+    command::{plan::over_limit, push::all_tags},
+    error::AppError,
+    exit::Cause,
+    interrupt::{self, CLOSING},
+    open,
+    render::human,
+};
+
+/// Plans, and prints the plans.
+pub(super) async fn plans(job: &Job, output: JsonArgs) -> Result<(), AppError> {
+    let work = async {
+        let mut plans = Vec::with_capacity(job.ends.len());
+        for end in &job.ends {
+            let planning = end
+                .engine
+                .plan(&*job.source, &*end.target, &end.destination);
+            plans.push(planning.await?);
+        }
+        Ok(plans)
+    };
+    let result = interrupt::until_interrupted(job.deadline, work).await;
+    let result = open::unless_paused(result, &job.client);
+    job.client.close(CLOSING).await;
+    let plans: Vec<Plan> = result?;
+    let mut over = None;
+    let mut told = Vec::with_capacity(plans.len());
+    let mut text = subset_text(job.subset.as_ref());
+    for (end, plan) in job.ends.iter().zip(&plans) {
+        let error = over_limit(&end.engine, plan);
+        let value = human::routed(human::plan_json(plan, error.as_ref()), end.routed.as_ref());
+        told.push(with_subset(value, job.subset.as_ref()));
+        text.push_str(&plan.to_string());
+        over = over.or(error);
+    }
+    print(output, &several(told, None), &text)?;
+    over.map_or(Ok(()), Err)
+}
+
+/// Prints what came of it, and says how the command ends.
+pub(super) fn reports(
+    job: &Job,
+    deliveries: Vec<Delivery>,
+    output: JsonArgs,
+    told: bool,
+) -> Result<(), AppError> {
+    let traffic = job.client.traffic();
+    // One that failed alone is told of as any command's failure is.
+    let deliveries = match <[Delivery; 1]>::try_from(deliveries) {
+        Ok([Err(error)]) => return Err(error.into()),
+        Ok([one]) => vec![one],
+        Err(several) => several,
+    };
+    let mut values = Vec::with_capacity(deliveries.len());
+    let mut text = subset_text(job.subset.as_ref());
+    let mut failed = Vec::new();
+    let mut refused = Ok(());
+    let done = deliveries.iter().any(Result::is_ok);
+    for (end, delivery) in job.ends.iter().zip(deliveries) {
+        match delivery {
+            Ok(report) => {
+                let value = human::report_json(&report, &traffic);
+                let value = human::routed(value, end.routed.as_ref());
+                values.push(with_subset(value, job.subset.as_ref()));
+                text.push_str(&human::report(&report, &traffic, told));
+                refused = refused.and(all_tags(&report));
+            }
+            Err(error) => {
+                let error = AppError::from(error);
+                values.push(failure(end, &error));
+                failed.push((end, error));
+            }
+        }
+    }
+    let cause = match (failed.first(), &refused, done) {
+        (None, Ok(()), _) => Cause::Done,
+        (Some((_, error)), _, false) => error.cause(),
+        _ => Cause::Partly,
+    };
+    let mut value = several(values, Some(cause));
+    if let Some(keeping) = &job.keeping {
+        value["store"] = keeping.json();
+        text.insert_str(0, &keeping.text().unwrap_or_default());
+    }
+    print(output, &value, &text)?;
+    if failed.is_empty() {
+        return refused;
+    }
+    for (end, error) in &failed {
+        let _ = write!(std::io::stderr(), "{}: {}", end.text, error.text());
+    }
+    let named = failed.iter().map(|(end, _)| end.text.clone()).collect();
+    Err(AppError::SomeFailed {
+        cause,
+        destinations: named,
+        of: job.ends.len(),
+    })
+}
+
+fn failure(end: &End, error: &AppError) -> Value {
+    json!({
+        "repository": end.target.repository(),
+        "cause": error.cause(),
+        "error": error.as_json(),
+    })
+}
+
+/// One value as it is; several as a list, with how the command ends.
+fn several(mut values: Vec<Value>, cause: Option<Cause>) -> Value {
+    if values.len() == 1 {
+        return values.remove(0);
+    }
+    let mut value = json!({ "destinations": values });
+    if let Some(cause) = cause {
+        value["cause"] = json!(cause);
+    }
+    value
+}
+
+fn with_subset(mut value: Value, subset: Option<&Subset>) -> Value {
+    if let Some(subset) = subset {
+        value["subset"] = json!(subset);
+    }
+    value
+}
+
+fn subset_text(subset: Option<&Subset>) -> String {
+    subset.map_or_else(String::new, |it| {
+        let left = match it.dropped.len() {
+            0 => "all it lists".to_owned(),
+            count => format!("without {count} of its manifests"),
+        };
+        let platforms = it.platforms.join(", ");
+        if it.digest == it.of {
+            format!("{platforms} of {}, {left}\n", it.of)
+        } else {
+            format!("{platforms} of {}, {left}: now {}\n", it.of, it.digest)
+        }
+    })
+}
+
+fn print(output: JsonArgs, value: &Value, text: &str) -> Result<(), AppError> {
+    let mut stdout = std::io::stdout().lock();
+    let printed = if output.json {
+        writeln!(stdout, "{value}")
+    } else {
+        write!(stdout, "{text}")
+    };
+    printed.map_err(AppError::Output)
+}

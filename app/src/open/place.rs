@@ -1,0 +1,233 @@
+//! What a text on the command line means: something in a registry, or something on this machine.
+//!
+//! ```text
+//!   docker://REFERENCE               in a registry
+//!   oci:DIRECTORY[:TAG]              an OCI image layout
+//!   oci-archive:FILE[:NAME]          an archive of one, or what docker save writes: to read from
+//!   docker-archive:FILE[:NAME]
+//!   /…  ./…  ../…                    a path
+//!   anything else                    a reference, if nothing on this machine has that name;
+//!                                    a path, if it cannot be a reference
+//! ```
+//!
+//! A text that could be both is refused, with the two ways to write it: what a command does must
+//! not depend on what happens to lie in a directory.
+
+use std::path::{Path, PathBuf};
+
+use oci::{Reference, Tag};
+
+use super::{IN_REGISTRY, reference};
+use crate::error::AppError;
+
+/// What begins a layout's directory.
+const LAYOUT: &str = "oci:";
+/// What begins an archive.
+const OCI_ARCHIVE: &str = "oci-archive:";
+const DOCKER_ARCHIVE: &str = "docker-archive:";
+/// What other tools read and write, and this one does not.
+const OF_OTHERS: [&str; 5] = [
+    "dir:",
+    "docker-daemon:",
+    "containers-storage:",
+    "containerd:",
+    "ostree:",
+];
+
+/// Where an image is, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a registry.
+    Registry(Reference),
+    /// In a directory or a file.
+    Path {
+        path: PathBuf,
+        /// Which image there.
+        name: Option<String>,
+    },
+}
+
+impl Place {
+    /// Where an image is read from.
+    pub(crate) fn source(text: &str) -> Result<Self, AppError> {
+        if let Some(file) = text.strip_prefix(OCI_ARCHIVE) {
+            return Ok(named_path(file));
+        }
+        if let Some(file) = text.strip_prefix(DOCKER_ARCHIVE) {
+            return Ok(saved(file));
+        }
+        Self::of(text, "source")
+    }
+
+    /// Where an image goes.
+    pub(crate) fn destination(text: &str) -> Result<Self, AppError> {
+        if [OCI_ARCHIVE, DOCKER_ARCHIVE]
+            .iter()
+            .any(|it| text.starts_with(it))
+        {
+            return Err(AppError::Usage(format!(
+                "the destination {text:?} is an archive, and none is written: copy to oci:DIRECTORY, then tar -C DIRECTORY -cf FILE ."
+            )));
+        }
+        Self::of(text, "destination")
+    }
+
+    fn of(text: &str, role: &str) -> Result<Self, AppError> {
+        if text.is_empty() {
+            return Err(AppError::Usage(format!("the {role} is empty")));
+        }
+        if let Some(directory) = text.strip_prefix(LAYOUT) {
+            return Ok(named_path(directory));
+        }
+        if text.starts_with(IN_REGISTRY) {
+            return reference(text).map(Self::Registry);
+        }
+        if let Some(prefix) = OF_OTHERS.iter().find(|it| text.starts_with(**it)) {
+            return Err(AppError::Usage(format!(
+                "{prefix} is nothing that is copied from or to, in the {role} {text:?}: it is a registry reference, oci:DIRECTORY[:TAG], or to read from an archive"
+            )));
+        }
+        let path = || Self::Path {
+            path: text.into(),
+            name: None,
+        };
+        if is_path(text) {
+            return Ok(path());
+        }
+        let exists = Path::new(text).symlink_metadata().is_ok();
+        match (reference(text), exists) {
+            (Ok(_), true) => Err(AppError::Usage(format!(
+                "the {role} {text:?} may be a path or a reference: write ./{text} for what is there on this machine, docker://{text} for what is in a registry"
+            ))),
+            (Ok(reference), false) => Ok(Self::Registry(reference)),
+            (Err(_), true) => Ok(path()),
+            (Err(error), false) => Err(error),
+        }
+    }
+
+    /// The reference, if it is in a registry.
+    pub(crate) fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            Self::Path { .. } => None,
+        }
+    }
+}
+
+/// Whether a text can be nothing but a path.
+fn is_path(text: &str) -> bool {
+    let begins = ["/", "./", "../"].iter().any(|it| text.starts_with(it));
+    begins || matches!(text, "." | "..") || text.contains('\\')
+}
+
+/// A path, and a tag after its last colon if there is one.
+fn named_path(text: &str) -> Place {
+    match text.rsplit_once(':') {
+        Some((path, name)) if !path.is_empty() && is_name(path, name) => Place::Path {
+            path: path.into(),
+            name: Some(name.to_owned()),
+        },
+        _ => Place::Path {
+            path: text.into(),
+            name: None,
+        },
+    }
+}
+
+/// The file that docker save wrote, and after its first colon the name of an image in it.
+fn saved(text: &str) -> Place {
+    match text.split_once(':') {
+        Some((file, name)) if file.len() > 1 && !name.is_empty() => Place::Path {
+            path: file.into(),
+            name: Some(name.to_owned()),
+        },
+        _ => named_path(text),
+    }
+}
+
+/// Whether what stands behind a colon is a tag; behind a drive's letter stands a path.
+fn is_name(before: &str, text: &str) -> bool {
+    let after_drive = before.len() == 1 && before.chars().all(|it| it.is_ascii_alphabetic());
+    !after_drive && text.parse::<Tag>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str, name: Option<&str>) -> Place {
+        Place::Path {
+            path: text.into(),
+            name: name.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_text_is_what_its_beginning_says() {
+        let registry = |text: &str| Place::Registry(text.parse().unwrap());
+        for (text, expected) in [
+            ("docker://alpine", registry("alpine")),
+            ("docker://r.test/app:1", registry("r.test/app:1")),
+            ("r.test/team/app:1", registry("r.test/team/app:1")),
+            ("127.0.0.1:5000/app", registry("127.0.0.1:5000/app")),
+            ("https://r.test/app", registry("https://r.test/app")),
+            ("oci:there", path("there", None)),
+            ("oci:there:1.2", path("there", Some("1.2"))),
+            ("oci:/srv/a b:1", path("/srv/a b", Some("1"))),
+            ("oci:C:\\images", path("C:\\images", None)),
+            ("oci:C:\\images:1", path("C:\\images", Some("1"))),
+            ("/srv/images", path("/srv/images", None)),
+            ("./r.test/app", path("./r.test/app", None)),
+            ("..", path("..", None)),
+            ("C:\\images", path("C:\\images", None)),
+        ] {
+            assert_eq!(Place::destination(text).unwrap(), expected, "{text}");
+            assert_eq!(Place::source(text).unwrap(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("oci-archive:a.tar", path("a.tar", None)),
+            ("oci-archive:a.tar:1", path("a.tar", Some("1"))),
+            (
+                "docker-archive:/a.tar:team/app:1",
+                path("/a.tar", Some("team/app:1")),
+            ),
+        ] {
+            assert_eq!(Place::source(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_both_is_refused_with_the_two_ways_to_write_it() {
+        // Tests run in the package's directory.
+        let error = Place::source("src").unwrap_err().to_string();
+        assert!(
+            error.contains("./src") && error.contains("docker://src"),
+            "{error}"
+        );
+        assert!(Place::destination("src").is_err());
+        assert_eq!(Place::source("./src").unwrap(), path("./src", None));
+        // It has an upper-case letter, so it is no reference.
+        assert_eq!(
+            Place::source("Cargo.toml").unwrap(),
+            path("Cargo.toml", None)
+        );
+        assert!(matches!(
+            Place::source("docker://src").unwrap(),
+            Place::Registry(_)
+        ));
+    }
+
+    #[test]
+    fn what_is_not_written_or_read_is_refused_with_what_would_be() {
+        for text in ["oci-archive:a.tar", "docker-archive:a.tar:1"] {
+            let error = Place::destination(text).unwrap_err().to_string();
+            assert!(error.contains("oci:DIRECTORY"), "{error}");
+        }
+        for text in ["dir:there", "docker-daemon:app:1"] {
+            let error = Place::source(text).unwrap_err().to_string();
+            assert!(error.contains("oci:DIRECTORY"), "{error}");
+        }
+        assert!(Place::source("").is_err() && Place::destination("").is_err());
+        assert!(Place::source("r.test/App:1:2").is_err());
+    }
+}
