@@ -191,13 +191,18 @@ impl AppError {
 
     /// What an object's `error` is.
     pub(crate) fn as_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "cause": self.cause(),
             "exit_code": self.cause().code(),
             "message": self.to_string(),
             "because": self.causes(),
             "hint": self.hint(),
-        })
+        });
+        if let Self::Push(PushError::MountRequired { blobs, .. }) = self {
+            // As a report has them: who was asked for each, and what came of it.
+            json["not_mounted"] = json!(blobs);
+        }
+        json
     }
 
     fn causes(&self) -> Vec<String> {

@@ -76,8 +76,8 @@ async fn i8_after_a_push_another_process_mounts_every_blob_with_no_flag_given() 
             "{flag}"
         );
     }
-    let (state, _) = State::open(&stage.path(".local/state/longshore/state.db"));
-    let known = state.page(&Selection::all(), None).await.unwrap();
+    let (kept, _) = State::open(&stage.path(".local/state/longshore/state.db"));
+    let known = kept.page(&Selection::all(), None).await.unwrap();
     let two = ["team/app", "team/other"];
     assert!(known.iter().all(|it| two.contains(&it.repository.path())));
     assert_eq!(known.len(), 2 * image.blobs().len());
@@ -125,11 +125,11 @@ async fn i8_facts_come_from_answers_and_from_pulls() {
     // Read from one registry, pushed to another: both are known to hold it.
     let other = Stage::new().await;
     let source = format!("docker://{}", stage.reference("held:1"));
-    let (state, to) = (stage.path("state.db"), other.reference("copy:1"));
-    let args = ["push", &source, &to, "--state", state.to_str().unwrap()];
+    let (file, to) = (stage.path("state.db"), other.reference("copy:1"));
+    let args = ["push", &source, &to, "--state", file.to_str().unwrap()];
     run_beside(stage.home(), args).await.succeeded();
-    let (state, _) = State::open(&state);
-    let known = state.page(&Selection::all(), None).await.unwrap();
+    let (kept, _) = State::open(&file);
+    let known = kept.page(&Selection::all(), None).await.unwrap();
     let of = |registry: &oci::Registry| {
         let there = known
             .iter()
@@ -222,12 +222,9 @@ async fn m13_a_mount_that_was_a_lie_is_made_good_once_and_marked() {
     assert_eq!(log.blob_bytes(), image.blob_bytes(), "each once");
     assert_eq!(log.calls(Endpoint::ManifestPut), 2);
     assert_eq!(run.json()["bytes"]["uploaded"], image.blob_bytes());
-    let (state, _) = State::open(&stage.path(".local/state/longshore/state.db"));
+    let (kept, _) = State::open(&stage.path(".local/state/longshore/state.db"));
     let liar = stage.reference("liar").parse().unwrap();
-    let known = state
-        .page(&Selection::repository(liar), None)
-        .await
-        .unwrap();
+    let known = kept.page(&Selection::repository(liar), None).await.unwrap();
     assert_eq!(known.len(), image.blobs().len());
     let gone = |it: &Sighting| matches!(it.sight, Sight::Gone { .. });
     assert!(known.iter().all(gone), "{known:#?}");
@@ -239,9 +236,9 @@ async fn m13_a_mount_that_was_a_lie_is_made_good_once_and_marked() {
 async fn i4_a_corrupt_file_is_announced_and_rebuilt_and_the_push_still_succeeds() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
-    let state = stage.path("state.db");
-    let flag = ["--state", state.to_str().unwrap()];
-    fs::write(&state, b"this is no database\n".repeat(300)).unwrap();
+    let file = stage.path("state.db");
+    let flag = ["--state", file.to_str().unwrap()];
+    fs::write(&file, b"this is no database\n".repeat(300)).unwrap();
     let run = push(&stage, &image, "app:1", &flag).await.succeeded();
     assert!(run.stderr.contains("begun anew"), "{run:#?}");
     let run = push(&stage, &image, "other:1", &flag).await.succeeded();
@@ -306,8 +303,8 @@ async fn p17_what_one_machine_exports_another_mounts_on_its_first_push() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
     let [a, b] = ["a.db", "b.db"].map(|it| stage.path(it));
-    let state = |it: &Path| ["--state".to_owned(), it.to_str().unwrap().to_owned()];
-    let flag = state(&a);
+    let in_file = |it: &Path| ["--state".to_owned(), it.to_str().unwrap().to_owned()];
+    let flag = in_file(&a);
     let flag = flag.each_ref().map(|it| &**it);
     push(&stage, &image, "base:1", &flag).await.succeeded();
     let carried = stage.path("carried");
@@ -322,7 +319,7 @@ async fn p17_what_one_machine_exports_another_mounts_on_its_first_push() {
     let imported = index(stage.home(), &b, &import).succeeded();
     let count = image.blobs().len();
     assert_eq!(imported.stdout, format!("{count} facts, {count} new\n"));
-    let flag = state(&b);
+    let flag = in_file(&b);
     let flag = flag.each_ref().map(|it| &**it);
     push(&stage, &image, "app:1", &flag).await.succeeded();
     let lines = readable(&stage.server.log().lines());

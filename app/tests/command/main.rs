@@ -32,6 +32,8 @@ mod longshore;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mounts;
+#[cfg(test)]
 #[cfg(unix)]
 mod operation;
 #[cfg(test)]

@@ -121,15 +121,11 @@ fn skip_line(from: &mut dyn BufRead) -> io::Result<()> {
         if buffer.is_empty() {
             return Ok(());
         }
-        match buffer.iter().position(|it| *it == b'\n') {
-            Some(end) => {
-                from.consume(end + 1);
-                return Ok(());
-            }
-            None => {
-                let all = buffer.len();
-                from.consume(all);
-            }
+        let end = buffer.iter().position(|it| *it == b'\n');
+        let length = end.map_or(buffer.len(), |end| end + 1);
+        from.consume(length);
+        if end.is_some() {
+            return Ok(());
         }
     }
 }

@@ -347,7 +347,10 @@ async fn i6_one_blob_stands_for_another_only_where_both_were_read_and_the_caller
             found.into_iter().map(|it| it.digest).collect::<Vec<_>>()
         };
         let (one, other) = (gzip.digest.clone(), zstd.digest.clone());
-        assert_eq!(ask(one.clone(), Substitution::Never).await, [one.clone()]);
+        assert_eq!(
+            ask(one.clone(), Substitution::Never).await,
+            vec![one.clone()]
+        );
         let both = [one.clone(), other.clone()];
         assert_eq!(ask(one.clone(), Substitution::SameContent).await, both);
         let of_tar = ask(tar.digest.clone(), Substitution::SameContent).await;
@@ -425,8 +428,8 @@ async fn i4_a_writer_that_is_killed_blocks_others_for_no_more_than_a_second() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|it| it.unwrap().contains("holding")));
     let mut writing = Box::pin(state.record(vec![at(1, "r.test/a", pushed("x"))]));
-    let waiting = tokio::time::timeout(Duration::from_millis(100), &mut writing).await;
-    assert!(waiting.is_err(), "it does hold the lock");
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut writing).await;
+    assert!(early.is_err(), "it does hold the lock");
     child.kill().unwrap();
     child.wait().unwrap();
     let written = tokio::time::timeout(Duration::from_secs(1), writing).await;

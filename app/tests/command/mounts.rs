@@ -1,0 +1,218 @@
+//! What comes of mounting, blob by blob: the state, who was asked, and what must not be sent.
+
+use longshore::push::source::sample::SampleOptions;
+use serde_json::Value;
+use server::{Action, Answer, Endpoint, Rule};
+
+use crate::{
+    longshore::Run,
+    stage::{Image, Stage},
+};
+
+/// One layer and a config: the layer is the first to be asked for.
+fn image(stage: &Stage) -> Image {
+    stage.image(&SampleOptions {
+        layers: 1,
+        layer_bytes: 64 * 1024,
+        ..SampleOptions::default()
+    })
+}
+
+/// A stage whose repository `base` holds the image, and nobody knows.
+async fn stage() -> (Stage, Image) {
+    let stage = Stage::new().await;
+    let image = image(&stage);
+    push(&stage, &image, "base:1", &[]).await.succeeded();
+    (stage, image)
+}
+
+async fn push(stage: &Stage, image: &Image, name: &str, more: &[&str]) -> Run {
+    let reference = stage.reference(name);
+    let mut args = vec!["push", image.path(), &reference, "--json", "--no-index"];
+    args.extend(["--concurrency", "1"]);
+    args.extend(more);
+    stage.longshore(&args).await
+}
+
+/// The same from `base`, and `more`.
+async fn from_base(stage: &Stage, image: &Image, name: &str, more: &[&str]) -> Run {
+    let base = stage.reference("base");
+    push(
+        stage,
+        image,
+        name,
+        &[&["--mount-from", &base], more].concat(),
+    )
+    .await
+}
+
+fn states(report: &Value) -> Vec<String> {
+    let blobs = report["blobs"].as_array().unwrap().iter();
+    blobs
+        .map(|it| it["mount"]["state"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn on_mounts_from(path: &str, action: Action) -> Rule {
+    let from = format!("from={path}");
+    Rule::on(Endpoint::Mount).query_contains(from).act(action)
+}
+
+fn refused(status: u16) -> Action {
+    Action::Answer(Answer::error(status, "DENIED", "no"))
+}
+
+/// A row: what the registry does to mounts from `base`, and what comes of it.
+async fn outcome(action: Option<Action>, more: &[&str]) -> (Run, Stage, Image) {
+    let (stage, image) = stage().await;
+    if let Some(action) = action {
+        stage.server.faults().add(on_mounts_from("base", action));
+    }
+    let run = from_base(&stage, &image, "app:1", more).await;
+    assert_eq!(stage.server.open_sessions(), 0, "{run:#?}");
+    (run, stage, image)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m1_every_blob_of_a_report_has_one_of_six_states_with_a_stable_name() {
+    let (stage, image) = stage().await;
+    let skipped = push(&stage, &image, "skipped:1", &[]).await.succeeded();
+    assert_eq!(states(&skipped.json()), ["skipped"; 2]);
+    let elsewhere = ["--mount-from", "other.test/base"];
+    let run = push(&stage, &image, "unavailable:1", &elsewhere)
+        .await
+        .succeeded();
+    assert_eq!(states(&run.json()), ["unavailable"; 2]);
+    let rows = [
+        (None, "mounted"),
+        (Some(Action::RefuseMount), "push-started"),
+        (Some(refused(404)), "failure"),
+    ];
+    for (action, state) in rows {
+        let (run, ..) = outcome(action, &[]).await;
+        assert_eq!(states(&run.succeeded().json()), [state; 2]);
+    }
+    let (run, ..) = outcome(Some(Action::RefuseMount), &["--must-mount"]).await;
+    assert_eq!(run.code, Some(9), "{run:#?}");
+    assert_eq!(run.json()["error"]["cause"], "gate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m2_a_refused_mount_sends_the_body_to_the_session_it_came_with() {
+    let (run, stage, image) = outcome(Some(Action::RefuseMount), &[]).await;
+    run.succeeded();
+    let log = stage.server.log();
+    assert_eq!(log.calls(Endpoint::Mount), image.blobs().len());
+    assert_eq!(log.calls(Endpoint::UploadPost), 0, "{:#?}", log.lines());
+    assert_eq!(log.calls(Endpoint::UploadPut), image.blobs().len());
+    assert_eq!(log.blob_bytes(), image.blob_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m2_a_session_that_a_later_candidate_makes_needless_is_cancelled() {
+    let (stage, image) = stage().await;
+    let (empty, base) = (stage.reference("empty"), stage.reference("base"));
+    let more = ["--mount-from", &empty, "--mount-from", &base];
+    push(&stage, &image, "app:1", &more).await.succeeded();
+    let log = stage.server.log();
+    assert_eq!(log.calls(Endpoint::UploadCancel), image.blobs().len());
+    assert_eq!(log.blob_bytes(), 0);
+    assert_eq!(stage.server.open_sessions(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m2_must_mount_and_a_refusal_send_nothing_and_leave_no_session() {
+    let (run, stage, _) = outcome(Some(Action::RefuseMount), &["--must-mount"]).await;
+    assert_eq!(run.code, Some(9), "{run:#?}");
+    let log = stage.server.log();
+    assert_eq!(log.blob_bytes(), 0);
+    assert_eq!(log.calls(Endpoint::ManifestPut), 0);
+    assert!(log.calls(Endpoint::UploadCancel) > 0);
+    for status in [401, 403, 404, 500] {
+        let (run, stage, image) = outcome(Some(refused(status)), &[]).await;
+        assert_eq!(states(&run.succeeded().json()), ["failure"; 2], "{status}");
+        assert_eq!(stage.server.log().blob_bytes(), image.blob_bytes());
+        let (run, stage, _) = outcome(Some(refused(status)), &["--must-mount"]).await;
+        assert_eq!(run.code, Some(9), "{status}: {run:#?}");
+        assert_eq!(stage.server.log().blob_bytes(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_what_is_there_or_mounted_is_enough_and_sends_nothing() {
+    let (stage, image) = stage().await;
+    let must = ["--must-mount"];
+    from_base(&stage, &image, "app:1", &must).await.succeeded();
+    let log = stage.server.log();
+    assert_eq!(log.blob_bytes(), 0);
+    let mounted = log
+        .lines()
+        .iter()
+        .filter(|it| it.contains("&from=") && it.ends_with("201"))
+        .count();
+    assert_eq!(mounted, image.blobs().len());
+    push(&stage, &image, "app:2", &must).await.succeeded();
+    assert_eq!(stage.server.log().blob_bytes(), 0);
+    // Of listed digests the others may be sent, but not before.
+    let config = image.document.as_manifest().unwrap().config.digest.clone();
+    let listed = format!("--must-mount={config}");
+    let run = push(&stage, &image, "third:1", &[&listed]).await;
+    assert_eq!(run.code, Some(9), "{run:#?}");
+    assert_eq!(stage.server.log().blob_bytes(), 0);
+    assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
+    let not_mounted = run.json()["error"]["not_mounted"].clone();
+    assert_eq!(not_mounted[0]["digest"], config.to_string());
+    assert_eq!(not_mounted.as_array().unwrap().len(), 1);
+    let listed = format!("--must-mount={}", image.blobs()[0].digest);
+    let run = from_base(&stage, &image, "third:1", &[&listed])
+        .await
+        .succeeded();
+    assert_eq!(run.json()["bytes"]["uploaded"], 0);
+    let wrong = push(&stage, &image, "third:2", &["--must-mount=sha256:12"]).await;
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_each_candidate_is_listed_with_its_status_and_a_reason() {
+    let rows = [
+        (Action::RefuseMount, "refused", 202),
+        (refused(401), "denied", 401),
+        (refused(403), "denied", 403),
+        (refused(404), "not-found", 404),
+        (refused(500), "server-error", 500),
+    ];
+    for (action, answer, status) in rows {
+        let (run, ..) = outcome(Some(action), &[]).await;
+        let report = run.succeeded().json();
+        let layer = report["blobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .max_by_key(|it| it["blob"]["size"].as_u64());
+        let layer = layer.unwrap();
+        assert_eq!(layer["tried"][0]["answer"], answer, "{report:#}");
+        assert_eq!(layer["tried"][0]["status"], status);
+        assert_eq!(layer["reason"], answer);
+        let other = report["blobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| *it != layer);
+        let next = if answer == "denied" {
+            "on-hold"
+        } else {
+            answer
+        };
+        assert_eq!(other.unwrap()["reason"], next);
+    }
+    let (stage, image) = stage().await;
+    let none = push(&stage, &image, "none:1", &[]).await.succeeded().json();
+    assert_eq!(none["blobs"][0]["reason"], "no-source");
+    let more = ["--mount-from", "other.test/base"];
+    let other = push(&stage, &image, "other:1", &more)
+        .await
+        .succeeded()
+        .json();
+    assert_eq!(other["blobs"][0]["reason"], "other-registry");
+    assert_eq!(other["blobs"][0]["tried"][0]["from"], "other.test/base");
+}
