@@ -26,7 +26,7 @@ use crate::{
 mod ends;
 mod show;
 
-use ends::{Delivery, End};
+use ends::End;
 
 /// Copy an image to one place or to several
 ///
@@ -121,7 +121,7 @@ pub(crate) type Promotion = Option<oci::Digest>;
 /// Everything a copy needs.
 struct Job {
     client: Client,
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     ends: Vec<End>,
     subset: Option<Subset>,
     /// What is kept of what is fetched.
@@ -166,7 +166,7 @@ pub(crate) async fn copy_with(
     if args.dry_run {
         return show::plans(&job, args.output).await;
     }
-    let work = async { Ok(ends::deliver(&job.ends, &*job.source, &progress).await) };
+    let work = async { Ok(ends::deliver(&job.ends, &job.source, &progress).await) };
     let result = interrupt::until_interrupted(job.deadline, work).await;
     let result = open::unless_paused(result, &job.client);
     progress.finish();
@@ -177,8 +177,7 @@ pub(crate) async fn copy_with(
             .finish(result.as_ref().err(), &*job.source, &progress)
             .await;
     }
-    let deliveries: Vec<Delivery> = result?;
-    show::reports(&job, deliveries, args.output, progress.told())
+    show::reports(&job, result?, args.output, progress.told())
 }
 
 /// What of the arguments does not go together.
@@ -255,7 +254,7 @@ async fn prepare(
     let (source, subset, keeping, ends) = open::unless_paused(opened, &client)?;
     Ok(Job {
         client,
-        source,
+        source: source.into(),
         ends,
         subset,
         keeping,

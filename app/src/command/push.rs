@@ -9,7 +9,12 @@ use registry::ClientObserver;
 use tokio::time::Instant;
 
 use crate::{
-    command::{json::JsonArgs, plan, transfer::TransferArgs},
+    command::{
+        copy::{CopyArgs, SubsetArg, copy},
+        json::JsonArgs,
+        plan,
+        transfer::TransferArgs,
+    },
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
@@ -29,6 +34,11 @@ use crate::{
 pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) image: ImageArgs,
+
+    /// Other places it goes to as well: what several need is read once, and each gets it whatever
+    /// becomes of the others
+    #[arg(value_name = "REFERENCE")]
+    others: Vec<String>,
 
     /// Print the plan and stop: nothing is uploaded, mounted or tagged
     #[arg(long)]
@@ -96,6 +106,9 @@ pub(crate) struct Job {
 }
 
 pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(), AppError> {
+    if !args.others.is_empty() {
+        return Box::pin(copy(&args.to_several(), environment)).await;
+    }
     let state = if args.dry_run {
         args.state.look(environment).await?
     } else {
@@ -126,6 +139,34 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
         return plan::show(&job, args.output.json).await;
     }
     carry_out(&job, &progress, &args.output).await
+}
+
+impl PushArgs {
+    /// The same as a copy, which has any number of destinations.
+    fn to_several(&self) -> CopyArgs {
+        let image = &self.image;
+        let destinations = std::iter::once(&image.destination).chain(&self.others);
+        CopyArgs {
+            source: open::place::source_text(&image.source),
+            destinations: destinations
+                .map(|it| open::place::reference_text(it))
+                .collect(),
+            image: image.image.clone(),
+            platforms: image.platform.iter().cloned().collect(),
+            subset: match image.platform {
+                Some(_) => SubsetArg::Image,
+                None => SubsetArg::default(),
+            },
+            transfer: image.transfer.clone(),
+            dry_run: self.dry_run,
+            output: self.output,
+            quiet: self.quiet,
+            connection: self.connection.clone(),
+            state: self.state.clone(),
+            unfinished: self.unfinished.clone(),
+            store: self.store.clone(),
+        }
+    }
 }
 
 /// Pushes, and says what was done.

@@ -114,6 +114,22 @@ impl Place {
     }
 }
 
+/// A push's source, which is a path unless it says otherwise, as a place is written.
+pub(crate) fn source_text(text: &str) -> String {
+    if text.starts_with(IN_REGISTRY) || is_path(text) || Path::new(text).is_absolute() {
+        return text.to_owned();
+    }
+    format!("./{text}")
+}
+
+/// A push's destination, which is a reference whatever is on this machine, as a place is written.
+pub(crate) fn reference_text(text: &str) -> String {
+    if text.contains("://") {
+        return text.to_owned();
+    }
+    format!("{IN_REGISTRY}{text}")
+}
+
 /// Whether a text can be nothing but a path.
 fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../"].iter().any(|it| text.starts_with(it));

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::stage::{Stage, small};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use longshore::{
@@ -152,4 +153,53 @@ async fn p4_three_registries_one_slow_and_one_failing_mid_body_read_each_blob_on
         assert_eq!(held.log().lines(), ["HEAD /v2/team/app/manifests/1 → 200"]);
     }
     assert!(failing.log().blob_bytes() > 0);
+}
+
+/// Through the command: what one refuses, the others have; the next run touches that one only.
+#[tokio::test(flavor = "multi_thread")]
+async fn n8_a_push_to_several_registries_has_a_result_for_each_and_the_next_does_the_rest() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let refusing = Server::builder().memory().start().await.unwrap();
+    let third = Server::builder().memory().start().await.unwrap();
+    let denied = Answer::error(403, "DENIED", "not today");
+    refusing
+        .faults()
+        .add(Rule::on(Endpoint::UploadPut).act(Action::Answer(denied)));
+    let named = |server: &RunningServer| format!("{}/team/app:1", server.registry());
+    let (one, two, three) = (named(&stage.server), named(&refusing), named(&third));
+    for command in ["push", "copy"] {
+        let repository = |it: &str| it.replace("team", command);
+        let to = [repository(&one), repository(&two), repository(&three)];
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        // What one command learned of who holds what is not to spare the other its uploads.
+        let args = [&[command, image.path(), "--no-state"], &to[..], &["--json"]].concat();
+        let run = stage.longshore(&args).await;
+        assert_eq!(run.code, Some(10), "{run:#?}");
+        let json = run.json();
+        assert_eq!(json["cause"], "partly", "{json}");
+        let ends = json["destinations"].as_array().unwrap();
+        assert_eq!(ends.len(), 3);
+        for held in [&ends[0], &ends[2]] {
+            assert_eq!(held["digest"], image.digest().to_string());
+            assert_eq!(held["bytes"]["uploaded"], image.blob_bytes());
+            assert_eq!(held["reopened"], 0);
+        }
+        assert_eq!(ends[1]["error"]["cause"], "credentials", "{json}");
+        assert!(run.stderr.contains(to[1]), "{run:#?}");
+
+        refusing.faults().clear();
+        third.log().clear();
+        let text = stage.longshore(&args[..6]).await.succeeded();
+        for end in &to {
+            assert!(text.stdout.contains(&format!("{end}@")), "{text:#?}");
+        }
+        let asked = format!("HEAD /v2/{command}/app/manifests/1 → 200");
+        assert_eq!(stage.server.log().lines(), [asked.as_str()]);
+        assert_eq!(third.log().lines(), [asked.as_str()]);
+        let denied = Answer::error(403, "DENIED", "not today");
+        refusing
+            .faults()
+            .add(Rule::on(Endpoint::UploadPut).act(Action::Answer(denied)));
+    }
 }

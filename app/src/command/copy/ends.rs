@@ -1,8 +1,13 @@
 //! A copy's destinations, and how they are served.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use oci::{PushTarget, Source};
-use push::{Destination, Engine, LayoutTarget, PushError, Report};
+use push::{
+    Destination, Engine, LayoutTarget, PushError, Report,
+    fanout::{Branch, FanoutOptions, push_to_all},
+};
 
 use crate::{interrupt::CLOSING, render::progress::Progress};
 
@@ -22,14 +27,55 @@ pub(super) struct End {
 /// What came of one.
 pub(super) type Delivery = Result<Report, PushError>;
 
-/// Copies to all destinations at the same time. What one meets with is not the others' business:
-/// each has an outcome of its own, in their order.
+/// What came of all of them.
+pub(super) struct Deliveries {
+    pub(super) results: Vec<Delivery>,
+    /// How often each read a blob for itself; the others are read once for all.
+    pub(super) reopened: Vec<u64>,
+}
+
+/// Copies to all destinations at the same time, and reads what several of them need once. What one
+/// meets with is not the others' business: each has an outcome of its own, in their order.
 pub(super) async fn deliver(
     ends: &[End],
-    source: &dyn Source,
+    source: &Arc<dyn Source>,
     progress: &Progress,
-) -> Vec<Delivery> {
-    join_all(ends.iter().map(|end| end.receive(source, progress))).await
+) -> Deliveries {
+    let landings = match ends {
+        [end] => {
+            let alone = end
+                .engine
+                .push(&**source, &*end.target, &end.destination, progress);
+            vec![(alone.await, 0)]
+        }
+        several => {
+            let branches: Vec<Branch<'_>> = several.iter().map(|it| branch(it, progress)).collect();
+            let options = FanoutOptions::default();
+            let landings = push_to_all(Arc::clone(source), &branches, options).await;
+            landings
+                .into_iter()
+                .map(|it| (it.result, it.reopened))
+                .collect()
+        }
+    };
+    let mut deliveries = Deliveries {
+        results: Vec::with_capacity(ends.len()),
+        reopened: Vec::with_capacity(ends.len()),
+    };
+    for (end, (result, reopened)) in ends.iter().zip(landings) {
+        deliveries.results.push(end.listed(result, &**source).await);
+        deliveries.reopened.push(reopened);
+    }
+    deliveries
+}
+
+fn branch<'a>(end: &'a End, progress: &'a Progress) -> Branch<'a> {
+    Branch {
+        engine: &end.engine,
+        target: &*end.target,
+        destination: &end.destination,
+        observer: progress,
+    }
 }
 
 /// Waits for what is still being written to files, for as long as an end may take.
@@ -40,11 +86,9 @@ pub(super) async fn settle(ends: &[End]) {
 }
 
 impl End {
-    async fn receive(&self, source: &dyn Source, progress: &Progress) -> Delivery {
-        let report = self
-            .engine
-            .push(source, &*self.target, &self.destination, progress)
-            .await?;
+    /// The same result; what has no tag is found in a layout afterwards.
+    async fn listed(&self, result: Delivery, source: &dyn Source) -> Delivery {
+        let report = result?;
         if let Some(layout) = self.layout.as_ref().filter(|_| report.tags.is_empty()) {
             list(layout, source).await?;
         }

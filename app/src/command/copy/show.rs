@@ -5,7 +5,10 @@ use std::io::Write as _;
 use push::{Plan, source::Subset};
 use serde_json::{Value, json};
 
-use super::{Delivery, Job, JsonArgs, ends::End};
+use super::{
+    Job, JsonArgs,
+    ends::{Deliveries, Delivery, End},
+};
 use crate::{
     command::{plan::over_limit, push::all_tags},
     error::AppError,
@@ -48,13 +51,14 @@ pub(super) async fn plans(job: &Job, output: JsonArgs) -> Result<(), AppError> {
 /// Prints what came of it, and says how the command ends.
 pub(super) fn reports(
     job: &Job,
-    deliveries: Vec<Delivery>,
+    deliveries: Deliveries,
     output: JsonArgs,
     told: bool,
 ) -> Result<(), AppError> {
     let traffic = job.client.traffic();
     // One that failed alone is told of as any command's failure is.
-    let deliveries = match <[Delivery; 1]>::try_from(deliveries) {
+    let Deliveries { results, reopened } = deliveries;
+    let deliveries = match <[Delivery; 1]>::try_from(results) {
         Ok([Err(error)]) => return Err(error.into()),
         Ok([one]) => vec![one],
         Err(several) => several,
@@ -85,6 +89,11 @@ pub(super) fn reports(
         (Some((_, error)), _, false) => error.cause(),
         _ => Cause::Partly,
     };
+    if values.len() > 1 {
+        for (value, reopened) in values.iter_mut().zip(reopened) {
+            value["reopened"] = json!(reopened);
+        }
+    }
     let mut value = several(values, Some(cause));
     if let Some(keeping) = &job.keeping {
         value["store"] = keeping.json();
