@@ -33,6 +33,11 @@ bench *arguments:
     cargo build --release --locked
     bench/run {{ arguments }}
 
+# What is done again and again, beside other tools, 0 to 100 ms away; see docs/round-trips.md
+bench-round-trips *arguments:
+    cargo build --release --locked
+    bench/round-trips {{ arguments }}
+
 # The embedded registry beside other registries, one run; see docs/benchmarks.md
 bench-server *arguments:
     cargo build --release --locked
