@@ -23,6 +23,10 @@ use crate::{
 /// one cannot be linked, no tag is moved and the command ends with exit code 9. Where SRC has a tag
 /// and a digest, the tag has to name that digest still: what was tested is what is promoted.
 #[derive(Args, Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub(crate) struct PromoteArgs {
     /// The image: registry/repository[:tag][@digest]
     #[arg(value_name = "SRC")]

@@ -165,7 +165,7 @@ impl Lateness {
             while !over.load(Ordering::Relaxed) {
                 let before = Instant::now();
                 std::thread::sleep(NAP);
-                worst = worst.max(before.elapsed() - NAP);
+                worst = worst.max(before.elapsed().saturating_sub(NAP));
             }
             worst
         });
