@@ -14,6 +14,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import allowed
 import servers
 from tokens import TokenService
 from wire import Wire
@@ -67,7 +68,10 @@ class Stage:
         return f"localhost:{self.server.port}" if self.mode == "tls" else self.wire.address
 
     def start(self, image, name, *flags):
-        arguments = [str(servers.LONGSHORE), "push", str(image), f"{self.address()}/{name}", "--json", "--quiet"]
+        return self.command("push", str(image), f"{self.address()}/{name}", *flags)
+
+    def command(self, verb, source, target, *flags):
+        arguments = [str(servers.LONGSHORE), verb, source, target, "--json", "--quiet"]
         if self.mode == "tls":
             arguments += ["--ca", f"{self.server.keys}/ca.pem"]
         environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin"}
@@ -75,6 +79,27 @@ class Stage:
             environment |= {"LONGSHORE_USERNAME": servers.USER, "LONGSHORE_PASSWORD": servers.PASSWORD}
         return subprocess.Popen([*arguments, *flags], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
+
+    def links(self, what, expected, *arguments):
+        """A command that has every blob linked and moves no byte of one: how many were, of how many."""
+        self.wire.take()
+        process = self.command(*arguments)
+        _, err = process.communicate(timeout=300)
+        log = self.wire.take()
+        linked = sum(it.status == 201 for it in log if "mount=" in it.target)
+        fetched = sum(it.method == "GET" for it in log if it.is_blob)
+        ok = process.returncode == 0 and blob_bytes(log) == 0 and fetched == 0 and linked == expected
+        check(self.where, what, ok, f"{linked} linked, {len(log)} requests {err.strip()[-200:]}")
+        return f"{linked} of {expected}, {len(log)}"
+
+    def stops(self, what, *arguments):
+        """A command that may not send what it would have to: nothing is written."""
+        self.wire.take()
+        process = self.command(*arguments)
+        process.communicate(timeout=300)
+        log = self.wire.take()
+        written = [it.line() for it in log if it.method == "PUT" or it.sent and it.is_blob]
+        check(self.where, what, process.returncode == 9 and not written, f"exit code {process.returncode} {written}")
 
     def push(self, what, image, name, *flags):
         """A push to its end: its report, and the requests on the wire."""
@@ -137,6 +162,10 @@ def run(name, mode, keys, image, big, work):
         check(stage.where, "mounting sends no byte", report.get("bytes", {}).get("uploaded") == 0)
         stage.push("a manifest of 3.5 MB", big, "team/big:1")
         if wire:
+            noted |= never_twice(stage, image)
+        if mode == "plain":
+            noted["allowed"] = allowed.all_of(server.port)
+        if wire:
             # Images of their own: some registries know a blob in whatever repository it is.
             for number, (what, flags) in enumerate((("put", ()), ("chunks", ("--chunk-size", str(8 * MIB))))):
                 other = make_image(server.root / what, seed=number)
@@ -147,6 +176,20 @@ def run(name, mode, keys, image, big, work):
             wire.close()
     if service:
         service.close()
+    return noted
+
+
+def never_twice(stage, image):
+    """What is in one repository gets into others without a byte of it."""
+    here = f"{stage.address()}/team/app:1"
+    noted = {"sibling": stage.links("a sibling, where blobs are is remembered", 3, "push", str(image), f"{stage.address()}/team/sibling:1")}
+    # Somebody else, who has seen nothing.
+    stage.home = pathlib.Path(tempfile.mkdtemp(dir=stage.work))
+    noted["copy"] = stage.links("a copy, nothing known", 3, "copy", here, f"{stage.address()}/team/copied:1")
+    stage.home = pathlib.Path(tempfile.mkdtemp(dir=stage.work))
+    noted["promote"] = stage.links("a promotion, nothing known", 3, "promote", here, f"{stage.address()}/prod/app:1")
+    other = make_image(stage.server.root / "unknown", large=100_000, seed=11)
+    stage.stops("what must be linked and cannot be", "push", str(other), f"{stage.address()}/team/strict:1", "--must-mount")
     return noted
 
 
@@ -173,6 +216,13 @@ def page(measured):
                            for key in ("status", "range", "again")) for it in ("put", "chunks")]
         again = ", ".join(str(modes[it]["again"]) for it in ("plain", "basic", "token") if it in modes)
         lines.append(f"| {name} {servers.version(name)} | {cells[0]} | {cells[1]} | {plain['mounts']} | {again} |")
+    lines += ["", "The same image in other repositories: blobs linked, of how many, and requests in all. Nothing of them was sent or fetched.", "",
+              "| registry | pushed to a sibling, where blobs are is remembered | copied, nothing known | promoted, nothing known |", "|---|---|---|---|"]
+    lines += [f"| {name} | {modes['plain']['sibling']} | {modes['plain']['copy']} | {modes['plain']['promote']} |" for name, modes in measured.items()]
+    questions = list(next(iter(measured.values()))["plain"]["allowed"])
+    lines += ["", "What each answers to plain requests, asked without longshore (`ci/registries/allowed.py`):", "",
+              f"| registry | {' | '.join(questions)} |", "|---" * (len(questions) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(str(modes['plain']['allowed'][it]) for it in questions)} |" for name, modes in measured.items()]
     return "\n".join(lines)
 
 

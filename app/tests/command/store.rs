@@ -263,6 +263,31 @@ async fn k8_the_store_is_shown_verified_and_pruned() {
     );
 }
 
+/// What is known of where blobs are is not what is kept of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_pruning_the_store_deletes_no_fact_of_where_blobs_are() {
+    let scene = Scene::new().await;
+    let b = registry().await;
+    let store = ["--store", scene.store()];
+    scene.copy(&b, &store).await.succeeded();
+    let facts = async || {
+        let exported = scene.stage.longshore(&["index", "export"]).await;
+        exported.succeeded().stdout
+    };
+    let before = facts().await;
+    assert_eq!(before.lines().count(), 1 + 2 * scene.image.blobs().len());
+
+    let prune = [&["store", "prune", "--limit", "0"][..], &store].concat();
+    let pruned = scene.stage.longshore(&prune).await.succeeded();
+    assert!(pruned.stdout.contains("0 are left"), "{pruned:#?}");
+    assert_eq!(facts().await, before);
+    let to = format!("{}/team/other:1", b.registry());
+    let args = ["push", scene.image.path(), &to, "--json"];
+    let pushed = scene.stage.longshore(&args).await.succeeded();
+    let mounted = &pushed.json()["bytes"]["mounted"];
+    assert_eq!(*mounted, scene.image.blob_bytes());
+}
+
 /// The store is an image layout: what is whole in it is pushed from there, with no registry up.
 #[tokio::test(flavor = "multi_thread")]
 async fn k6_a_store_can_be_pushed_from_as_the_image_layout_that_it_is() {
