@@ -58,13 +58,10 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
     if let Command::Completions(args) = &command {
         return command::completions::completions(args);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| AppError::Io {
-            attempted: "start the runtime".into(),
-            error,
-        })?;
+    let runtime = runtime(&command).build().map_err(|error| AppError::Io {
+        attempted: "start the runtime".into(),
+        error,
+    })?;
     let result = runtime.block_on(async {
         match command {
             Command::Push(args) => command::push::push(&args, environment).await,
@@ -88,6 +85,16 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
     // A reader thread may sit in a read that nobody waits for any more.
     runtime.shutdown_background();
     result
+}
+
+/// How a command's work is spread over threads.
+fn runtime(command: &Command) -> tokio::runtime::Builder {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all();
+    if let Command::Serve(_) = command {
+        command::serve::bound_threads(&mut runtime);
+    }
+    runtime
 }
 
 /// Logs to standard error what was asked for; else what `unasked` says, if anything.

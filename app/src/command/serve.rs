@@ -19,6 +19,19 @@ mod validation;
 /// How many requests a registry that people run remembers: its log is for tests.
 const LOG_ENTRIES: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
+/// The most threads that requests are handled on: each keeps memory of its own.
+const WORKERS: usize = 8;
+/// The most threads that wait for a disk at once.
+const WAITING: usize = 32;
+
+/// Bounds the threads of a registry, and so what their allocators keep.
+pub(crate) fn bound_threads(runtime: &mut tokio::runtime::Builder) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    runtime
+        .worker_threads(cores.min(WORKERS))
+        .max_blocking_threads(WAITING);
+}
+
 /// Run the embedded registry
 ///
 /// Speaks the OCI distribution protocol on the address given, until Ctrl-C. Refuses a

@@ -49,6 +49,8 @@ struct State {
     blocked: Option<Instant>,
     /// HTTP/2, where bytes come also when no request does.
     multiplexed: bool,
+    /// Bytes that came since the last request began or ended.
+    coming: usize,
 }
 
 /// An answer that is leaving.
@@ -85,6 +87,7 @@ impl Activity {
                 wrote: now,
                 blocked: None,
                 multiplexed: false,
+                coming: 0,
             }),
             changed: Notify::new(),
         }
@@ -94,13 +97,15 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came.
-    pub(crate) fn read(&self) {
+    /// So many bytes came; how many since the last request began or ended.
+    pub(crate) fn read(&self, bytes: usize) -> usize {
         let mut state = self.state();
+        state.coming = state.coming.saturating_add(bytes);
         if state.under_way == 0 && state.head_since.is_none() {
             state.head_since = Some(Instant::now());
             self.changed.notify_one();
         }
+        state.coming
     }
 
     /// Bytes left.
@@ -124,6 +129,7 @@ impl Activity {
         let mut state = self.state();
         state.requests += 1;
         state.under_way += 1;
+        state.coming = 0;
         state.head_since = None;
         state.multiplexed = multiplexed;
     }
@@ -132,6 +138,7 @@ impl Activity {
     pub(crate) fn ends(&self) {
         let mut state = self.state();
         state.under_way -= 1;
+        state.coming = 0;
         state.rests_since = Instant::now();
         state.head_since = None;
         self.changed.notify_one();
@@ -174,11 +181,23 @@ impl Activity {
         self.changed.notify_one();
     }
 
-    /// Comes back when the connection has been still for too long.
-    pub(crate) async fn still(&self, limits: &Limits) -> Still {
+    /// Comes back when the connection has been still for too long; or is idle, when the
+    /// `crowd` of others asks one of those to go.
+    pub(crate) async fn still(&self, limits: &Limits, crowd: &Notify) -> Still {
         loop {
-            let deadline = self.state().deadline(limits);
+            let (deadline, is_idle) = {
+                let state = self.state();
+                (state.deadline(limits), state.is_idle())
+            };
             match deadline {
+                Some((at, still)) if is_idle && at > Instant::now() => {
+                    let late = tokio::time::sleep_until(at.into());
+                    tokio::select! {
+                        () = late => {}
+                        () = self.changed.notified() => {}
+                        () = crowd.notified() => return still,
+                    }
+                }
                 None => self.changed.notified().await,
                 Some((at, still)) if at <= Instant::now() => return still,
                 Some((at, _)) => {
@@ -191,6 +210,12 @@ impl Activity {
 }
 
 impl State {
+    /// It had a request, and nothing came since that was answered.
+    fn is_idle(&self) -> bool {
+        let is_busy = self.under_way > 0 || !self.answers.is_empty();
+        self.requests > 0 && !is_busy && (self.head_since.is_none() || self.multiplexed)
+    }
+
     /// When it will have been still for too long, if nothing happens.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Still)> {
         let unread = self.unread(limits).map(|at| (at, Still::Unread));

@@ -1,10 +1,10 @@
-//! Memory for whole bodies: one bound for all that are held at the same time.
+//! Memory beyond the little that every request has: one bound for all of it together.
 //!
 //! A client may take as long as it likes to read an answer, or to send a manifest, and there
-//! may be many of them. Whoever has a longer body in hand takes its length out of the
-//! allowance until the last byte has left, or was used. Where nothing is left of it nobody
-//! waits, which would let slow clients hold up others: the body goes a slower way, in pieces
-//! that are read again or through a file.
+//! may be many of them. Whoever has much in hand takes it out of the allowance until the last
+//! byte has left, or was used: whole manifests, lists and pages, large pieces of blobs, large
+//! buffers of connections, windows of HTTP/2. Where nothing is left of it nobody waits, which
+//! would let slow clients hold up others: it goes a slower way, in small pieces or through a file.
 
 use std::sync::Arc;
 
@@ -14,9 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A body up to this length is held without counting, in bytes, inclusive.
 pub(crate) const FREE_BYTES: usize = 16 * 1024;
 /// What all longer ones may hold together, in bytes.
-const ALL_BYTES: usize = 8 * 1024 * 1024;
+const ALL_BYTES: usize = 12 * 1024 * 1024;
+/// So much is left by who could do with less, for those who could do with nothing, in bytes.
+const LEFT_BYTES: usize = 5 * 1024 * 1024;
 
-/// Memory for whole bodies; cheap to clone.
+/// Memory that is shared by all; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance(Arc<Semaphore>);
 
@@ -43,6 +45,25 @@ impl Allowance {
     pub(crate) fn take(&self, bytes: usize) -> Option<Taken> {
         if bytes <= FREE_BYTES {
             return Some(Taken { counted: None });
+        }
+        let count = u32::try_from(bytes).ok()?;
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(count).ok()?;
+        Some(Taken {
+            counted: Some(taken),
+        })
+    }
+}
+
+impl Allowance {
+    /// Takes room for so many bytes, however few, if that leaves enough for others.
+    pub(crate) fn take_spare(&self, bytes: usize) -> Option<Taken> {
+        self.take_leaving(bytes, LEFT_BYTES)
+    }
+
+    /// Takes room for so many bytes, however few, if that leaves so many.
+    pub(crate) fn take_leaving(&self, bytes: usize, left: usize) -> Option<Taken> {
+        if self.0.available_permits() < bytes.saturating_add(left) {
+            return None;
         }
         let count = u32::try_from(bytes).ok()?;
         let taken = Arc::clone(&self.0).try_acquire_many_owned(count).ok()?;
@@ -90,5 +111,17 @@ mod tests {
         drop(last);
         assert!(all.take(ALL_BYTES).is_some());
         assert!(all.take(ALL_BYTES + 1).is_none());
+    }
+
+    #[test]
+    fn who_could_do_with_less_leaves_some_to_others() {
+        let all = Allowance::default();
+        let rest = ALL_BYTES - LEFT_BYTES;
+        assert!(all.take_spare(rest + 1).is_none());
+        let taken = all.take_spare(rest).unwrap();
+        assert!(all.take_spare(1).is_none());
+        assert!(all.take(LEFT_BYTES).is_some());
+        drop(taken);
+        assert!(all.take_spare(1).is_some());
     }
 }

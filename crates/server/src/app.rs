@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -17,9 +17,11 @@ use crate::{
     store::Store,
 };
 
-/// How long the manifests may be together that are parsed and stored at the same time, in bytes:
-/// one of the longest, or very many small ones.
-const PARSED_AT_ONCE: usize = oci::MAX_MANIFEST_BYTES;
+/// How long the manifests may be together that are parsed and stored at the same time, in bytes;
+/// long ones are parsed one after the other.
+const PARSED_AT_ONCE: usize = 1024 * 1024;
+/// How many requests are under way at once for each connection there may be.
+const REQUESTS_A_CONNECTION: usize = 2;
 /// How many manifests that come slowly are written to files at a time.
 const WRITTEN_AT_ONCE: usize = 8;
 /// How many manifests are read at a time.
@@ -37,16 +39,24 @@ pub(crate) struct Turns {
     /// Manifests that are read to be sent.
     pub(crate) reading: Arc<Semaphore>,
     pub(crate) pages: Arc<Semaphore>,
+    /// Requests of all connections, their answers included until they have left.
+    pub(crate) requests: Arc<Semaphore>,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
+impl Turns {
+    /// For a server with so many connections at once.
+    pub(crate) fn new(connections: usize) -> Self {
         let turns = |count| Arc::new(Semaphore::new(count));
         Self {
             parsing: turns(PARSED_AT_ONCE),
             writing: turns(WRITTEN_AT_ONCE),
             reading: turns(READ_AT_ONCE),
             pages: turns(PAGES_AT_ONCE),
+            requests: turns(
+                connections
+                    .saturating_mul(REQUESTS_A_CONNECTION)
+                    .clamp(1, Semaphore::MAX_PERMITS),
+            ),
         }
     }
 }
@@ -54,12 +64,16 @@ impl Default for Turns {
 /// What keeps what takes much memory within a bound.
 #[derive(Debug)]
 pub(crate) struct Bounded {
-    /// Memory for whole bodies.
+    /// What all may have that takes more than a little.
     pub(crate) allowance: Allowance,
     /// Where long manifests are parsed.
     pub(crate) parser: Solo,
     /// Where lists are made: each may read as many manifests as a page has.
     pub(crate) lister: Solo,
+    /// Where what other programs read of the store is brought up to date.
+    pub(crate) viewer: Solo,
+    /// Where garbage is looked for.
+    pub(crate) collector: Solo,
 }
 
 impl Bounded {
@@ -68,6 +82,8 @@ impl Bounded {
             allowance: Allowance::default(),
             parser: Solo::new("parser")?,
             lister: Solo::new("lister")?,
+            viewer: Solo::new("viewer")?,
+            collector: Solo::new("collector")?,
         })
     }
 }
@@ -84,6 +100,8 @@ pub(crate) struct App {
     pub(crate) options: Options,
     pub(crate) turns: Turns,
     pub(crate) memory: Bounded,
+    /// Asks a connection that is idle to go, one for each time it is told.
+    pub(crate) crowd: Notify,
     pub(crate) address: SocketAddr,
     /// Everything that has to end before the server is gone.
     pub(crate) tasks: TaskTracker,

@@ -16,8 +16,10 @@ use oci::{
     Digest,
     wire::{ByteRange, ErrorCode},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
+    allowance::{Allowance, held_with},
     answer::{self, Refusal, set, set_digest},
     condition,
     exchange::Exchange,
@@ -27,6 +29,8 @@ use crate::{
 
 /// How much of a blob is read and sent at a time; a few pieces of each reader are in memory.
 const PIECE_BYTES: usize = 128 * 1024;
+/// The same where there is no room for more; each reader then has one such piece in memory.
+const SMALL_PIECE_BYTES: usize = 8 * 1024;
 
 pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {
     let (store, wanted) = (Arc::clone(&x.app.store), digest.clone());
@@ -49,7 +53,7 @@ pub(crate) async fn read(x: &Exchange, name: Name, digest: Digest) -> Result<Res
     let body = if x.method == Method::HEAD || count == 0 {
         Body::empty()
     } else {
-        Body::from_stream(pieces(content, offset, count))
+        Body::from_stream(pieces(content, offset, count, &x.app.memory.allowance))
     };
     let mut response = Response::new(body);
     describe(&mut response, &digest, count);
@@ -95,22 +99,60 @@ fn is_backwards(text: &str) -> bool {
     numbers.is_some_and(|(first, last)| first > last)
 }
 
+/// A blob on its way out.
+struct Leaving {
+    /// None while it is read.
+    content: Option<Box<dyn Content>>,
+    /// Where it is to begin, if it has not.
+    offset: Option<u64>,
+    left: u64,
+    allowance: Allowance,
+    /// For pieces that there is no room for.
+    places: Arc<Semaphore>,
+}
+
 /// The bytes from `offset`. What is in memory is taken from there at once; a thread is asked
 /// only for what has to come from a disk.
 fn pieces(
     content: Box<dyn Content>,
     offset: u64,
     count: u64,
-) -> impl Stream<Item = io::Result<Bytes>> {
-    let start = (Some(offset), content, count);
-    stream::try_unfold(start, |(seek, mut content, left)| async move {
-        if left == 0 {
+    allowance: &Allowance,
+) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+    let start = Leaving {
+        content: Some(content),
+        offset: Some(offset),
+        left: count,
+        allowance: allowance.clone(),
+        places: Arc::new(Semaphore::new(1)),
+    };
+    stream::try_unfold(start, Leaving::next)
+}
+
+impl Leaving {
+    /// The next piece: a large one if there is room for it until it has left; else a small
+    /// one, when the small one before it has left.
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.left == 0 {
             return Ok(None);
         }
-        if let Some(offset) = seek {
-            content.select(offset, left)?;
+        if let (Some(offset), Some(content)) = (self.offset.take(), &mut self.content) {
+            content.select(offset, self.left)?;
         }
-        let limit = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+        let most = |bytes: usize| usize::try_from(self.left).map_or(bytes, |it| it.min(bytes));
+        if let Some(taken) = self.allowance.take_spare(PIECE_BYTES) {
+            let piece = self.read(most(PIECE_BYTES)).await?;
+            return Ok(Some((held_with(piece, taken), self)));
+        }
+        let limit = most(SMALL_PIECE_BYTES);
+        // Nobody closes the semaphore.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let piece = self.read(limit).await?;
+        Ok(Some((held_with(piece, place), self)))
+    }
+
+    async fn read(&mut self, limit: usize) -> io::Result<Bytes> {
+        let mut content = self.content.take().ok_or(io::ErrorKind::ResourceBusy)?;
         let piece = if let Some(piece) = content.read_at_hand(limit)? {
             piece
         } else {
@@ -119,12 +161,13 @@ fn pieces(
             (content, piece) = store::blocking(read).await?;
             piece
         };
+        self.content = Some(content);
         if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let left = left - piece.len() as u64;
-        Ok(Some((piece, (None, content, left))))
-    })
+        self.left -= piece.len() as u64;
+        Ok(piece)
+    }
 }
 
 pub(crate) async fn delete(x: &Exchange, name: Name, digest: Digest) -> Result<Response, Refusal> {

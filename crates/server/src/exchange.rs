@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use crate::{
     answer::Refusal,
@@ -67,6 +67,19 @@ impl Exchange {
         let host = host.unwrap_or_else(|| self.app.address.to_string());
         format!("{}://{host}", self.app.scheme())
     }
+}
+
+/// The same headers in memory of their own: as they come they are parts of a connection's
+/// buffer, and hold on to all of it.
+pub(crate) fn detached(headers: &HeaderMap) -> HeaderMap {
+    let mut own = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            own.append(name, value);
+        }
+    }
+    own
 }
 
 /// Whatever prints headers from here on leaves out what these hold.

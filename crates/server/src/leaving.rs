@@ -13,6 +13,7 @@ use std::{
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     allowance::held_with,
@@ -23,15 +24,27 @@ use crate::{
 struct Followed {
     body: Body,
     leaving: Arc<Leaving>,
+    /// One of the requests that are under way at once.
+    _seat: Option<OwnedSemaphorePermit>,
 }
 
-/// Lets the connection know of an answer until all of it has left.
-pub(crate) fn follow(response: Response, connection: &Connection) -> Response {
+/// Lets the connection know of an answer until all of it has left; `seat` is kept until then.
+pub(crate) fn follow(
+    response: Response,
+    connection: &Connection,
+    seat: Option<OwnedSemaphorePermit>,
+) -> Response {
     if response.body().is_end_stream() {
         return response;
     }
     let leaving = Arc::new(connection.leaving());
-    response.map(|body| Body::new(Followed { body, leaving }))
+    response.map(|body| {
+        Body::new(Followed {
+            body,
+            leaving,
+            _seat: seat,
+        })
+    })
 }
 
 impl HttpBody for Followed {

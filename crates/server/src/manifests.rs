@@ -12,8 +12,9 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
+use bytes::Bytes;
 use oci::{
-    DocumentError, Tag, TagOrDigest,
+    Document, DocumentError, Tag, TagOrDigest,
     wire::{ErrorCode, ErrorEntry},
 };
 
@@ -46,25 +47,27 @@ pub(crate) async fn put(
     } else {
         condition::for_put(&x.headers)?
     };
-    let (document, room) = receive::receive(x, &name, &which).await?;
     let rule = x.faults.validation.unwrap_or(x.app.options.validation);
-    let store = Arc::clone(&x.app.store);
-    let new = NewManifest {
-        digest: document.digest().clone(),
-        media_type: document.media_type().clone(),
-        bytes: document.bytes().clone(),
-        tags,
-        subject: document.subject().map(|it| it.digest.clone()),
-        children: children::of(&document),
-        is_sparse: rule == Validation::AcceptAll,
-        condition,
+    let is_sparse = rule == Validation::AcceptAll;
+    let (store, repository) = (Arc::clone(&x.app.store), name.clone());
+    let keep = move |document: Document| {
+        let mut new = NewManifest {
+            digest: document.digest().clone(),
+            media_type: document.media_type().clone(),
+            bytes: document.bytes().clone(),
+            tags,
+            subject: document.subject().map(|it| it.digest.clone()),
+            children: children::of(&document),
+            is_sparse,
+            condition,
+        };
+        drop(document);
+        let done = store.put_manifest(&repository, &new)?;
+        // What takes memory is not needed for the answer.
+        (new.bytes, new.children) = (Bytes::new(), Vec::new());
+        Ok((done, new))
     };
-    drop(document);
-    let (done, new) = {
-        let name = name.clone();
-        store::blocking(move || Ok((store.put_manifest(&name, &new)?, new))).await?
-    };
-    drop(room);
+    let (done, new) = receive::receive(x, &name, &which, keep).await?;
     match done {
         Put::Stored => {}
         Put::ConditionFailed => return Err(condition::failed()),

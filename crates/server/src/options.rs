@@ -44,8 +44,8 @@ impl Default for Options {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Validation {
-    /// It is refused; every missing child is named in an error of its own, its digest
-    /// the `detail`.
+    /// It is refused; every missing child, of the first 1,000, is named in an error of its own,
+    /// its digest the `detail`.
     #[default]
     All,
     /// It is refused; the first missing child alone is named, as some registries do.
@@ -155,12 +155,13 @@ pub struct Limits {
     /// How many bytes of a request's body have to come in every minute that is spent waiting
     /// for it; less is refused with 408. 16 KiB.
     pub body_floor: u64,
-    /// How many connections are served at once; more wait. 4,096.
+    /// How many connections are served at once; more wait, and the one goes
+    /// that has been idle for longest. 256.
     pub connections: usize,
     /// How many connections of one client are served at once; more are closed at once. A client
-    /// is an IPv4 address, or a network of 64 bits of IPv6. 1,024.
+    /// is an IPv4 address, or a network of 64 bits of IPv6. 128.
     pub connections_per_client: usize,
-    /// How many requests of one HTTP/2 connection are under way at once. 256.
+    /// How many requests of one HTTP/2 connection are under way at once. 128.
     pub streams: u32,
     /// How many bytes of blobs and manifests a server in memory keeps, blobs being uploaded
     /// included. 4 GiB.
@@ -182,9 +183,9 @@ impl Default for Limits {
             session_age: Duration::from_hours(7 * 24),
             body_idle: Duration::from_mins(1),
             body_floor: 16 * 1024,
-            connections: 4096,
-            connections_per_client: 1024,
-            streams: 256,
+            connections: 256,
+            connections_per_client: 128,
+            streams: 128,
             memory_bytes: 4 * 1024 * 1024 * 1024,
         }
     }

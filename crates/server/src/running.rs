@@ -18,14 +18,15 @@ use oci::Registry;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::ServerConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     AccessLog, Faults, Limits, RequestLog, ServerBuilder, ServerError,
     activity::Still,
+    allowance::Taken,
     app::{App, Bounded, Turns},
     auth::Guard,
     builder::Storage,
@@ -43,15 +44,14 @@ use crate::{
 
 /// How long requests that are under way may go on when the server shuts down, unless it is said.
 const GRACE: Duration = Duration::from_secs(10);
-/// How much HTTP/2 lets a client send ahead, per stream and per connection: with less,
-/// the round trip bounds an upload's speed.
-const H2_WINDOW: u32 = 8 * 1024 * 1024;
+/// How much of what it sends TLS has in memory until the client takes it, in bytes.
+const TLS_BYTES: usize = 32 * 1024;
 /// How long a connection that was still for too long gets to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the access log gets to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
-/// The most that is read from a connection at once.
-const READ_BYTES: usize = 128 * 1024;
+/// The most that is read from a connection at once: the longest target and head, and some.
+const READ_BYTES: usize = 96 * 1024;
 /// What connections are numbered that were not accepted from the listener.
 const PIPED: u64 = u64::MAX;
 
@@ -99,17 +99,15 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         .map_err(|error| listen(io::Error::other(error)))?;
     let (stopping, tasks) = (Stopping::default(), TaskTracker::new());
     let metrics = Arc::new(Metrics::new());
-    let watch: Arc<dyn Observer> = Arc::new(Watch {
-        metrics: Arc::clone(&metrics),
-        access_log: builder.access_log.clone(),
-    });
+    let watch = watch(&builder, &metrics);
     let app = Arc::new(App {
         sessions: Sessions::new(&builder.limits, leftovers, &tasks),
+        turns: Turns::new(builder.limits.connections),
+        crowd: Notify::new(),
         store,
         log: RequestLog::new(builder.log_entries, keeps, Some(watch)),
         faults: builder.faults,
         guard: Guard::new(builder.auth, builder.rules).map_err(ServerError::Random)?,
-        turns: Turns::default(),
         memory: Bounded::new().map_err(ServerError::Threads)?,
         limits: builder.limits,
         options: builder.options,
@@ -136,6 +134,14 @@ async fn start(builder: ServerBuilder) -> Result<RunningServer, ServerError> {
         registry,
         stopping,
         access_log: builder.access_log,
+    })
+}
+
+/// Who is told of every request.
+fn watch(builder: &ServerBuilder, metrics: &Arc<Metrics>) -> Arc<dyn Observer> {
+    Arc::new(Watch {
+        metrics: Arc::clone(metrics),
+        access_log: builder.access_log.clone(),
     })
 }
 
@@ -261,8 +267,21 @@ impl RunningServer {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) {
-        let connection = Connection::new(PIPED, None, self.app.limits.streams);
-        speak(Arc::clone(&self.app), stream, &connection, &self.stopping).await;
+        let connection = Connection::new(
+            PIPED,
+            None,
+            self.app.limits.streams,
+            &self.app.memory.allowance,
+        );
+        let window = Window::narrow();
+        speak(
+            Arc::clone(&self.app),
+            stream,
+            &connection,
+            &self.stopping,
+            window,
+        )
+        .await;
         connection.close();
     }
 
@@ -290,7 +309,7 @@ impl RunningServer {
             // Lines that are not written by then are lost, and nothing else.
             let _ = closing.await;
         }
-        if let Err(error) = upkeep::renew_once(&self.app.store).await {
+        if let Err(error) = upkeep::renew_once(&self.app).await {
             tracing::warn!(%error, "could not renew a repository's layout; the next start does");
         }
     }
@@ -324,6 +343,9 @@ impl Accepting {
         let mut number = 0;
         loop {
             let next = async {
+                if places.available_permits() == 0 {
+                    self.app.crowd.notify_one();
+                }
                 let place = Arc::clone(&places).acquire_owned().await;
                 (place, self.listener.accept().await)
             };
@@ -348,7 +370,12 @@ impl Accepting {
                 self.app.metrics.refused(Cause::ConnectionsOfClient);
                 continue;
             };
-            let connection = Connection::new(number, Some(client), limits.streams);
+            let connection = Connection::new(
+                number,
+                Some(client),
+                limits.streams,
+                &self.app.memory.allowance,
+            );
             number += 1;
             let counted = self.app.metrics.connected();
             let serving = self.serve(stream, connection.clone());
@@ -375,17 +402,32 @@ impl Accepting {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "connection without TCP_NODELAY");
             }
-            let socket = Socket::new(stream, connection.clone());
             let Some(tls) = tls else {
-                return speak(app, socket, &connection, &stopping).await;
+                let window = tokio::select! {
+                    is_http2 = begins_http2(&stream) => Window::for_http2(is_http2, &app),
+                    _ = connection.still(&app.limits, &app.crowd) => {
+                        return app.metrics.refused(Cause::HeadTooSlow);
+                    }
+                    () = stopping.gently.cancelled() => return,
+                };
+                let socket = Socket::new(stream, connection.clone());
+                let speaking = speak(app, socket, &connection, &stopping, window);
+                return Box::pin(speaking).await;
             };
-            let handshake = tokio::time::timeout(app.limits.head_timeout, tls.accept(socket));
+            let socket = Socket::new(stream, connection.clone());
+            let bounded = |it: &mut ServerConnection| it.set_buffer_limit(Some(TLS_BYTES));
+            let handshake = tls.accept_with(socket, bounded);
+            let handshake = tokio::time::timeout(app.limits.head_timeout, handshake);
             let handshake = tokio::select! {
                 handshake = handshake => handshake,
                 () = stopping.gently.cancelled() => return,
             };
             match handshake {
-                Ok(Ok(socket)) => speak(app, socket, &connection, &stopping).await,
+                Ok(Ok(socket)) => {
+                    let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let window = Window::for_http2(is_http2, &app);
+                    Box::pin(speak(app, socket, &connection, &stopping, window)).await;
+                }
                 Ok(Err(error)) => {
                     app.metrics.refused(Cause::Handshake);
                     tracing::debug!(%error, "TLS handshake failed");
@@ -406,19 +448,19 @@ async fn speak(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     connection: &Connection,
     stopping: &Stopping,
+    window: Window,
 ) {
     let router: Router = Router::new()
         .fallback(service::serve)
         .layer(axum::Extension(connection.clone()))
         .with_state(Arc::clone(&app));
-    let http = protocol(&app.limits);
+    let http = protocol(&app.limits, &window);
     let service = TowerToHyperService::new(router);
-    let serving = http.serve_connection(TokioIo::new(socket), service);
-    let mut serving = std::pin::pin!(serving);
+    let mut serving = Box::pin(http.serve_connection(TokioIo::new(socket), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = connection.broken() => return,
-        still = connection.still(&app.limits) => {
+        still = connection.still(&app.limits, &app.crowd) => {
             match still {
                 Still::Idle => {}
                 Still::Head => app.metrics.refused(Cause::HeadTooSlow),
@@ -433,7 +475,7 @@ async fn speak(
             tokio::select! {
                 ended = serving => ended,
                 () = connection.broken() => return,
-                _ = connection.still(&app.limits) => return,
+                _ = connection.still(&app.limits, &app.crowd) => return,
                 () = stopping.now.cancelled() => return,
             }
         }
@@ -446,8 +488,70 @@ async fn speak(
     }
 }
 
+/// How much a client may send ahead on HTTP/2: with little, the round trip bounds an upload's
+/// speed; and what a registry lets be sent it has to have room for.
+#[derive(Debug)]
+struct Window {
+    /// Of a stream, and of all streams of a connection together.
+    bytes: u32,
+    /// Of one frame: the part that comes is in memory until all of it has.
+    frame_bytes: u32,
+    /// Of a request's head.
+    head_bytes: u32,
+    _taken: Option<Taken>,
+}
+
+impl Window {
+    /// Windows that there may be, in bytes, and what each has to leave to others.
+    const WIDE: [(u32, usize); 3] = [
+        (4 * 1024 * 1024, 7 * 1024 * 1024),
+        (1024 * 1024, 6 * 1024 * 1024),
+        (256 * 1024, 5 * 1024 * 1024),
+    ];
+    /// Frames where there is a wide window, in bytes.
+    const WIDE_FRAME: u32 = 128 * 1024;
+
+    /// The least that the protocol knows
+    /// ([RFC 9113](https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2)).
+    fn narrow() -> Self {
+        Self {
+            bytes: 65_535,
+            frame_bytes: 16_384,
+            head_bytes: 32 * 1024,
+            _taken: None,
+        }
+    }
+
+    /// One as wide as there is room for, if HTTP/2 is spoken at all.
+    fn for_http2(is_http2: bool, app: &App) -> Self {
+        let wide = Self::WIDE.iter().filter(|_| is_http2);
+        let taken = wide.filter_map(|&(bytes, left)| {
+            let all = usize::try_from(bytes + Self::WIDE_FRAME).ok()?;
+            Some((bytes, app.memory.allowance.take_leaving(all, left)?))
+        });
+        taken
+            .into_iter()
+            .next()
+            .map_or_else(Self::narrow, |(bytes, taken)| Self {
+                bytes,
+                frame_bytes: Self::WIDE_FRAME,
+                head_bytes: 128 * 1024,
+                _taken: Some(taken),
+            })
+    }
+}
+
+/// Whether a client begins with HTTP/2, without taking any of what it sends.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut start = [0; 4];
+    match stream.peek(&mut start).await {
+        Ok(length) => length > 0 && b"PRI ".starts_with(&start[..length]),
+        Err(_) => false,
+    }
+}
+
 /// How HTTP is spoken, and within which bounds.
-fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn protocol(limits: &Limits, window: &Window) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     // How long a head may take is looked at below HTTP, for both versions alike.
     http.http1()
@@ -457,11 +561,11 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_buf_size(READ_BYTES);
     http.http2()
         .timer(TokioTimer::new())
-        .initial_stream_window_size(H2_WINDOW)
-        .initial_connection_window_size(2 * H2_WINDOW)
+        .initial_stream_window_size(window.bytes)
+        .initial_connection_window_size(window.bytes)
         .max_concurrent_streams(limits.streams)
-        .max_frame_size(256 * 1024)
-        .max_header_list_size(128 * 1024);
+        .max_frame_size(window.frame_bytes)
+        .max_header_list_size(window.head_bytes);
     http
 }
 

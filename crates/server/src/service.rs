@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::Response,
 };
 use oci::wire::ErrorCode;
@@ -19,7 +19,7 @@ use crate::{
     blobs,
     body::{self, Intake},
     endpoint::Endpoint,
-    exchange::{Exchange, mark_secrets},
+    exchange::{Exchange, detached, mark_secrets},
     faults::{
         Asked,
         plan::{After, Instead},
@@ -34,6 +34,10 @@ use crate::{
 
 /// The longest that anything stalls; a server that stops ends it sooner.
 const MAX_STALL: Duration = Duration::from_hours(1);
+/// A head that is longer, target included, needs room as long as its request is under way, in bytes.
+const LONG_HEAD_BYTES: usize = 16 * 1024;
+/// So much: it is there twice, here and in its connection's buffer.
+const LONG_HEAD_ROOM: usize = 160 * 1024;
 /// The longest form the token service takes, in bytes, inclusive.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
@@ -41,19 +45,20 @@ const MAX_FORM_BYTES: usize = 64 * 1024;
 pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
     let connection = match request.extensions().get::<Connection>() {
         Some(connection) => connection.clone(),
-        None => Connection::new(0, None, app.limits.streams),
+        None => Connection::new(0, None, app.limits.streams, &app.memory.allowance),
     };
     let tasks = app.tasks.clone();
     let under_way = connection.begin(request.version() == Version::HTTP_2).await;
     let counted = app.metrics.under_way();
-    let handling = exchange(app, request, connection.clone());
+    let seat = Arc::clone(&app.turns.requests).try_acquire_owned().ok();
+    let handling = exchange(app, request, connection.clone(), seat.is_some());
     let task = tasks.spawn(async move {
         let response = handling.await;
         drop((under_way, counted));
         response
     });
     match task.await {
-        Ok(Some(response)) => leaving::follow(response, &connection),
+        Ok(Some(response)) => leaving::follow(response, &connection, seat),
         Ok(None) => std::future::pending().await,
         Err(error) => {
             tracing::error!(%error, "a handler died");
@@ -63,7 +68,12 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 /// Handles a request; without an answer the connection is broken already.
-async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Option<Response> {
+async fn exchange(
+    app: Arc<App>,
+    request: Request,
+    connection: Connection,
+    is_seated: bool,
+) -> Option<Response> {
     let resource = Resource::parse(request.uri().path());
     let query = Query::parse(request.uri().query());
     let endpoint = Endpoint::of(request.method(), resource.as_ref().ok(), &query);
@@ -80,8 +90,14 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
     let path = request.uri().path();
     let is_api = path == "/v2" || path.starts_with("/v2/");
     let (mut parts, body) = request.into_parts();
+    parts.headers = detached(&parts.headers);
     mark_secrets(&mut parts.headers);
     let uri_bytes = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    drop(parts.uri);
+    let head_bytes = uri_bytes + head_bytes(&parts.headers);
+    let room =
+        (head_bytes > LONG_HEAD_BYTES).then(|| app.memory.allowance.take_spare(LONG_HEAD_ROOM));
+    let is_busy = !is_seated || matches!(room, Some(None));
     let intake = Intake::new(
         body,
         Arc::clone(&record),
@@ -105,9 +121,25 @@ async fn exchange(app: Arc<App>, request: Request, connection: Connection) -> Op
     };
     let answered = match x.instead(&connection).await {
         Some(scripted) => scripted,
+        None if is_busy => Err(busy()),
         None => x.handle(endpoint, resource).await,
     };
-    x.finish(answered, &connection).await
+    let answer = x.finish(answered, &connection).await;
+    drop(room);
+    answer
+}
+
+/// How long names and values are together.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    headers.iter().map(length).sum()
+}
+
+/// More requests are under way than there may be, or there is no room for so long a head.
+fn busy() -> Refusal {
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
+        .message("too many requests are under way")
+        .header(header::RETRY_AFTER, 1)
 }
 
 impl Exchange {
@@ -234,9 +266,7 @@ impl Exchange {
             let message = format!("there are more than {} headers", limits.headers);
             return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message);
         }
-        let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let bytes: usize = self.headers.iter().map(length).sum();
-        if bytes > limits.header_bytes {
+        if head_bytes(&self.headers) > limits.header_bytes {
             let message = format!(
                 "the headers are over the limit of {} bytes",
                 limits.header_bytes

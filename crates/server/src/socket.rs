@@ -2,6 +2,10 @@
 //!
 //! Faults need what HTTP libraries hide: a reset instead of an orderly close, and a
 //! close in the middle of an answer. Both are done here, below TLS and HTTP.
+//!
+//! HTTP's buffer for what comes grows with what it is given at once, and stays. So a
+//! connection is read in small pieces until much comes, and in large ones only where there
+//! is room for a large buffer.
 
 use std::{
     io,
@@ -17,14 +21,22 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Limits,
     activity::{Activity, Still},
+    allowance::{Allowance, Taken},
 };
+
+/// So much is read at a time of a connection that has no large buffer, in bytes.
+const NARROW_BYTES: usize = 8 * 1024;
+/// What a large buffer takes, in bytes: two of what is read at once.
+const WIDE_BYTES: usize = 256 * 1024;
+/// Of a request so much comes before a large buffer pays, in bytes.
+const NARROW_REQUEST_BYTES: usize = 64 * 1024;
 
 /// One connection, as the requests on it see it; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +56,8 @@ struct Shared {
     resets: AtomicBool,
     /// How many bytes more may be written.
     budget: AtomicU64,
+    /// Where room for a large buffer is taken from.
+    allowance: Allowance,
 }
 
 /// A request that is under way, as long as this lives.
@@ -65,13 +79,22 @@ pub(crate) struct Leaving {
 pub(crate) struct Socket {
     stream: TcpStream,
     connection: Connection,
+    /// Bytes that came since the last request began or ended.
+    coming: usize,
+    /// Room for a large buffer; kept as long as the connection, as the buffer is.
+    wide: Option<Taken>,
 }
 
 // === impl Connection ===
 
 impl Connection {
     /// One on which `turns` requests may be under way at once.
-    pub(crate) fn new(number: u64, client: Option<SocketAddr>, turns: u32) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        client: Option<SocketAddr>,
+        turns: u32,
+        allowance: &Allowance,
+    ) -> Self {
         let turns = usize::try_from(turns).unwrap_or(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             number,
@@ -82,6 +105,7 @@ impl Connection {
             closed: CancellationToken::new(),
             resets: AtomicBool::new(false),
             budget: AtomicU64::new(u64::MAX),
+            allowance: allowance.clone(),
         }))
     }
 
@@ -114,8 +138,8 @@ impl Connection {
     }
 
     /// Comes back when the connection has been still for too long.
-    pub(crate) async fn still(&self, limits: &Limits) -> Still {
-        self.0.activity.still(limits).await
+    pub(crate) async fn still(&self, limits: &Limits, crowd: &Notify) -> Still {
+        self.0.activity.still(limits, crowd).await
     }
 
     /// Has the connection dropped with a TCP reset.
@@ -150,7 +174,20 @@ impl Connection {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, connection: Connection) -> Self {
-        Self { stream, connection }
+        Self {
+            stream,
+            connection,
+            coming: 0,
+            wide: None,
+        }
+    }
+
+    /// How much may be read at once.
+    fn at_once(&mut self) -> usize {
+        if self.wide.is_none() && self.coming > NARROW_REQUEST_BYTES {
+            self.wide = self.connection.0.allowance.take_spare(WIDE_BYTES);
+        }
+        self.wide.as_ref().map_or(NARROW_BYTES, |_| usize::MAX)
     }
 
     /// How much of `wanted` may be written; 0 if the connection ends here.
@@ -215,10 +252,20 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let limit = self.at_once();
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.connection.0.activity.read();
+        let read = if buffer.remaining() <= limit {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        } else {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(limit));
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+            let length = part.filled().len();
+            buffer.advance(length);
+            read
+        };
+        let length = buffer.filled().len() - before;
+        if length > 0 {
+            self.coming = self.connection.0.activity.read(length);
         }
         read
     }

@@ -32,7 +32,7 @@ const REST: Duration = Duration::from_millis(2);
 pub(crate) fn begin(app: &Arc<App>, collection: Collection, stopping: &CancellationToken) {
     let collecting = collect(Arc::clone(app), collection, stopping.clone());
     app.tasks.spawn(collecting);
-    let renewing = renew_views(Arc::clone(&app.store), stopping.clone());
+    let renewing = renew_views(Arc::clone(app), stopping.clone());
     app.tasks.spawn(renewing);
 }
 
@@ -53,8 +53,8 @@ async fn collect(app: Arc<App>, collection: Collection, stopping: CancellationTo
         }
         app.sessions.sweep().await;
         let (store, rules, stopping) = (Arc::clone(&app.store), rules.clone(), stopping.clone());
-        let ran = store::blocking(move || run(&*store, &rules, &stopping)).await;
-        if let Err(error) = ran {
+        let work = move || run(&*store, &rules, &stopping);
+        if let Err(error) = app.memory.collector.run(work).await.flatten() {
             tracing::warn!(%error, "garbage collection stopped; it is tried again later");
         }
     }
@@ -91,8 +91,8 @@ fn run(store: &dyn Store, rules: &Rules, stopping: &CancellationToken) -> io::Re
 }
 
 /// Renews what other programs read of the store, a moment after it changed, until the server stops.
-async fn renew_views(store: Arc<dyn Store>, stopping: CancellationToken) {
-    let Some(changes) = store.view_changes() else {
+async fn renew_views(app: Arc<App>, stopping: CancellationToken) {
+    let Some(changes) = app.store.view_changes() else {
         return;
     };
     loop {
@@ -108,7 +108,7 @@ async fn renew_views(store: Arc<dyn Store>, stopping: CancellationToken) {
                 () = stopping.cancelled() => return,
             }
             let began = Instant::now();
-            match renew_once(&store).await {
+            match renew_once(&app).await {
                 Ok(()) => {
                     rest = VIEW_DELAY.max(began.elapsed() * VIEW_SHARE);
                     break;
@@ -126,7 +126,7 @@ async fn renew_views(store: Arc<dyn Store>, stopping: CancellationToken) {
     }
 }
 
-pub(crate) async fn renew_once(store: &Arc<dyn Store>) -> io::Result<()> {
-    let store = Arc::clone(store);
-    store::blocking(move || store.renew_views()).await
+pub(crate) async fn renew_once(app: &App) -> io::Result<()> {
+    let store = Arc::clone(&app.store);
+    app.memory.viewer.run(move || store.renew_views()).await?
 }

@@ -8,13 +8,16 @@ use oci::{
 
 use crate::{MissingStyle, Validation, answer::Refusal};
 
+/// The most children that are named in one answer: each takes a few hundred bytes.
+const MAX_NAMED: usize = 1000;
+
 impl Validation {
     /// Which of the missing children are named.
     fn named(self, missing: &[Digest]) -> &[Digest] {
         match self {
             Self::First => &missing[..missing.len().min(1)],
             Self::None => &[],
-            Self::All | Self::AcceptAll => missing,
+            Self::All | Self::AcceptAll => &missing[..missing.len().min(MAX_NAMED)],
         }
     }
 

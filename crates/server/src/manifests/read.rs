@@ -23,11 +23,13 @@ use crate::{
     condition,
     exchange::Exchange,
     route::Name,
-    store::{self, Content, Store},
+    store::{self, Content, OpenManifest},
 };
 
 /// How much of a long manifest is read at a time, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
+/// One that is longer is read by the thread that parses such, in bytes, inclusive.
+const LONG_BYTES: u64 = 64 * 1024;
 
 /// A manifest that was verified.
 struct Found {
@@ -51,7 +53,7 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
         x.app.memory.allowance.clone(),
     );
     let _turn = turns.acquire_owned().await;
-    let found = store::blocking(move || {
+    let opened = store::blocking(move || {
         let digest = match wanted {
             TagOrDigest::Digest(digest) => Some(digest),
             TagOrDigest::Tag(tag) => store.tag(&name, &tag)?,
@@ -60,9 +62,18 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
             return Ok(None);
         };
         store.rely_on_manifest(&name, &digest);
-        Ok(find(&*store, &name, &digest, &allowance)?.map(|it| (digest, it)))
+        let opened = store.open_manifest(&name, &digest)?;
+        Ok(opened.map(|opened| (digest, opened)))
     });
-    let (digest, found) = found.await?.ok_or_else(|| unknown(&which))?;
+    let (digest, opened) = opened.await?.ok_or_else(|| unknown(&which))?;
+    let is_long = opened.1.length() > LONG_BYTES;
+    let wanted = digest.clone();
+    let find = move || find(opened, &wanted, &allowance);
+    let found = if is_long {
+        x.app.memory.parser.run(find).await??
+    } else {
+        store::blocking(find).await?
+    };
     if condition::is_not_modified(&x.headers, &digest)? {
         return Ok(answer::not_modified(&digest));
     }
@@ -83,15 +94,8 @@ pub(crate) async fn get(x: &Exchange, name: Name, which: TagOrDigest) -> Result<
 }
 
 /// A manifest, read whole if there is room for it, and verified.
-fn find(
-    store: &dyn Store,
-    name: &Name,
-    digest: &Digest,
-    allowance: &Allowance,
-) -> io::Result<Option<Found>> {
-    let Some((media_type, mut content)) = store.open_manifest(name, digest)? else {
-        return Ok(None);
-    };
+fn find(opened: OpenManifest, digest: &Digest, allowance: &Allowance) -> io::Result<Found> {
+    let (media_type, mut content) = opened;
     let length = usize::try_from(content.length()).map_err(io::Error::other)?;
     let (bytes, is_right) = if let Some(taken) = allowance.take(length) {
         let bytes = whole(&mut *content, length)?;
@@ -106,11 +110,11 @@ fn find(
         let message = format!("the stored bytes of manifest {digest} are not what was put");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    Ok(Some(Found {
+    Ok(Found {
         media_type,
         length,
         bytes,
-    }))
+    })
 }
 
 fn whole(content: &mut dyn Content, length: usize) -> io::Result<Bytes> {

@@ -1,15 +1,15 @@
 //! Manifests on their way in.
 //!
 //! One is parsed whole, so it has to be in memory then; not while it comes. What is longer than
-//! a little waits in memory if there is room and it is not very long, else in a file like an upload. So no client that
-//! sends slowly holds up another one. Parsing takes a multiple of the manifest's length: of all
-//! that are parsed at the same time the lengths together are bounded.
+//! a little waits in memory if there is room and it is not very long, else in a file like an
+//! upload. So no client that sends slowly holds up another one.
 
 use std::{io, sync::Arc};
 
+use axum::http::StatusCode;
 use bytes::Bytes;
-use oci::{Algorithm, Document, DocumentError, MediaType, TagOrDigest};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use oci::{Algorithm, Document, DocumentError, MediaType, TagOrDigest, wire::ErrorCode};
+use tokio::sync::Semaphore;
 
 use super::refuse;
 use crate::{
@@ -25,14 +25,13 @@ use crate::{
 
 /// A manifest up to this length waits in memory if there is room, in bytes.
 const HELD_BYTES: usize = 256 * 1024;
+/// A manifest up to this length is short, in bytes, inclusive.
+const SHORT_BYTES: usize = 64 * 1024;
+/// The most strings of a manifest, inclusive: an index of 4 MiB with nothing but the shortest
+/// descriptors has fewer.
+const MAX_STRINGS: usize = 250_000;
 /// How much is gathered before it is written to a file, in bytes.
 const WRITTEN_BYTES: usize = 32 * 1024;
-
-/// What a manifest takes of the memory there is for manifests, until this is dropped.
-pub(super) struct Room {
-    _taken: Option<Taken>,
-    _turn: Option<OwnedSemaphorePermit>,
-}
 
 /// A body that is coming.
 #[derive(Default)]
@@ -43,29 +42,25 @@ struct Coming {
     file: Option<Box<dyn Staged>>,
 }
 
-/// The body, as the document it is.
-pub(super) async fn receive(
+/// What `work` makes of the body, as the document it is; on a thread that may block.
+pub(super) async fn receive<T: Send + 'static>(
     x: &mut Exchange,
     name: &Name,
     which: &TagOrDigest,
-) -> Result<(Document, Room), Refusal> {
+    work: impl FnOnce(Document) -> io::Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
     let limit = x.app.limits.manifest_bytes;
     let declared = body::declared_length(&x.headers);
     if declared.is_some_and(|declared| declared > limit as u64) {
         return Err(body::too_large(limit as u64));
     }
     let mut coming = Coming::default();
-    let parsed = match coming.receive(x, name, limit).await {
-        Ok(()) => coming.parse(x, which).await,
+    let done = match coming.receive(x, name, limit).await {
+        Ok(()) => coming.work(x, which, work).await,
         Err(refusal) => Err(refusal),
     };
     coming.discard(&x.app.turns.writing).await;
-    let (document, turn) = parsed?;
-    let room = Room {
-        _taken: coming.taken,
-        _turn: turn,
-    };
-    Ok((document, room))
+    done
 }
 
 /// How a body becomes a document.
@@ -135,29 +130,36 @@ impl Coming {
         Ok(written?)
     }
 
-    /// The document, and the turn to have it in memory.
-    async fn parse(
+    /// Parses it, and does the work. Parsing takes many times the memory of what is parsed: of
+    /// short ones the lengths together are bounded, long ones come one after the other.
+    async fn work<T: Send + 'static>(
         &mut self,
         x: &Exchange,
         which: &TagOrDigest,
-    ) -> Result<(Document, Option<OwnedSemaphorePermit>), Refusal> {
-        let length = match &self.file {
-            Some(file) => usize::try_from(file.length()).map_err(io::Error::other)?,
-            None => self.bytes.len(),
-        };
-        let turns = u32::try_from(length).unwrap_or(u32::MAX);
-        let parsing = Arc::clone(&x.app.turns.parsing);
-        // Nobody closes the semaphore.
-        let turn = parsing.acquire_many_owned(turns).await.ok();
+        work: impl FnOnce(Document) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let parse = parser(x, which);
-        let parsed = if let Some(file) = &self.file {
-            let mut content = file.read()?;
-            let work = move || Ok::<_, io::Error>(parse(whole(&mut *content, length)?));
-            x.app.memory.parser.run(work).await??
-        } else {
-            parse(std::mem::take(&mut self.bytes).into())
+        let parsed = move |bytes: Bytes| -> Result<T, Refusal> {
+            check_weight(&bytes)?;
+            Ok(work(parse(bytes).map_err(|error| refuse(&error))?)?)
         };
-        Ok((parsed.map_err(|error| refuse(&error))?, turn))
+        if let Some(file) = &self.file {
+            let length = usize::try_from(file.length()).map_err(io::Error::other)?;
+            let mut content = file.read()?;
+            let work = move || parsed(whole(&mut *content, length)?);
+            return x.app.memory.parser.run(work).await?;
+        }
+        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        if bytes.len() > SHORT_BYTES {
+            return x.app.memory.parser.run(move || parsed(bytes)).await?;
+        }
+        let turns = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        // Nobody closes the semaphore.
+        let _turn = Arc::clone(&x.app.turns.parsing)
+            .acquire_many_owned(turns)
+            .await;
+        let done = tokio::task::spawn_blocking(move || parsed(bytes)).await;
+        done.map_err(io::Error::other)?
     }
 
     /// Drops the file.
@@ -171,6 +173,34 @@ impl Coming {
             tracing::warn!(%error, "could not remove what a manifest left behind");
         }
     }
+}
+
+/// Refuses what would take far more memory than its length says: very many strings, each of
+/// next to nothing.
+fn check_weight(bytes: &[u8]) -> Result<(), Refusal> {
+    let strings = strings(bytes);
+    if strings <= MAX_STRINGS {
+        return Ok(());
+    }
+    let message = format!("the manifest has {strings} strings, {MAX_STRINGS} are taken");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid).message(message))
+}
+
+/// How many strings there are in JSON, names of fields included.
+fn strings(json: &[u8]) -> usize {
+    let (mut quotes, mut escaped, mut inside) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => {
+                quotes += 1;
+                inside = !inside;
+            }
+            _ => {}
+        }
+    }
+    quotes.div_ceil(2)
 }
 
 fn whole(content: &mut dyn Content, length: usize) -> io::Result<Bytes> {
@@ -193,4 +223,29 @@ async fn stage(x: &Exchange, name: &Name) -> Result<Box<dyn Staged>, Refusal> {
         algorithm: Algorithm::Sha256,
     };
     Ok(store::blocking(move || store.stage(&id, &ticket)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_counted_whatever_stands_in_them() {
+        let counted = |json: &str| strings(json.as_bytes());
+        assert_eq!(counted(r#"{"a":"b","c":[1,"",{}]}"#), 4);
+        assert_eq!(counted(r#"["\"\"\"","\\","x"]"#), 3);
+        assert_eq!(counted(r#"{"cut":"of"#), 2);
+        assert_eq!(counted(""), 0);
+    }
+
+    #[test]
+    fn an_index_of_the_shortest_descriptors_is_taken_at_its_longest() {
+        let digest = "a".repeat(64);
+        let one = format!(r#"{{"mediaType":"a/b","digest":"sha256:{digest}","size":0}}"#);
+        let of_4_mib = oci::MAX_MANIFEST_BYTES / (one.len() + 1) * strings(one.as_bytes());
+        assert!(of_4_mib < MAX_STRINGS, "{of_4_mib}");
+        let empty = r#""","#.repeat(MAX_STRINGS);
+        assert!(check_weight(empty.as_bytes()).is_ok());
+        assert!(check_weight(format!(r#"{empty}"""#).as_bytes()).is_err());
+    }
 }

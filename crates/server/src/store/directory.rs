@@ -97,6 +97,7 @@ struct Shared {
     staging: Mutex<HashSet<String>>,
     views: view::Views,
     integrity: integrity::Integrity,
+    spare: Arc<content::Spare>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -143,6 +144,7 @@ impl Directory {
             staging: Mutex::default(),
             views: view::Views::default(),
             integrity: integrity::Integrity::default(),
+            spare: Arc::default(),
         }));
         let names = store.repositories().map_err(failed)?;
         view::look(&store.0, &names).map_err(failed)?;

@@ -23,9 +23,14 @@ const LEAST_BATCH_BYTES: usize = 32 * 1024;
 const OF_ONE_BODY: usize = 8;
 /// The most batches of all bodies together that are being worked on.
 const OF_ALL: usize = 32;
-/// The most buffers that are kept to be used again.
-const SPARE: usize = 32;
-/// A body whose first piece is smaller gets a buffer that fits, not one of those.
+/// How long those buffers are, in bytes: a batch, and the piece that no longer fitted.
+const BUFFER_BYTES: usize = BATCH_BYTES + 64 * 1024;
+/// The most of them that there are. A body that comes when all are in use is gathered in
+/// batches that are small: it may stand still, and its buffer with it.
+const BUFFERS: usize = 32;
+/// The most that are kept to be used again.
+const SPARE: usize = 8;
+/// A body that is not longer, or has to do without, is gathered in a buffer that fits.
 const SMALL_BYTES: usize = 16 * 1024;
 
 /// Bytes that are worked on, and the room they take until they are dropped.
@@ -34,6 +39,7 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
     room: Room,
     places: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    buffer: Option<OwnedSemaphorePermit>,
 }
 
 /// The room that all bodies share.
@@ -45,6 +51,7 @@ struct Shared {
     /// How many bodies are being gathered.
     bodies: AtomicUsize,
     places: Arc<Semaphore>,
+    buffers: Arc<Semaphore>,
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -52,6 +59,8 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Gathering {
     bytes: Vec<u8>,
+    /// One of the large buffers, if the bytes are in one.
+    buffer: Option<OwnedSemaphorePermit>,
     places: Arc<Semaphore>,
     room: Room,
 }
@@ -63,6 +72,7 @@ impl Default for Room {
         Self(Arc::new(Shared {
             bodies: AtomicUsize::new(0),
             places: Arc::new(Semaphore::new(OF_ALL)),
+            buffers: Arc::new(Semaphore::new(BUFFERS)),
             spare: Mutex::default(),
         }))
     }
@@ -81,7 +91,7 @@ impl Room {
 
     fn buffer(&self) -> Vec<u8> {
         let spare = self.spare().pop();
-        spare.unwrap_or_else(|| Vec::with_capacity(2 * BATCH_BYTES))
+        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
     }
 
     fn give_back(&self, mut buffer: Vec<u8>) {
@@ -103,6 +113,7 @@ impl Gathering {
         room.0.bodies.fetch_add(1, Ordering::Relaxed);
         Self {
             bytes: Vec::new(),
+            buffer: None,
             places: Arc::new(Semaphore::new(OF_ONE_BODY)),
             room: room.clone(),
         }
@@ -114,13 +125,26 @@ impl Gathering {
 
     /// Whether what was gathered goes first, before `more` bytes are.
     pub(super) fn has_no_room_for(&self, more: usize) -> bool {
-        !self.bytes.is_empty() && self.bytes.len() + more > self.room.batch_bytes()
+        let limit = match self.buffer {
+            Some(_) => self.room.batch_bytes(),
+            None => SMALL_BYTES,
+        };
+        !self.bytes.is_empty() && self.bytes.len() + more > limit
+    }
+
+    /// Goes on in a large buffer, if what comes does not fit into a small one and there is one.
+    pub(super) fn make_room_for(&mut self, more: usize) {
+        if self.buffer.is_some() || self.bytes.len() + more <= SMALL_BYTES {
+            return;
+        }
+        self.buffer = Arc::clone(&self.room.0.buffers).try_acquire_owned().ok();
+        if self.buffer.is_some() {
+            let gathered = std::mem::replace(&mut self.bytes, self.room.buffer());
+            self.bytes.extend_from_slice(&gathered);
+        }
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
-        if self.bytes.capacity() == 0 && piece.len() >= SMALL_BYTES {
-            self.bytes = self.room.buffer();
-        }
         self.bytes.extend_from_slice(piece);
     }
 
@@ -141,6 +165,7 @@ impl Gathering {
             bytes: std::mem::take(&mut self.bytes),
             room: self.room.clone(),
             places: None,
+            buffer: self.buffer.take(),
         }
     }
 }
@@ -163,6 +188,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         // The buffer first: who gets the place finds it.
         self.room.give_back(std::mem::take(&mut self.bytes));
+        drop(self.buffer.take());
         drop(self.places.take());
     }
 }

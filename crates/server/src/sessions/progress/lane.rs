@@ -70,8 +70,10 @@ impl Lane {
         let mut piece = Some(first);
         while let Some(bytes) = piece {
             record.uploaded(bytes.len());
+            self.gathering.make_room_for(bytes.len());
             if self.gathering.has_no_room_for(bytes.len()) {
                 self.hand_over().await?;
+                self.gathering.make_room_for(bytes.len());
             }
             self.gathering.push(&bytes);
             drop(bytes);

@@ -18,7 +18,9 @@ use super::{Shared, files, integrity::Check};
 use crate::store::Content;
 
 /// The most buffers that are kept while none of them is in use.
-const SPARE: usize = 4;
+const SPARE: usize = 16;
+/// A buffer from this length on is worth keeping, in bytes.
+const KEPT_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct FileContent {
@@ -29,8 +31,8 @@ struct FileContent {
     check: Option<(Check, Arc<Shared>)>,
 }
 
-/// Buffers to be used again.
-type Spare = Mutex<Vec<Vec<u8>>>;
+/// Buffers to be used again, by whoever reads next.
+pub(super) type Spare = Mutex<Vec<Vec<u8>>>;
 
 /// A piece that gives its buffer back when nobody needs it any more.
 struct Piece {
@@ -67,7 +69,7 @@ pub(super) fn open_blob(
     Ok(Some(Box::new(FileContent {
         file,
         length,
-        spare: Arc::default(),
+        spare: Arc::clone(&store.spare),
         check: check.map(|it| (it.of(length), Arc::clone(store))),
     })))
 }
@@ -79,9 +81,9 @@ impl FileContent {
         limit: usize,
         read: impl FnOnce(&File, &mut [u8]) -> io::Result<usize>,
     ) -> io::Result<Bytes> {
-        let spare = self.spare.lock().map(|mut it| it.pop());
+        let spare = (limit >= KEPT_BYTES).then(|| self.spare.lock().ok()?.pop());
         let mut piece = Piece {
-            buffer: spare.ok().flatten().unwrap_or_default(),
+            buffer: spare.flatten().unwrap_or_default(),
             length: 0,
             spare: Arc::clone(&self.spare),
         };
@@ -179,6 +181,9 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
+        if self.buffer.len() < KEPT_BYTES {
+            return;
+        }
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE {
             spare.push(std::mem::take(&mut self.buffer));

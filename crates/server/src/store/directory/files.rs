@@ -245,6 +245,17 @@ impl Files {
         Ok(prepared)
     }
 
+    /// The same of content that comes in pieces, of which one is in memory at a time.
+    pub(super) fn prepare_in_pieces(
+        &self,
+        pieces: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    ) -> io::Result<Prepared<'_>> {
+        let (prepared, file) = self.write_aside(&[])?;
+        pieces(&mut |piece| self.append(&file, &prepared.path, piece))?;
+        self.sync(&file, &prepared.path)?;
+        Ok(prepared)
+    }
+
     /// Writes a file that has no place yet, and that a power loss may damage.
     pub(super) fn prepare_unsynced(&self, content: &[u8]) -> io::Result<Prepared<'_>> {
         self.write_aside(content).map(|it| it.0)

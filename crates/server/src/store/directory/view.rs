@@ -22,7 +22,7 @@ use std::{
 };
 
 use oci::{Descriptor, Digest, MediaType, layout};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::Notify;
 
 use super::{Shared, files, manifests};
@@ -38,12 +38,24 @@ pub(super) struct Views {
     pub(super) notify: Arc<Notify>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    schema_version: u32,
-    media_type: MediaType,
-    manifests: Vec<Descriptor>,
+/// How much of an index is written at a time, in bytes, about.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// What a view says of a manifest: so little of each that very many may be in memory.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// Which of the media types there are.
+    media_type: usize,
+    size: u64,
+    /// No tag and no index leads to it, as far as is known.
+    unnamed: bool,
+}
+
+/// The manifests of a repository.
+#[derive(Debug, Default)]
+struct Manifests {
+    all: BTreeMap<Digest, Shown>,
+    media_types: Vec<MediaType>,
 }
 
 // === impl Views ===
@@ -112,12 +124,6 @@ fn write(store: &Shared, name: &Name) -> io::Result<()> {
         // It may miss what comes in the same tick, and says so to the next start.
         newest - Duration::from_secs(1)
     };
-    let index = Index {
-        schema_version: 2,
-        media_type: MediaType::OCI_INDEX,
-        manifests: entries(store, name)?,
-    };
-    let text = serde_json::to_vec(&index)?;
     let repository = store.repository(name);
     let at = repository.join("_layout");
     store.files.make_directory(&at)?;
@@ -134,53 +140,100 @@ fn write(store: &Shared, name: &Name) -> io::Result<()> {
         store.files.prepare(&text)?.place(&marker)?;
     }
     let path = at.join(layout::INDEX);
-    let prepared = store.files.prepare(&text)?;
+    let mut manifests = Manifests::of(store, name)?;
+    let prepared = store
+        .files
+        .prepare_in_pieces(|write| manifests.write(store, name, write))?;
     prepared.set_modified(shown)?;
     prepared.place(&path)
 }
 
-/// One descriptor for each tag, and one for each manifest that no tag and no index names.
-fn entries(store: &Shared, name: &Name) -> io::Result<Vec<Descriptor>> {
-    let mut unnamed: BTreeMap<Digest, Descriptor> = BTreeMap::new();
-    let mut in_an_index = HashSet::new();
-    let repository = store.repository(name);
-    for algorithm in ["sha256", "sha512"] {
-        let directory = repository.join("_manifests").join(algorithm);
-        for hex in files::names(&directory)? {
-            let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
-                continue;
-            };
-            let media_type = files::read(&directory.join(&hex))?;
-            let size = files::length(&store.content(&digest))?;
-            let (Some(media_type), Some(size)) = (media_type, size) else {
-                continue;
-            };
-            let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
-            if media_type.is_index() {
-                in_an_index.extend(children(store, &digest)?);
+impl Manifests {
+    fn of(store: &Shared, name: &Name) -> io::Result<Self> {
+        let mut found = Self::default();
+        let mut in_an_index = HashSet::new();
+        for algorithm in ["sha256", "sha512"] {
+            let directory = store.repository(name).join("_manifests").join(algorithm);
+            for hex in files::names(&directory)? {
+                let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
+                    continue;
+                };
+                let media_type = files::read(&directory.join(&hex))?;
+                let size = files::length(&store.content(&digest))?;
+                let (Some(media_type), Some(size)) = (media_type, size) else {
+                    continue;
+                };
+                let media_type = MediaType::new(String::from_utf8_lossy(&media_type));
+                if media_type.is_index() {
+                    in_an_index.extend(children(store, &digest)?);
+                }
+                found.add(digest, media_type, size);
             }
-            let descriptor = Descriptor::new(media_type, digest.clone(), size);
-            unnamed.insert(digest, descriptor);
         }
+        for digest in &in_an_index {
+            if let Some(it) = found.all.get_mut(digest) {
+                it.unnamed = false;
+            }
+        }
+        Ok(found)
     }
-    let mut entries = Vec::new();
-    let mut named = HashSet::new();
-    for tag in manifests::tags(store, name)?.unwrap_or_default() {
-        let Some(digest) = manifests::tag(store, name, &tag)? else {
-            continue;
+
+    fn add(&mut self, digest: Digest, media_type: MediaType, size: u64) {
+        let known = self.media_types.iter().position(|it| *it == media_type);
+        let media_type = known.unwrap_or_else(|| {
+            self.media_types.push(media_type);
+            self.media_types.len() - 1
+        });
+        let shown = Shown {
+            media_type,
+            size,
+            unnamed: true,
         };
-        let Some(descriptor) = unnamed.get(&digest) else {
-            continue;
-        };
-        let mut descriptor = descriptor.clone();
-        let annotations = &mut descriptor.annotations;
-        annotations.insert(oci::descriptor::REF_NAME.to_owned(), tag.to_string());
-        entries.push(descriptor);
-        named.insert(digest);
+        self.all.insert(digest, shown);
     }
-    unnamed.retain(|it, _| !named.contains(it) && !in_an_index.contains(it));
-    entries.extend(unnamed.into_values());
-    Ok(entries)
+
+    /// One descriptor for each tag, and one for each manifest that no tag and no index names.
+    fn write(
+        &mut self,
+        store: &Shared,
+        name: &Name,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let index = MediaType::OCI_INDEX;
+        let mut piece = format!(r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":["#);
+        let mut is_first = true;
+        let mut add = |descriptor: &Descriptor| {
+            if !std::mem::take(&mut is_first) {
+                piece.push(',');
+            }
+            piece.push_str(&serde_json::to_string(descriptor)?);
+            if piece.len() >= PIECE_BYTES {
+                write(piece.as_bytes())?;
+                piece.clear();
+            }
+            io::Result::Ok(())
+        };
+        for tag in manifests::tags(store, name)?.unwrap_or_default() {
+            let Some(digest) = manifests::tag(store, name, &tag)? else {
+                continue;
+            };
+            let Some(shown) = self.all.get_mut(&digest) else {
+                continue;
+            };
+            shown.unnamed = false;
+            let media_type = self.media_types[shown.media_type].clone();
+            let mut descriptor = Descriptor::new(media_type, digest, shown.size);
+            let annotations = &mut descriptor.annotations;
+            annotations.insert(oci::descriptor::REF_NAME.to_owned(), tag.to_string());
+            add(&descriptor)?;
+        }
+        for (digest, shown) in self.all.iter().filter(|it| it.1.unnamed) {
+            let media_type = self.media_types[shown.media_type].clone();
+            add(&Descriptor::new(media_type, digest.clone(), shown.size))?;
+        }
+        piece.push_str("]}");
+        write(piece.as_bytes())
+    }
 }
 
 /// What an index names. It may be long, and is neither checked here nor read whole.
