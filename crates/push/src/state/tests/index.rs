@@ -262,8 +262,8 @@ async fn i7_registries_are_compared_by_what_they_mean() {
         for (kept, asked, repository) in [
             ("R.Test:443/team/app", "r.test", "r.test/team/app"),
             (
-                "index.docker.io/library/alpine",
-                "registry-1.docker.io",
+                "registry-1.docker.io/library/alpine",
+                "docker.io",
                 "docker.io/library/alpine",
             ),
             ("localhost:80/a", "LOCALHOST", "localhost/a"),
