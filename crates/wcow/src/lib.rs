@@ -21,10 +21,19 @@ mod built;
 mod error;
 mod inline;
 mod layer;
+mod layer_path;
+mod names;
 mod source;
+mod tree;
 
 pub use built::{BuiltImage, UnverifiedImage};
 pub use error::{BuiltImageError, LayerField};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};
+pub use layer_path::{LayerPath, LayerPathError};
+pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
 pub use source::BuiltSource;
+pub use tree::{
+    Entry, EntryKind, FileBody, LayerTree, MAX_ENTRIES, Meta, NameRules, OpenFile, Origin, Owner,
+    System, TreeError, TreeWarning,
+};
