@@ -236,7 +236,7 @@ fn names_taken_with_a_warning_are_warned_of_once() {
 fn long_paths_are_warned_of_and_then_refused() {
     let mut tree = LayerTree::windows();
     // An odd number of units; C:\ is three more.
-    let path = |units: usize| at(&("x/".repeat(units / 2) + "x"));
+    let path = |units: usize| at(&("x/".repeat(units / 2) + "y"));
     tree.file(&path(257), body("x"), from("fits")).unwrap();
     assert_eq!(tree.warnings(), []);
     tree.file(&path(259), body("x"), from("long")).unwrap();
@@ -246,9 +246,9 @@ fn long_paths_are_warned_of_and_then_refused() {
     };
     assert_eq!(tree.warnings(), [long(262)]);
     let longest = "x".repeat(255) + &format!("/{}", "y".repeat(255)).repeat(126);
-    let path = at(&longest).join(&"z".repeat(251)).unwrap();
-    tree.file(&path, body("x"), from("long")).unwrap();
     let path = at(&longest).join(&"z".repeat(252)).unwrap();
+    tree.file(&path, body("x"), from("long")).unwrap();
+    let path = at(&longest).join(&"z".repeat(253)).unwrap();
     let error = tree.file(&path, body("x"), from("longest")).unwrap_err();
     assert_eq!(
         error.to_string(),
