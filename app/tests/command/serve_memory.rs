@@ -1,8 +1,6 @@
 //! The memory `serve` takes: bounded, however many clients there are.
 
 #[cfg(test)]
-mod floods;
-#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http2;

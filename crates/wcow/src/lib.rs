@@ -17,21 +17,29 @@
 //!
 //! The crate knows no registry and does not push.
 
+pub mod base;
 mod built;
+pub mod configure;
 mod error;
 mod inline;
 mod layer;
 mod layer_path;
 mod names;
+mod os;
+pub mod os_version;
 mod source;
 mod tree;
 
+pub use base::{Base, BaseError, Bases, Wanted};
 pub use built::{BuiltImage, UnverifiedImage};
+pub use configure::{Configuration, ConfigureError, ConfigureWarning, Setting};
 pub use error::{BuiltImageError, LayerField};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};
 pub use layer_path::{LayerPath, LayerPathError};
 pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
+pub use os::Os;
+pub use os_version::{OsVersion, VersionError};
 pub use source::BuiltSource;
 pub use tree::{
     Entry, EntryKind, FileBody, LayerTree, MAX_ENTRIES, Meta, NameRules, OpenFile, Origin, Owner,

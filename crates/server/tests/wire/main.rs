@@ -26,11 +26,7 @@ mod directory;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod frames;
-#[cfg(test)]
 mod health;
-#[cfg(test)]
-mod hostile;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
