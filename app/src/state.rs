@@ -77,7 +77,8 @@ impl StateArgs {
     pub(crate) async fn look(&self, environment: &Environment) -> Result<State, AppError> {
         match self.path(environment)? {
             Some(path) if path.exists() => opened(path).await,
-            _ => Ok(State::memory()),
+            Some(_) => Ok(State::unmade()),
+            None => Ok(State::memory()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use oci::{Digest, Repository, Tag};
-use push::{Engine, Foreign, LayerRepos, MustMount, Options, Sessions, State};
+use push::{AskFirst, Engine, Foreign, LayerRepos, MustMount, Options, Sessions, State};
 
 use crate::settings::Settings;
 
@@ -56,6 +56,10 @@ pub(crate) struct TransferArgs {
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
+    /// When to ask for the image before anything is sent
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = AskFirstArg::Auto)]
+    pub(crate) ask_first: AskFirstArg,
+
     /// Stop before the first write if more than this many bytes would be uploaded
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_upload_bytes: Option<u64>,
@@ -92,6 +96,28 @@ pub(crate) enum ForeignPolicy {
     Include,
 }
 
+/// When the image is asked for before anything is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AskFirstArg {
+    /// Where it was seen before, and where a blob that is there might be sent again otherwise
+    #[default]
+    Auto,
+    /// By tag and by digest
+    Always,
+    /// Only where it was seen before
+    Never,
+}
+
+impl From<AskFirstArg> for AskFirst {
+    fn from(it: AskFirstArg) -> Self {
+        match it {
+            AskFirstArg::Auto => Self::Auto,
+            AskFirstArg::Always => Self::Always,
+            AskFirstArg::Never => Self::Never,
+        }
+    }
+}
+
 impl TransferArgs {
     /// How the engine pushes then.
     pub(crate) fn options(&self, settings: &Settings) -> Options {
@@ -107,6 +133,7 @@ impl TransferArgs {
             no_overwrite: self.no_overwrite,
             max_upload_bytes: self.max_upload_bytes,
             must_mount: self.required(),
+            ask_first: self.ask_first.into(),
             ..Options::default()
         }
     }
@@ -144,6 +171,7 @@ impl TransferArgs {
         Engine::builder()
             .options(options)
             .layers(Arc::new(layers.build()))
+            .sightings(&state)
             .journal(Arc::new(state))
             .build()
     }

@@ -83,9 +83,8 @@ fn image() -> (Arc<Counting>, Document) {
     (Arc::new(counting), root)
 }
 
-async fn push(source: &Arc<Counting>, servers: &[&RunningServer]) -> Vec<Landing> {
+async fn push(engine: &Engine, source: &Arc<Counting>, servers: &[&RunningServer]) -> Vec<Landing> {
     let client = Client::builder().build().unwrap();
-    let engine = Engine::new(Options::default());
     let destination = Destination::tagged(["1".parse().unwrap()]);
     let targets: Vec<_> = servers
         .iter()
@@ -97,7 +96,7 @@ async fn push(source: &Arc<Counting>, servers: &[&RunningServer]) -> Vec<Landing
     let branches: Vec<Branch<'_>> = targets
         .iter()
         .map(|target| Branch {
-            engine: &engine,
+            engine,
             target,
             destination: &destination,
             observer: &(),
@@ -128,7 +127,8 @@ async fn p4_three_registries_one_slow_and_one_failing_mid_body_read_each_blob_on
         .add(Rule::on(Endpoint::UploadPut).act(Action::AnswerAtByte(500_000, denied)));
 
     let (source, root) = image();
-    let landings = push(&source, &[fast, slow, failing]).await;
+    let engine = Engine::new(Options::default());
+    let landings = push(&engine, &source, &[fast, slow, failing]).await;
     for landing in &landings[..2] {
         assert_eq!(landing.result.as_ref().unwrap().digest, *root.digest());
         assert_eq!(landing.reopened, 0);
@@ -147,7 +147,7 @@ async fn p4_three_registries_one_slow_and_one_failing_mid_body_read_each_blob_on
     assert_eq!(slow.log().blob_bytes(), bytes);
 
     failing.faults().clear();
-    let landings = push(&source, &[fast, slow, failing]).await;
+    let landings = push(&engine, &source, &[fast, slow, failing]).await;
     assert!(landings.iter().all(|it| it.result.is_ok()), "{landings:?}");
     for held in [fast, slow] {
         assert_eq!(held.log().lines(), ["HEAD /v2/team/app/manifests/1 → 200"]);

@@ -16,6 +16,8 @@ mod exit_codes;
 #[cfg(test)]
 mod fanout;
 #[cfg(test)]
+mod floor;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod host_show;

@@ -123,15 +123,19 @@ async fn z17_a_loopback_registry_takes_plain_http_with_and_without_the_flag() {
     let args = ["push", image.path(), &reference, "--plain-http"];
     stage.longshore(&args).await.succeeded();
     stage.longshore(&args[..3]).await.succeeded();
+    assert_eq!(
+        stage.server.log().lines(),
+        ["HEAD /v2/team/app/manifests/1 → 200"]
+    );
     let name = format!("localhost:{}/team/app:1", stage.server.addr().port());
     stage
         .longshore(&["push", image.path(), &name])
         .await
         .succeeded();
-    assert_eq!(
-        stage.server.log().lines(),
-        ["HEAD /v2/team/app/manifests/1 → 200"]
-    );
+    // Nothing is known of a registry of this name: the image is asked for, and then its tag.
+    let at = |name: &str| format!("HEAD /v2/team/app/manifests/{name} → 200");
+    let asked = [at(&image.digest().to_string()), at("1")];
+    assert_eq!(stage.server.log().lines(), asked);
 }
 
 /// A body that is taken and answered with 503: what went again is counted apart, to the byte.

@@ -58,7 +58,9 @@ impl Names {
             () if request.method == "PATCH" => Some(Step::Chunk),
             () if is("POST", &self.layer) => Some(Step::Open),
             () if is("PUT", &self.layer) => Some(Step::Commit),
+            // In two requests, or in one.
             () if is("PUT", &self.config) => Some(Step::Config),
+            () if is("POST", &self.config) && !is("POST", "mount=") => Some(Step::Config),
             () if is("PUT", "/manifests/") => Some(Step::Manifest),
             () => None,
         }

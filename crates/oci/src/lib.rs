@@ -74,5 +74,5 @@ pub use source::{BlobStream, DigestTagged, Source, SourceError};
 pub use target::{
     Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
     SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind, UploadObserver,
-    UploadReceipt, UploadSession,
+    UploadReceipt, UploadSession, Validation,
 };

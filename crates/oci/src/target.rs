@@ -174,6 +174,41 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
     /// a token for all of them can then be fetched at once. Only a hint.
     fn expect_mounts(&self, _from: &[Repository]) {}
 
+    /// Whether the repository is known to find a blob that is in it by a mount from itself
+    /// ([`mount_blob`](Self::mount_blob)): it has done so lately. Where it is not, a refusal does
+    /// not say that the blob is not there. Sends nothing.
+    async fn finds_by_mount(&self) -> bool {
+        false
+    }
+
+    /// Whether questions cost next to nothing here: then all of them are worth asking.
+    fn is_near(&self) -> bool {
+        false
+    }
+
+    /// The largest blob, in bytes and inclusive, that is known to go up in a single request; 0 if
+    /// none is known to. Sends nothing.
+    async fn at_once_limit(&self) -> u64 {
+        0
+    }
+
+    /// Whether [`upload_blob`](Self::upload_blob) would send this blob in the request that asks
+    /// for it, so that a question beforehand would be a request more. To be asked right before
+    /// the upload of a blob that is not known to be there: a target may be finding out whether
+    /// it can, and says yes for one blob then.
+    async fn takes_at_once(&self, _blob: &Descriptor) -> bool {
+        false
+    }
+
+    /// Whether the registry is known to refuse a manifest of this document's kind when something
+    /// that it is made of is missing. Sends nothing.
+    async fn validation(&self, _document: &Document) -> Validation {
+        Validation::Unknown
+    }
+
+    /// Says that the registry took this document although something it is made of was missing.
+    fn took_incomplete(&self, _document: &Document) {}
+
     /// What the registry still holds of an upload that was left unfinished.
     async fn session_status(&self, _session: &UploadSession) -> Result<SessionStatus, TargetError> {
         Ok(SessionStatus::Gone)
@@ -250,6 +285,21 @@ pub enum Presence {
     Absent,
     /// Nobody can say. Treated as absent, never reported as held.
     Unknown,
+}
+
+/// Whether a registry refuses a manifest that lacks something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Validation {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// It has done so lately: a manifest it takes is complete.
+    Proven,
+    /// It has done so a while ago: what it refuses is worth reading, what it takes proves nothing.
+    Dated,
+    /// It takes manifests that lack something.
+    Lacking,
 }
 
 /// What came of asking for a mount.

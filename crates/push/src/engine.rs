@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use oci::{Descriptor, Digest, PushTarget, Repository, Source, Tag};
+use oci::{Descriptor, Digest, PushTarget, Repository, Source, Tag, Validation};
 
 use crate::{
     error::PushError,
@@ -15,11 +15,16 @@ use crate::{
     index::BlobIndex,
     journal::{BlobKey, Journal, StateError},
     mount::{LayerRepos, MountableLayers},
-    options::{Destination, Options},
-    plan::{Asking, Choices, Counted, Findings, Plan, Siblings, cost, probe, steps},
+    options::{AskFirst, Destination, Options},
+    plan::{Asking, Findings, Opening, Plan, Recalled, Siblings, Unseen, probe},
     preflight::preflight,
     report::Report,
+    sightings::{Seen, Sightings},
+    state::State,
 };
+
+mod forecast;
+mod remember;
 
 /// Pushes images. Cheap to clone; one a process.
 ///
@@ -39,6 +44,7 @@ pub struct EngineBuilder {
     layers: Option<Arc<dyn MountableLayers>>,
     journal: Option<Arc<dyn Journal>>,
     index: Option<Arc<dyn BlobIndex>>,
+    memory: Option<State>,
 }
 
 /// The ports of one push.
@@ -58,6 +64,14 @@ struct Draft {
     tags: Vec<Tag>,
     /// Blobs that the source does not have.
     nowhere: HashSet<Digest>,
+    /// What was seen in the repository before this.
+    recalled: Recalled,
+    /// Whether and how a push asks for less than all its manifests.
+    sparing: Option<Unseen>,
+    /// Whether anything was seen on its registry.
+    familiar: bool,
+    /// What is known of the registry and manifests that lack something.
+    validation: Validation,
     /// How far uploads got that were interrupted, in bytes.
     left: HashMap<Digest, u64>,
 }
@@ -94,8 +108,17 @@ impl EngineBuilder {
         self
     }
 
+    /// Remembers there what was seen where; without, in memory. What remembers nothing for the
+    /// next process has every push ask first ([`AskFirst::Always`]), and what is found for a plan is
+    /// not remembered unless the push it is for will know of it.
+    #[must_use]
+    pub fn sightings(mut self, state: &State) -> Self {
+        self.memory = Some(state.clone());
+        self
+    }
+
     /// The engine.
-    pub fn build(self) -> Engine {
+    pub fn build(mut self) -> Engine {
         let layers = self.layers.unwrap_or_else(|| {
             let layers = LayerRepos::builder();
             Arc::new(match self.index {
@@ -103,10 +126,32 @@ impl EngineBuilder {
                 None => layers.build(),
             })
         });
+        let (sightings, forgets_plans): (Arc<dyn Sightings>, bool) = match self.memory {
+            Some(state) => {
+                if state.is_forgetful() && self.options.ask_first == AskFirst::Auto {
+                    self.options.ask_first = AskFirst::Always;
+                }
+                let lasts = state.lasts();
+                (Arc::new(state), !lasts)
+            }
+            None => (Arc::new(Seen::default()), false),
+        };
+        let shared = Shared::new(self.options, layers, self.journal);
         Engine {
-            shared: Arc::new(Shared::new(self.options, layers, self.journal)),
+            shared: Arc::new(shared.remembering(sightings, forgets_plans)),
         }
     }
+}
+
+/// What a draft is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A push that finds out about blobs as it goes.
+    Push,
+    /// One that has to know all beforehand.
+    Gated,
+    /// A plan.
+    Plan,
 }
 
 impl Engine {
@@ -122,9 +167,7 @@ impl Engine {
 
     /// An engine that asks `layers` who holds what, and tells it what it learns.
     pub fn with_layers(options: Options, layers: Arc<dyn MountableLayers>) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(options, layers, None)),
-        }
+        Self::builder().options(options).layers(layers).build()
     }
 
     /// The same, and `journal` keeps the sessions of uploads: a push that is interrupted is
@@ -134,9 +177,8 @@ impl Engine {
         layers: Arc<dyn MountableLayers>,
         journal: Arc<dyn Journal>,
     ) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(options, layers, Some(journal))),
-        }
+        let builder = Self::builder().options(options).layers(layers);
+        builder.journal(journal).build()
     }
 
     /// How it pushes.
@@ -168,8 +210,8 @@ impl Engine {
             target,
             observer: &(),
         };
-        let draft = self.draft(ports, destination, true).await?;
-        Ok(self.plan_of(draft, target, destination))
+        let draft = self.draft(ports, destination, Purpose::Plan).await?;
+        Ok(self.plan_of(draft, target, destination).await)
     }
 
     /// Pushes the image of `source` into the repository of `target`.
@@ -189,26 +231,31 @@ impl Engine {
             observer,
         };
         let gated = self.shared.options.max_upload_bytes.is_some();
-        let draft = self.draft(ports, destination, gated).await?;
+        let purpose = if gated { Purpose::Gated } else { Purpose::Push };
+        let draft = self.draft(ports, destination, purpose).await?;
         if gated {
-            let plan = self.plan_of(draft, target, destination);
+            let plan = self.plan_of(draft, target, destination).await;
             return self.carry_out(plan, ports).await;
         }
-        let steps = self.steps(&draft);
+        let steps = self.steps(&draft, &draft.findings);
+        let opening = self.opening(&draft, &draft.findings);
         let run = Run::new(
             &self.shared,
             (source, target, observer),
             &draft.graph,
             (&draft.siblings, &draft.lessons),
-            Mode::AsItGoes,
+            Mode::AsItGoes {
+                familiar: draft.familiar,
+            },
         );
-        run.finish(Orders {
+        let report = run.finish(Orders {
             steps: &steps,
             tags: &draft.tags,
             held_tags: &draft.findings.held_tags,
             goes_on: !draft.left.is_empty(),
-        })
-        .await
+            opening,
+        });
+        Ok(self.remembered(report.await?))
     }
 
     /// Does what a plan says, with the manifests it was made from. The target must stand
@@ -243,7 +290,7 @@ impl Engine {
         &self,
         ports: Ports<'_>,
         destination: &Destination,
-        ask_blobs: bool,
+        purpose: Purpose,
     ) -> Result<Draft, PushError> {
         let options = &self.shared.options;
         let repository = ports.target.repository();
@@ -251,13 +298,8 @@ impl Engine {
         let blobs = graph.blobs().iter().map(|it| &it.descriptor);
         let layers = &*self.shared.layers;
         let lessons = Lessons::recall(layers, blobs, repository, ports.observer).await;
-        let siblings = Siblings::new(
-            repository,
-            ports.source,
-            destination,
-            &self.shared.layers,
-            options,
-        );
+        let known = &self.shared.layers;
+        let siblings = Siblings::new(repository, ports.source, destination, known, options);
         let required = |it: &Descriptor| {
             options.must_mount.contains(&it.digest) || siblings.must_mount(&it.digest)
         };
@@ -269,20 +311,18 @@ impl Engine {
             ports.target.expect_mounts(&expected);
         }
         let tags = destination.unique_tags();
-        let left = self.left(&graph, repository).await;
-        let left = left.unwrap_or_else(|error| {
-            // An upload that asks for itself says so itself.
-            if ask_blobs {
-                let message = format!("interrupted uploads are not known: {error}");
-                ports.observer.event(&Event::Warning { message });
-            }
-            HashMap::new()
-        });
+        let ask_blobs = purpose != Purpose::Push;
+        let recalled = self.recall(repository, &graph, &tags).await;
+        let sparing = self.sparing(ports.target).await;
+        let asked = sparing.filter(|_| !ask_blobs);
+        let left = self.left(&graph, (repository, ports.observer), ask_blobs);
+        let left = left.await;
         let findings = probe(&Asking {
             target: ports.target,
             observer: ports.observer,
             graph: &graph,
             tags: &tags,
+            sparing: asked.map(|unseen| (&recalled, unseen)),
             ask_blob: &|it| ask_blobs && !options.foreign.keeps(it),
             // A plan says what is there, and so asks; so does who must not move a tag.
             unfinished: &|it| !ask_blobs && !options.no_overwrite && left.contains_key(&it.digest),
@@ -292,8 +332,15 @@ impl Engine {
         if options.no_overwrite {
             findings.refuse_to_overwrite(repository, graph.root().document.digest())?;
         }
+        if purpose != Purpose::Plan || !self.shared.forgets_plans {
+            self.remember(repository, (&graph, &tags), &recalled, &findings);
+        }
         Ok(Draft {
             left,
+            recalled,
+            sparing,
+            familiar: self.shared.sightings.knows(repository.registry()).await,
+            validation: ports.target.validation(&graph.root().document).await,
             graph: Arc::new(graph),
             siblings,
             lessons,
@@ -303,8 +350,26 @@ impl Engine {
         })
     }
 
-    /// What the journal says of uploads that were interrupted.
+    /// How far interrupted uploads got. What cannot be read is nothing, and said if `aloud`: an
+    /// upload that asks for itself says so itself.
     async fn left(
+        &self,
+        graph: &Graph,
+        (repository, observer): (&Repository, &dyn Observer),
+        aloud: bool,
+    ) -> HashMap<Digest, u64> {
+        let left = self.read_left(graph, repository).await;
+        left.unwrap_or_else(|error| {
+            if aloud {
+                let message = format!("interrupted uploads are not known: {error}");
+                observer.event(&Event::Warning { message });
+            }
+            HashMap::new()
+        })
+    }
+
+    /// What the journal says of uploads that were interrupted.
+    async fn read_left(
         &self,
         graph: &Graph,
         repository: &Repository,
@@ -324,47 +389,6 @@ impl Engine {
             }
         }
         Ok(left)
-    }
-
-    fn steps(&self, draft: &Draft) -> Vec<crate::plan::Step> {
-        steps(
-            &draft.graph,
-            &draft.findings,
-            &draft.tags,
-            &Choices {
-                siblings: &draft.siblings,
-                options: &self.shared.options,
-                interrupted: &draft.left,
-                nowhere: &draft.nowhere,
-            },
-        )
-    }
-
-    fn plan_of(&self, draft: Draft, target: &dyn PushTarget, destination: &Destination) -> Plan {
-        let steps = self.steps(&draft);
-        let counted = Counted {
-            questions: draft.findings.questions,
-            rounds: draft.findings.rounds,
-            blobs_beforehand: self.shared.options.max_upload_bytes.is_some(),
-            tags_at_once: if self.shared.options.no_overwrite {
-                1
-            } else {
-                target.tags_at_once()
-            },
-            siblings: &draft.siblings,
-        };
-        let totals = cost(&draft.graph, &steps, counted);
-        Plan {
-            repository: target.repository().clone(),
-            destination: Destination {
-                tags: draft.tags,
-                mount_from: destination.mount_from.clone(),
-            },
-            held_tags: draft.findings.held_tags,
-            graph: draft.graph,
-            steps,
-            totals,
-        }
     }
 
     async fn carry_out(&self, plan: Plan, ports: Ports<'_>) -> Result<Report, PushError> {
@@ -389,13 +413,14 @@ impl Engine {
             (&siblings, &lessons),
             Mode::Planned,
         );
-        run.finish(Orders {
+        let report = run.finish(Orders {
             steps: &plan.steps,
             tags: &plan.destination.tags,
             held_tags: &plan.held_tags,
             goes_on: false,
-        })
-        .await
+            opening: Opening::Blobs,
+        });
+        Ok(self.remembered(report.await?))
     }
 }
 

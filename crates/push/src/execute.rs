@@ -5,6 +5,7 @@
 //!              claim · permit · mount · upload      put · heal once
 //! ```
 //!
+//! Where that is likely to spare most of it, the root goes first, by its digest ([`opening`]).
 //! No manifest is put before every blob is proven to be in the repository, by an answer of
 //! the registry itself. The first failure drops everything that is still going on; all of
 //! it runs inside the caller's future, so dropping that stops it too.
@@ -27,8 +28,9 @@ use crate::{
     journal::Journal,
     mount::MountableLayers,
     options::Options,
-    plan::{Siblings, Step},
+    plan::{Opening, Siblings, Step},
     report::{Outcome, Report, sum},
+    sightings::{Seen, Sightings},
 };
 
 mod attach;
@@ -39,6 +41,7 @@ mod keep;
 mod learn;
 mod manifest;
 mod once;
+mod opening;
 mod schedule;
 mod tags;
 
@@ -50,6 +53,9 @@ use once::Claims;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) layers: Arc<dyn MountableLayers>,
+    pub(crate) sightings: Arc<dyn Sightings>,
+    /// Whether what a plan has found is not remembered.
+    pub(crate) forgets_plans: bool,
     pub(crate) journal: Option<Arc<dyn Journal>>,
     claims: Arc<Claims>,
     permits: Semaphore,
@@ -61,7 +67,10 @@ pub(crate) enum Mode {
     /// The steps are a plan's: done as they stand.
     Planned,
     /// Blobs were not asked for: the first request for one is the question.
-    AsItGoes,
+    AsItGoes {
+        /// Whether what was never seen is most likely not there: other things were.
+        familiar: bool,
+    },
 }
 
 /// One push, while it runs.
@@ -76,6 +85,8 @@ pub(crate) struct Run<'a> {
     pub(crate) mode: Mode,
     reserved: AtomicU64,
     outcomes: Mutex<Vec<Option<Outcome>>>,
+    /// Blobs that the registry has just said it lacks.
+    missing: Mutex<HashSet<Digest>>,
     healed: tokio::sync::Mutex<HashSet<Digest>>,
     /// Manifests about others that nobody is known to list, as positions among the nodes.
     unlisted: Mutex<BTreeSet<usize>>,
@@ -92,6 +103,7 @@ pub(crate) struct Orders<'a> {
     pub(crate) held_tags: &'a [Tag],
     /// Whether it goes on with uploads that were interrupted, and nobody was asked for the rest.
     pub(crate) goes_on: bool,
+    pub(crate) opening: Opening,
 }
 
 impl Shared {
@@ -104,6 +116,8 @@ impl Shared {
         Self {
             options,
             layers,
+            sightings: Arc::new(Seen::default()),
+            forgets_plans: false,
             journal,
             claims: Arc::default(),
             permits,
@@ -116,9 +130,20 @@ impl Shared {
         Self {
             options: self.options.clone(),
             layers: Arc::clone(&self.layers),
+            sightings: Arc::clone(&self.sightings),
+            forgets_plans: self.forgets_plans,
             journal: self.journal.clone(),
             claims: Arc::clone(&self.claims),
             permits: Semaphore::new(permits),
+        }
+    }
+
+    /// The same with this memory; whether it forgets what a plan has found.
+    pub(crate) fn remembering(self, sightings: Arc<dyn Sightings>, forgets_plans: bool) -> Self {
+        Self {
+            sightings,
+            forgets_plans,
+            ..self
         }
     }
 }
@@ -143,6 +168,7 @@ impl<'a> Run<'a> {
             mode,
             reserved: AtomicU64::new(0),
             outcomes: Mutex::new(vec![None; graph.blobs().len()]),
+            missing: Mutex::default(),
             healed: tokio::sync::Mutex::default(),
             unlisted: Mutex::default(),
             referrers_tags: Mutex::default(),
@@ -165,8 +191,10 @@ impl<'a> Run<'a> {
                 blob: step.node.clone(),
             });
         }
+        let opened = self.open_with(orders.opening, blobs).await?;
         self.blobs(blobs, orders.goes_on).await?;
-        let mut put = self.manifests(manifests).await?;
+        self.check_opening(&opened);
+        let mut put = self.manifests(manifests, opened).await?;
         self.attach().await?;
         put.extend(self.tags(&orders).await?);
         self.attach().await?;

@@ -24,7 +24,7 @@ use futures_util::StreamExt as _;
 use oci::{
     Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome, NewTag,
     Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt, TargetError,
-    TargetErrorKind, UploadReceipt, UploadSession,
+    TargetErrorKind, UploadReceipt, UploadSession, Validation,
 };
 use tokio::sync::{RwLock, mpsc};
 
@@ -187,6 +187,28 @@ impl PushTarget for LayoutTarget {
     ) -> Result<Attachment, TargetError> {
         Ok(Attachment::Listed)
     }
+
+    async fn finds_by_mount(&self) -> bool {
+        false
+    }
+
+    fn is_near(&self) -> bool {
+        true
+    }
+
+    async fn at_once_limit(&self) -> u64 {
+        0
+    }
+
+    async fn takes_at_once(&self, _blob: &Descriptor) -> bool {
+        false
+    }
+
+    async fn validation(&self, _document: &Document) -> Validation {
+        Validation::Unknown
+    }
+
+    fn took_incomplete(&self, _document: &Document) {}
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {
         let attempted = format!("look for blob {} in {}", blob.digest, self.repository);

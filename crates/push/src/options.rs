@@ -38,6 +38,27 @@ pub struct Options {
     pub journal_from: u64,
     /// What becomes of the sessions of a push that fails or is stopped.
     pub sessions: Sessions,
+    /// When a push asks for its manifests before it does anything else.
+    pub ask_first: AskFirst,
+}
+
+/// When a push asks whether its manifests are there already, before anything else.
+///
+/// The question is worth its request and its round trip where the answer is yes. Without it an
+/// image that is there is found out blob by blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskFirst {
+    /// Where they were seen in that repository before ([`Sightings`](crate::Sightings)), under the
+    /// name they had; and, by their digest, wherever a blob that is there might not be found
+    /// ([`PushTarget::finds_by_mount`](oci::PushTarget::finds_by_mount)): to leave the question out
+    /// could cost every byte of an image that is there already.
+    #[default]
+    Auto,
+    /// Always, by tag and by digest.
+    Always,
+    /// Where they were seen in that repository before, and nowhere else: for images that are
+    /// new. Where the registry does not find by a mount what is there, it is sent once more.
+    Never,
 }
 
 /// What becomes of upload sessions in the journal when their push fails or is stopped. One that
@@ -97,6 +118,7 @@ impl Default for Options {
             mount_candidates: CANDIDATES,
             journal_from: JOURNAL_FROM,
             sessions: Sessions::default(),
+            ask_first: AskFirst::default(),
         }
     }
 }

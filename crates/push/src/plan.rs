@@ -20,6 +20,7 @@ mod bases;
 mod cost;
 mod decide;
 mod explain;
+mod opening;
 mod probe;
 mod siblings;
 mod steps;
@@ -27,7 +28,8 @@ mod steps;
 pub use bases::Base;
 pub(crate) use cost::{Counted, cost};
 pub(crate) use decide::{Facts, Standing, decide};
-pub(crate) use probe::{Asking, Findings, probe};
+pub(crate) use opening::{Opening, opening};
+pub(crate) use probe::{Asking, Findings, Recalled, Unseen, probe};
 pub(crate) use siblings::Siblings;
 pub(crate) use steps::{Choices, steps};
 

@@ -32,7 +32,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use oci::{Digest, Document, MediaType, Repository, Tag, TagOrDigest, TargetError};
+use oci::{Digest, Document, MediaType, Repository, Tag, TagOrDigest, TargetError, Validation};
 
 use crate::plan::Requests;
 
@@ -192,6 +192,28 @@ impl RecordingTarget {
     #[must_use]
     pub fn validating(self) -> Self {
         self.state().validates = true;
+        self
+    }
+
+    /// Refuses them so, and names the first of it only.
+    #[must_use]
+    pub fn naming_the_first_only(self) -> Self {
+        self.state().names_first = true;
+        self
+    }
+
+    /// Is known to check manifests so, or not to.
+    #[must_use]
+    pub fn known_to_validate(self, validation: Validation) -> Self {
+        self.state().validation = validation;
+        self
+    }
+
+    /// Is not known to find a blob that is there by a mount from the repository itself; without
+    /// this it is.
+    #[must_use]
+    pub fn not_known_to_find_by_mount(self) -> Self {
+        self.state().unproven_mounts = true;
         self
     }
 

@@ -23,6 +23,7 @@ mod memory;
 mod notice;
 mod owner;
 mod sessions;
+mod sightings;
 mod sqlite;
 mod table;
 
@@ -55,6 +56,8 @@ struct Inner {
 #[derive(Debug)]
 enum Backend {
     Memory(Arc<Mutex<MemoryTable>>),
+    /// The same in the place of a database that is not there yet.
+    Unmade(Arc<Mutex<MemoryTable>>),
     Sqlite(Database),
 }
 
@@ -64,6 +67,17 @@ impl State {
         let table = Arc::new(Mutex::new(MemoryTable::default()));
         Self::of(
             Backend::Memory(table),
+            (Owner::leased(), Owners::none()),
+            Clock::System,
+        )
+    }
+
+    /// As a database that is not made yet, for whoever only looks: empty, in memory, and whoever
+    /// comes next will have one.
+    pub fn unmade() -> Self {
+        let table = Arc::new(Mutex::new(MemoryTable::default()));
+        Self::of(
+            Backend::Unmade(table),
             (Owner::leased(), Owners::none()),
             Clock::System,
         )
@@ -108,6 +122,11 @@ impl State {
         matches!(self.inner.backend, Backend::Sqlite(_))
     }
 
+    /// Whether the next process knows nothing that this one knows, and never will.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        matches!(self.inner.backend, Backend::Memory(_))
+    }
+
     fn new_claim(&self, blob: BlobKey, size: u64) -> Claim {
         let number = self.inner.claims.fetch_add(1, Ordering::Relaxed);
         Claim::new(blob, size, format!("{}/{number}", self.inner.owner.name()))
@@ -120,7 +139,7 @@ impl State {
         work: impl FnOnce(&mut dyn Table, &Now<'_>) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, StateError> {
         match &self.inner.backend {
-            Backend::Memory(table) => {
+            Backend::Memory(table) | Backend::Unmade(table) => {
                 let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
                 self.inner.now(|now| work(&mut *table, now))
             }
@@ -140,7 +159,7 @@ impl State {
     ) {
         // What is not done here is done by the next process: a lease ends, rows grow old.
         match &self.inner.backend {
-            Backend::Memory(table) => {
+            Backend::Memory(table) | Backend::Unmade(table) => {
                 let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
                 let _ = self.inner.now(|now| work(&mut *table, now));
             }

@@ -44,6 +44,7 @@ mod tags;
 mod target;
 mod transport;
 mod uploads;
+mod validation;
 
 pub use auth::{
     credentials::{CredentialError, CredentialProvider, Credentials},

@@ -7,7 +7,7 @@ use http::{
 };
 use oci::{
     Digest, Document, DocumentError, MAX_MANIFEST_BYTES, ManifestReceipt, MediaType, Presence, Tag,
-    TagOrDigest, TargetError, TargetErrorKind, wire::ErrorCode,
+    TagOrDigest, TargetError, TargetErrorKind,
 };
 
 use crate::{
@@ -43,20 +43,20 @@ impl RepositoryClient {
         let answer = self.put(document, &at.to_string(), HeaderMap::new()).await;
         let answer = answer.map_err(|error| error.into_target(attempted()))?;
         if answer.status != StatusCode::CREATED {
-            return Err(self.refused(answer, attempted()).await);
+            return Err(self.refused(answer, document, attempted()).await);
         }
         self.receipt(answer, document, &at, &attempted).await
     }
 
     /// The error that a refused manifest is.
-    pub(crate) async fn refused(&self, answer: Answer, attempted: String) -> TargetError {
+    pub(crate) async fn refused(
+        &self,
+        answer: Answer,
+        document: &Document,
+        attempted: String,
+    ) -> TargetError {
         let refusal = refusal(answer, attempted).await;
-        if refusal
-            .codes()
-            .any(|it| *it == ErrorCode::ManifestBlobUnknown)
-        {
-            self.learn(Fact::Validates(true));
-        }
+        self.learn_validation(document, &refusal).await;
         refusal
     }
 

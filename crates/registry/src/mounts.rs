@@ -79,6 +79,13 @@ impl RepositoryClient {
         })
     }
 
+    /// Whether this registry has lately found by a mount from the repository itself a blob that was
+    /// there: a refusal says then that it is not.
+    pub(crate) async fn finds_by_mount(&self) -> bool {
+        let page = self.inner().page(self.repository.registry()).await;
+        page.known(Fact::FindsByMount(true).key()) == Some(Fact::FindsByMount(true))
+    }
+
     /// A pair of repositories may be refused for what it is: that says nothing of others.
     fn learn_mounts(&self, from: &Repository, status: StatusCode) {
         let itself = *from == self.repository;
@@ -88,6 +95,9 @@ impl RepositoryClient {
             405 | 501 => false,
             _ => return,
         };
+        if itself && status == StatusCode::CREATED {
+            self.learn(Fact::FindsByMount(true));
+        }
         self.learn(if itself {
             Fact::MountsFromItself(mounts)
         } else {

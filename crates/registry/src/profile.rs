@@ -49,6 +49,8 @@ pub enum Fact {
     Mounts(bool),
     /// Whether it can be asked for a blob by mounting it from the repository it may be in.
     MountsFromItself(bool),
+    /// Whether a blob that is there was found so: the answer was 201. 202 says nothing, many always say it.
+    FindsByMount(bool),
     /// The longest body it takes, in bytes, inclusive.
     BodyLimit(NonZeroU64),
     /// The shortest chunk it takes, in bytes, the last one excepted; 0 for no minimum.
@@ -63,10 +65,16 @@ pub enum Fact {
     ClosesEmpty(bool),
     /// Whether it lists manifests under their subjects by itself.
     Referrers(bool),
-    /// Whether it refuses a manifest whose content is missing.
-    Validates(bool),
     /// Whether it puts a manifest under several tags in one request.
     TagParameters(bool),
+    /// Whether it takes a small blob in the request that would open its upload.
+    SinglePost(bool),
+    /// Whether it refuses an image's manifest whose content is missing.
+    ValidatesImages(bool),
+    /// The same of an image index.
+    ValidatesIndexes(bool),
+    /// The same of a manifest that is not an image's, or is about another.
+    ValidatesArtifacts(bool),
     /// Whether it speaks HTTP/2, and that works.
     Http2(bool),
     /// How many requests without a blob it bears at once; only where it has shown that there is an
@@ -101,6 +109,7 @@ impl Fact {
             Self::Challenge(_) => "challenge",
             Self::Mounts(_) => "mounts",
             Self::MountsFromItself(_) => "mounts-from-itself",
+            Self::FindsByMount(_) => "finds-by-mount",
             Self::BodyLimit(_) => "body-limit",
             Self::ChunkMinimum(_) => "chunk-minimum",
             Self::TakesChunks(_) => "takes-chunks",
@@ -108,8 +117,11 @@ impl Fact {
             Self::CountsOneMore(_) => "counts-one-more",
             Self::ClosesEmpty(_) => "closes-empty",
             Self::Referrers(_) => "referrers",
-            Self::Validates(_) => "validates",
             Self::TagParameters(_) => "tag-parameters",
+            Self::SinglePost(_) => "single-post",
+            Self::ValidatesImages(_) => "validates-images",
+            Self::ValidatesIndexes(_) => "validates-indexes",
+            Self::ValidatesArtifacts(_) => "validates-artifacts",
             Self::Http2(_) => "http2",
             Self::QuestionsAtOnce(_) => "questions-at-once",
             Self::BodiesAtOnce(_) => "bodies-at-once",
@@ -125,10 +137,22 @@ impl Fact {
             | Self::KeepsSessions(_)
             | Self::MountsFromItself(_)
             | Self::TagParameters(_)
+            | Self::SinglePost(false)
             | Self::Http2(_) => 7 * DAY,
-            // Who else asks a registry for how much changes by the hour.
-            Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
+            // Nothing would contradict the one in time; who else asks for how much changes by the hour.
+            Self::FindsByMount(_) | Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
             _ => 30 * DAY,
+        }
+    }
+
+    /// When it is worth keeping again, although nothing about it has changed.
+    pub(crate) fn renewed_after(&self) -> Duration {
+        match self {
+            // The longer ago, the less it proves.
+            Self::ValidatesImages(_) | Self::ValidatesIndexes(_) | Self::ValidatesArtifacts(_) => {
+                DAY / 4
+            }
+            _ => self.lasts() / 4,
         }
     }
 
@@ -149,6 +173,7 @@ impl Fact {
             "challenge" => of(value, Self::Challenge),
             "mounts" => of(value, Self::Mounts),
             "mounts-from-itself" => of(value, Self::MountsFromItself),
+            "finds-by-mount" => of(value, Self::FindsByMount),
             "body-limit" => of(value, Self::BodyLimit),
             "chunk-minimum" => of(value, Self::ChunkMinimum),
             "takes-chunks" => of(value, Self::TakesChunks),
@@ -156,8 +181,11 @@ impl Fact {
             "counts-one-more" => of(value, Self::CountsOneMore),
             "closes-empty" => of(value, Self::ClosesEmpty),
             "referrers" => of(value, Self::Referrers),
-            "validates" => of(value, Self::Validates),
             "tag-parameters" => of(value, Self::TagParameters),
+            "single-post" => of(value, Self::SinglePost),
+            "validates-images" => of(value, Self::ValidatesImages),
+            "validates-indexes" => of(value, Self::ValidatesIndexes),
+            "validates-artifacts" => of(value, Self::ValidatesArtifacts),
             "http2" => of(value, Self::Http2),
             "questions-at-once" => of(value, Self::QuestionsAtOnce),
             "bodies-at-once" => of(value, Self::BodiesAtOnce),
@@ -205,62 +233,113 @@ impl Fact {
 impl fmt::Display for Fact {
     /// One line for people. Parts of it are the registry's own words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let says = |yes: bool, so: &'static str, not: &'static str| if yes { so } else { not };
-        let text = match self {
-            Self::Challenge(KnownChallenge::Open) => "lets everybody in",
-            Self::Challenge(KnownChallenge::Basic) => "wants a user name and a password",
+        match self {
+            Self::Challenge(KnownChallenge::Open) => f.write_str("lets everybody in"),
+            Self::Challenge(KnownChallenge::Basic) => {
+                f.write_str("wants a user name and a password")
+            }
             Self::Challenge(KnownChallenge::Bearer { realm, service }) => {
                 write!(f, "wants a token from {realm}")?;
-                return match service {
+                match service {
                     Some(service) => write!(f, " for {service}"),
                     None => Ok(()),
-                };
+                }
             }
-            Self::BodyLimit(bytes) => return write!(f, "takes bodies of at most {bytes} bytes"),
-            Self::Http2(it) => says(*it, "speaks HTTP/2", "speaks HTTP/1.1"),
-            Self::QuestionsAtOnce(count) => return write!(f, "bears {count} questions at once"),
-            Self::BodiesAtOnce(count) => return write!(f, "bears {count} bodies at once"),
-            Self::ChunkMinimum(0) => "takes chunks of any length",
-            Self::ChunkMinimum(bytes) => {
-                return write!(f, "takes chunks of at least {bytes} bytes");
-            }
-            Self::Mounts(it) => says(*it, "mounts blobs", "does not mount blobs"),
-            Self::MountsFromItself(it) => says(
+            Self::BodyLimit(bytes) => write!(f, "takes bodies of at most {bytes} bytes"),
+            Self::QuestionsAtOnce(count) => write!(f, "bears {count} questions at once"),
+            Self::BodiesAtOnce(count) => write!(f, "bears {count} bodies at once"),
+            Self::ChunkMinimum(0) => f.write_str("takes chunks of any length"),
+            Self::ChunkMinimum(bytes) => write!(f, "takes chunks of at least {bytes} bytes"),
+            other => f.write_str(other.so_or_not().unwrap_or_default()),
+        }
+    }
+}
+
+impl Fact {
+    /// What is so, or is not, in words.
+    #[expect(clippy::too_many_lines, reason = "a table, two lines of it a fact")]
+    fn so_or_not(&self) -> Option<&'static str> {
+        let (so, words) = match self {
+            Self::Http2(it) => (*it, ["speaks HTTP/2", "speaks HTTP/1.1"]),
+            Self::Mounts(it) => (*it, ["mounts blobs", "does not mount blobs"]),
+            Self::FindsByMount(it) => (
                 *it,
-                "says by a mount whether a blob is there",
-                "has to be asked apart whether a blob is there",
+                [
+                    "has found by a mount a blob that was there",
+                    "does not find by a mount a blob that is there",
+                ],
             ),
-            Self::TakesChunks(it) => says(*it, "takes chunks", "takes no chunks"),
-            Self::KeepsSessions(it) => says(
+            Self::MountsFromItself(it) => (
                 *it,
-                "keeps what it got of a broken upload",
-                "forgets what it got of a broken upload",
+                [
+                    "says by a mount whether a blob is there",
+                    "has to be asked apart whether a blob is there",
+                ],
             ),
-            Self::CountsOneMore(it) => says(
+            Self::TakesChunks(it) => (*it, ["takes chunks", "takes no chunks"]),
+            Self::KeepsSessions(it) => (
                 *it,
-                "counts one byte too many of an upload",
-                "counts the bytes of an upload",
+                [
+                    "keeps what it got of a broken upload",
+                    "forgets what it got of a broken upload",
+                ],
             ),
-            Self::ClosesEmpty(it) => says(
+            Self::CountsOneMore(it) => (
                 *it,
-                "takes no bytes with the end of an upload",
-                "takes bytes with the end of an upload",
+                [
+                    "counts one byte too many of an upload",
+                    "counts the bytes of an upload",
+                ],
             ),
-            Self::Referrers(it) => says(
+            Self::ClosesEmpty(it) => (
                 *it,
-                "lists what refers to a manifest",
-                "does not list what refers to a manifest",
+                [
+                    "takes no bytes with the end of an upload",
+                    "takes bytes with the end of an upload",
+                ],
             ),
-            Self::TagParameters(it) => {
-                says(*it, "takes several tags at once", "takes one tag at a time")
-            }
-            Self::Validates(it) => says(
+            Self::Referrers(it) => (
                 *it,
-                "refuses manifests with content missing",
-                "takes manifests with content missing",
+                [
+                    "lists what refers to a manifest",
+                    "does not list what refers to a manifest",
+                ],
             ),
+            Self::TagParameters(it) => (
+                *it,
+                ["takes several tags at once", "takes one tag at a time"],
+            ),
+            Self::SinglePost(it) => (
+                *it,
+                [
+                    "takes a small blob in one request",
+                    "takes no blob in one request",
+                ],
+            ),
+            Self::ValidatesImages(it) => (
+                *it,
+                [
+                    "refuses images with content missing",
+                    "takes images with content missing",
+                ],
+            ),
+            Self::ValidatesIndexes(it) => (
+                *it,
+                [
+                    "refuses image indexes with manifests missing",
+                    "takes image indexes with manifests missing",
+                ],
+            ),
+            Self::ValidatesArtifacts(it) => (
+                *it,
+                [
+                    "refuses artifacts with content missing",
+                    "takes artifacts with content missing",
+                ],
+            ),
+            _ => return None,
         };
-        f.write_str(text)
+        Some(words[usize::from(!so)])
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use oci::{
     Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome, NewTag,
     Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt, TargetError,
-    UploadReceipt, UploadSession,
+    UploadReceipt, UploadSession, Validation,
     wire::{Scope, ScopeSet},
 };
 
@@ -126,6 +126,30 @@ impl PushTarget for RegistryPushTarget {
             }
         };
         self.here().to_its_end(asking).await
+    }
+
+    async fn finds_by_mount(&self) -> bool {
+        self.here().finds_by_mount().await
+    }
+
+    fn is_near(&self) -> bool {
+        false
+    }
+
+    async fn at_once_limit(&self) -> u64 {
+        self.here().at_once_limit().await
+    }
+
+    async fn takes_at_once(&self, blob: &Descriptor) -> bool {
+        self.here().takes_at_once(blob).await
+    }
+
+    async fn validation(&self, document: &Document) -> Validation {
+        self.here().validation(document).await
+    }
+
+    fn took_incomplete(&self, document: &Document) {
+        self.here().took_incomplete(document);
     }
 
     fn expect_mounts(&self, from: &[Repository]) {

@@ -15,6 +15,7 @@ use oci::{BlobUpload, TargetError, UploadReceipt, UploadSession};
 
 use crate::{RepositoryClient, profile::Fact};
 
+mod at_once;
 mod machine;
 mod opening;
 mod run;

@@ -8,6 +8,8 @@
 //!                                     └─▶ upload, in that session if there is one
 //! ```
 
+use std::sync::PoisonError;
+
 use oci::{
     BlobUpload, Descriptor, MountOutcome, Presence, Repository, SessionStatus, TargetError,
     TargetErrorKind, UploadSession,
@@ -179,7 +181,7 @@ impl<'a> Run<'a> {
             siblings.partition::<Vec<_>, _>(|it| denied.contains(it))
         };
         asked.denied.extend(denied.into_iter().map(Tried::on_hold));
-        let is_held = self.mode == Mode::AsItGoes && !left && self.siblings.is_held(&blob.digest);
+        let is_held = self.mode != Mode::Planned && !left && self.siblings.is_held(&blob.digest);
         if is_held && !siblings.is_empty() {
             self.ask_itself(blob, &mut asked).await?;
             if asked.settled.is_none() {
@@ -187,18 +189,34 @@ impl<'a> Run<'a> {
             }
         } else if !siblings.is_empty() {
             self.ask_siblings(blob, siblings, &mut asked).await;
-            if asked.settled.is_none() && self.mode == Mode::AsItGoes {
+            if asked.settled.is_none() && self.mode != Mode::Planned && !self.is_missing(blob) {
                 self.ask_presence(blob, &mut asked).await?;
             }
-        } else if self.mode == Mode::AsItGoes && left {
+        } else if self.mode != Mode::Planned && left {
             // An upload that was interrupted may have got to its end: whoever goes on with it
             // asks. A question that opens another session is not wanted.
-        } else if self.mode == Mode::AsItGoes {
+        } else if !required && (self.is_missing(blob) || self.goes_at_once(blob).await) {
+            self.checked(blob, Held::No);
+        } else if self.mode != Mode::Planned {
             self.ask_itself(blob, &mut asked).await?;
         } else if !required {
             self.checked(blob, Held::No);
         }
         Ok(asked)
+    }
+
+    /// Whether the registry has just said that it lacks the blob.
+    fn is_missing(&self, blob: &Descriptor) -> bool {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.contains(&blob.digest)
+    }
+
+    /// Whether it goes up in one request, which a question would only be one more of: a
+    /// small blob that was never seen in the repository.
+    async fn goes_at_once(&self, blob: &Descriptor) -> bool {
+        self.mode == (Mode::AsItGoes { familiar: true })
+            && !self.siblings.is_held(&blob.digest)
+            && self.target.takes_at_once(blob).await
     }
 
     /// Those who have just got the blob, then those who were known before; each once, bounded.
@@ -209,8 +227,8 @@ impl<'a> Run<'a> {
         turn: &Turn<'_>,
     ) -> Vec<Repository> {
         let learned = match self.mode {
-            Mode::AsItGoes if required => self.siblings.of_required(&blob.digest),
-            Mode::AsItGoes => self.siblings.of(&blob.digest),
+            Mode::AsItGoes { .. } if required => self.siblings.of_required(&blob.digest),
+            Mode::AsItGoes { .. } => self.siblings.of(&blob.digest),
             Mode::Planned => Vec::new(),
         };
         let mut candidates: Vec<Repository> = Vec::new();

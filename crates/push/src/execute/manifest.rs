@@ -1,6 +1,6 @@
 //! Manifests: put wave by wave, children before parents, each once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oci::{Digest, ManifestReceipt, NewTag, Tag, TargetError, TargetErrorKind};
@@ -14,13 +14,28 @@ use crate::{
     report::{ManifestDone, ManifestOutcome},
 };
 
+/// What came of putting the root first.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// Whether all that is below the root is there.
+    pub(super) proven: bool,
+    /// The manifests that were put.
+    pub(super) put: Vec<ManifestOutcome>,
+    /// The blobs that were open when the registry took the root, as positions; it is not known to
+    /// refuse what is not complete.
+    pub(super) taken_with: Option<Vec<usize>>,
+}
+
 impl Run<'_> {
     /// Puts, by digest, what the steps say is to be put so; tags are not looked at.
     pub(super) async fn manifests(
         &self,
         steps: &[Step],
+        opened: Opened,
     ) -> Result<Vec<ManifestOutcome>, PushError> {
-        let mut outcomes = Vec::new();
+        let Opened { proven, put, .. } = opened;
+        let done: HashSet<Digest> = put.iter().map(|it| it.digest.clone()).collect();
+        let mut outcomes = put;
         let mut waves: Vec<Vec<(&Node, Option<&Tag>)>> = Vec::new();
         let root = self.graph.root().document.digest();
         let nodes = self.graph.nodes().iter();
@@ -30,7 +45,11 @@ impl Run<'_> {
                 continue;
             };
             match &step.action {
+                _ if done.contains(&step.node.digest) => {}
                 Action::Put { tag: Some(_) } if step.node.digest == *root => {}
+                Action::Put { tag: None } if proven && !node.referrer => {
+                    outcomes.push(outcome(node, None, ManifestDone::Present, true));
+                }
                 Action::Put { tag } => {
                     waves.resize_with(waves.len().max(node.wave + 1), Vec::new);
                     waves[node.wave].push((node, tag.as_ref()));

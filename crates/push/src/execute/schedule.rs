@@ -26,18 +26,28 @@ impl Run<'_> {
         let manifests = self.graph.nodes().iter().map(|it| &it.document);
         let configs = manifests.filter_map(|it| Some(&it.as_manifest()?.config.digest));
         let configs: HashSet<&Digest> = configs.filter(|_| goes_on).collect();
-        let order = steps.iter().enumerate();
-        let (required, order): (Vec<_>, Vec<_>) =
-            order.partition(|(_, it)| matches!(it.action, Action::Mount { required: true, .. }));
-        self.required(required).await?;
-        let (last, first) = order
-            .into_iter()
-            .partition(|(_, it)| configs.contains(&it.node.digest));
-        self.settle_all(first).await?;
-        self.settle_all(last).await
+        let all = 0..steps.len();
+        let (required, all): (Vec<usize>, Vec<usize>) =
+            all.partition(|it| matches!(steps[*it].action, Action::Mount { required: true, .. }));
+        let required = required.into_iter().map(|it| (it, &steps[it]));
+        self.required(required.collect()).await?;
+        let is_config = |at: &usize| configs.contains(&steps[*at].node.digest);
+        let (last, first): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_config);
+        self.some_blobs(steps, &first).await?;
+        self.some_blobs(steps, &last).await
     }
 
-    async fn settle_all(&self, mut order: Vec<(usize, &Step)>) -> Result<(), PushError> {
+    /// The same with some of them, by their positions; without what is settled already.
+    pub(super) async fn some_blobs(
+        &self,
+        steps: &[Step],
+        which: &[usize],
+    ) -> Result<(), PushError> {
+        let mut order: Vec<(usize, &Step)> = {
+            let settled = self.outcomes();
+            let open = which.iter().filter(|it| settled[**it].is_none());
+            open.map(|it| (*it, &steps[*it])).collect()
+        };
         order.sort_by_key(|(position, step)| (Reverse(step.node.size), *position));
         let mut going = self.settling(order);
         while let Some((position, outcome)) = going.next().await {

@@ -10,11 +10,14 @@
 //! | the same where *k* repositories are asked for it first, and refuse | *k* POST and DELETE, HEAD | *k* + 1 |
 //! | a mount, the last of *k* repositories giving it | *k* POST, *k* - 1 DELETE | *k* |
 //! | an upload | POST, PUT | 2 |
+//! | a small one where the registry is known to take it so | POST | 1 |
 //! | an upload gone on with | HEAD, GET, PATCH, PUT | 3 |
 //! | a manifest or index, for each tag | PUT | 1 |
 //! | *n* tags, *k* of them in one request, where the registry may ignore that | *n* / *k* more PUT | 1 more |
 //! | what refers to one manifest, where the registry may list none | 4 GET, PUT | 5 |
 //!
+//! Where the manifest goes first ([`Opening`]) it is put once more if something was missing,
+//! and what is there costs nothing.
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
 //! round more, and those that are there cost nothing further. Giving up a session is not
 //! counted in the depth.
@@ -23,7 +26,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use oci::Digest;
 
-use super::{Action, Bytes, Reason, Requests, Siblings, Step, Totals};
+use super::{Action, Bytes, Opening, Reason, Requests, Siblings, Step, Totals};
 use crate::graph::Graph;
 
 /// What went into the questions, and what will go into more of them.
@@ -39,6 +42,10 @@ pub(crate) struct Counted<'a> {
     pub(crate) tags_at_once: usize,
     /// Who is asked for mounts.
     pub(crate) siblings: &'a Siblings,
+    /// What goes first.
+    pub(crate) opening: Opening,
+    /// The largest blob that goes up in a single request, in bytes.
+    pub(crate) at_once: u64,
 }
 
 /// What `steps` come to: one for each blob of the graph, in its order, then those for manifests.
@@ -56,38 +63,49 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
         },
         depth: 0,
     };
-    let mut rounds = counted.rounds;
-    let mut blob_depth = 0;
+    let mut open = Vec::new();
     for step in blobs {
         count_bytes(step, &mut totals.bytes);
-        if step.because == Reason::HeldByParent || step.action == Action::Point {
-            continue;
-        }
-        let (requests, depth) = requests(step, counted);
-        blob_depth = blob_depth.max(depth);
-        totals.requests += requests;
-        if counted.blobs_beforehand {
-            totals.requests.head += 1;
-            rounds = counted.rounds + 1;
+        if step.because != Reason::HeldByParent && step.action != Action::Point {
+            open.push(step);
         }
     }
-    let (puts, depth) = puts(graph, manifests, counted.tags_at_once);
+    if counted.blobs_beforehand {
+        totals.requests.head += open.len() as u64;
+    }
+    let is_index = !graph.root().children.is_empty();
+    let blobs_cost = Blobs::of(&open, is_index, counted);
+    let asked = counted.blobs_beforehand && !open.is_empty();
+    let rounds = counted.rounds + usize::from(asked);
+    totals.requests += blobs_cost.requests;
+    let (puts, depth) = puts(graph, manifests, (counted.tags_at_once, &blobs_cost));
     totals.requests += puts;
-    totals.depth = rounds + blob_depth + depth;
+    totals.depth = rounds + blobs_cost.depth + depth;
     totals
 }
 
 /// The requests for manifests, tags and lists of referrers, and how many of them wait for one another.
-fn puts(graph: &Graph, steps: &[Step], tags_at_once: usize) -> (Requests, usize) {
+fn puts(
+    graph: &Graph,
+    steps: &[Step],
+    (tags_at_once, blobs): (usize, &Blobs),
+) -> (Requests, usize) {
     let mut requests = Requests::default();
     let waves = waves(graph);
     let root = graph.root().document.digest();
     let mut rounds = BTreeSet::new();
     let mut tags: usize = 0;
+    let mut root_by_digest = false;
     for step in steps {
         if let Action::Put { tag } = &step.action {
+            let is_root = step.node.digest == *root;
+            root_by_digest |= is_root && tag.is_none();
+            // The root taken, all of it is there.
+            if blobs.all_there && tag.is_none() && !is_root {
+                continue;
+            }
             requests.put += 1;
-            if tag.is_some() && step.node.digest == *root {
+            if tag.is_some() && is_root {
                 tags += 1;
                 rounds.insert(usize::MAX);
             } else {
@@ -95,7 +113,11 @@ fn puts(graph: &Graph, steps: &[Step], tags_at_once: usize) -> (Requests, usize)
             }
         }
     }
-    let mut depth = rounds.len();
+    // Where the root goes by its digest anyway, the last time is that one.
+    let last = usize::from(root_by_digest && blobs.all_there);
+    let first = blobs.roots.saturating_sub(last);
+    requests.put += first as u64;
+    let mut depth = rounds.len() + first;
     if tags > 1 && tags_at_once > 1 {
         requests.put += tags.div_ceil(tags_at_once) as u64;
         depth += 1;
@@ -108,6 +130,59 @@ fn puts(graph: &Graph, steps: &[Step], tags_at_once: usize) -> (Requests, usize)
         depth += 5;
     }
     (requests, depth)
+}
+
+/// What the blobs cost, all together.
+#[derive(Default)]
+struct Blobs {
+    requests: Requests,
+    depth: usize,
+    /// How often the root is put by its digest.
+    roots: usize,
+    /// Whether that settles everything below it.
+    all_there: bool,
+}
+
+impl Blobs {
+    fn of(open: &[&Step], is_index: bool, counted: Counted<'_>) -> Self {
+        let mut cost = Self::default();
+        let Opening::Manifest { after_new, proves } = counted.opening else {
+            cost.round(open.iter().copied(), counted);
+            return cost;
+        };
+        let seen = |it: &&Step| counted.siblings.is_held(&it.node.digest);
+        let (first, rest): (Vec<&Step>, Vec<&Step>) =
+            open.iter().partition(|it| after_new && !seen(it));
+        cost.round(first.into_iter(), counted);
+        cost.roots = 1;
+        let is_missing = |it: &&&Step| it.action != Action::Skip;
+        if !rest.iter().any(|it| is_missing(&it)) {
+            cost.all_there = proves;
+            if !proves {
+                cost.round(rest.into_iter(), counted);
+            }
+        } else if is_index {
+            // It names manifests, and what these lack is asked for: not more than all of it.
+            cost.round(rest.into_iter(), counted);
+            cost.roots = 2;
+        } else {
+            cost.round(rest.iter().filter(is_missing).copied(), counted);
+            cost.roots = 2;
+            cost.all_there = true;
+        }
+        cost
+    }
+
+    /// Several blobs at once.
+    fn round<'a>(&mut self, steps: impl Iterator<Item = &'a Step>, counted: Counted<'_>) {
+        let mut most = 0;
+        for step in steps {
+            let (requests, depth) = requests(step, counted);
+            self.requests += requests;
+            most = most.max(depth);
+        }
+        self.depth += most;
+    }
 }
 
 /// The requests of one blob's step, and how many of them wait for one another.
@@ -136,6 +211,7 @@ fn requests(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
             };
             (asked, k)
         }
+        Action::Upload if step.node.size <= counted.at_once => (Requests { post: 1, ..none }, 1),
         Action::Upload => {
             let sent = Requests {
                 post: 1,

@@ -1,7 +1,9 @@
 //! Asks the target what it holds already: from the tags downwards, and no further than needed.
 //!
 //! A manifest that is held was accepted with everything below it, so one answer can
-//! stand for a whole tree. Only what is missing is looked into.
+//! stand for a whole tree. Only what is missing is looked into. A push that sends blobs anyway
+//! asks only where a yes is likely ([`Recalled`]): a question whose answer is no is a round
+//! trip that nothing else waits for.
 
 use std::collections::HashSet;
 
@@ -23,6 +25,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) observer: &'a dyn Observer,
     pub(crate) graph: &'a Graph,
     pub(crate) tags: &'a [Tag],
+    /// What was seen before, and what becomes of the rest; none to ask for every tag and manifest.
+    pub(crate) sparing: Option<(&'a Recalled, Unseen)>,
     /// For each blob, whether to ask for it if no manifest settles it; the rest is left open.
     pub(crate) ask_blob: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
     /// Whether an upload of this blob was interrupted: then nothing that it is a part of is there.
@@ -32,7 +36,7 @@ pub(crate) struct Asking<'a> {
 }
 
 /// What the target holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Findings {
     /// The tags that name the root already.
     pub(crate) held_tags: Vec<Tag>,
@@ -46,6 +50,24 @@ pub(crate) struct Findings {
     pub(crate) questions: u64,
     /// How many rounds they took.
     pub(crate) rounds: usize,
+}
+
+/// What becomes of manifests that were not seen in the repository before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// They are asked for by their digest; their tags only if they are there.
+    Asked,
+    /// They are taken to be new.
+    LeftOut,
+}
+
+/// What was seen in the repository at another time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    /// For each tag, whether it named the root.
+    pub(crate) tags: Vec<bool>,
+    /// For each document, whether it was there.
+    pub(crate) nodes: Vec<bool>,
 }
 
 /// Asks.
@@ -70,6 +92,7 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
     }
     let mut frontier = if findings.held_tags.is_empty() {
         asking.nodes(&mut findings, vec![0]).await?;
+        asking.tags_of_held(&mut findings).await?;
         findings.children_to_ask(asking.graph, &[0])
     } else {
         findings.nodes[0] = Standing::Held;
@@ -105,10 +128,31 @@ fn unattached(graph: &Graph, findings: &Findings) -> Vec<usize> {
 impl Asking<'_> {
     /// Which tags name the root already.
     async fn tags(&self, findings: &mut Findings) -> Result<(), PushError> {
+        let wanted = |at: &usize| self.sparing.is_none_or(|(seen, _)| seen.tags[*at]);
+        let asked = (0..self.tags.len()).filter(wanted);
+        self.these_tags(asked.map(|it| &self.tags[it]).collect(), findings)
+            .await
+    }
+
+    /// The same of the tags that were not asked for, where the root was found although nobody knew
+    /// of it: it is most likely there under one of them.
+    async fn tags_of_held(&self, findings: &mut Findings) -> Result<(), PushError> {
+        let Some((seen, _)) = self.sparing else {
+            return Ok(());
+        };
+        if findings.nodes[0] != Standing::Held || seen.nodes[0] {
+            return Ok(());
+        }
+        let open = (0..self.tags.len()).filter(|it| !seen.tags[*it]);
+        self.these_tags(open.map(|it| &self.tags[it]).collect(), findings)
+            .await
+    }
+
+    async fn these_tags(&self, asked: Vec<&Tag>, findings: &mut Findings) -> Result<(), PushError> {
         let root = self.graph.root().document.digest();
-        let at: Vec<TagOrDigest> = self.tags.iter().cloned().map(Into::into).collect();
+        let at = asked.iter().map(|&it| it.clone().into()).collect();
         let answers = self.manifests(at, findings).await?;
-        for (tag, answer) in self.tags.iter().zip(answers) {
+        for (tag, answer) in asked.into_iter().zip(answers) {
             if answer == Presence::Held(root.clone()) {
                 findings.held_tags.push(tag.clone());
             } else {
@@ -173,8 +217,13 @@ impl Asking<'_> {
 
     /// Which of these documents it holds; what is below a held one is held too.
     async fn nodes(&self, findings: &mut Findings, which: Vec<usize>) -> Result<(), PushError> {
-        let open = |it: &usize| findings.nodes[*it] == Standing::NotAsked;
-        let which: Vec<usize> = which.into_iter().filter(open).collect();
+        let wanted = |at: &usize| {
+            findings.nodes[*at] == Standing::NotAsked
+                && self
+                    .sparing
+                    .is_none_or(|(seen, unseen)| unseen == Unseen::Asked || seen.nodes[*at])
+        };
+        let which: Vec<usize> = which.into_iter().filter(wanted).collect();
         let digest = |&it: &usize| self.graph.nodes()[it].document.digest().clone();
         let at = which.iter().map(|it| digest(it).into()).collect();
         let answers = self.manifests(at, findings).await?;
@@ -267,6 +316,24 @@ impl Asking<'_> {
     }
 }
 
+impl Recalled {
+    /// What is recalled once `findings` are remembered.
+    pub(crate) fn after(&self, findings: &Findings, tags: &[Tag]) -> Self {
+        let node = |(standing, before): (&Standing, &bool)| match standing {
+            Standing::Held => true,
+            Standing::Absent => false,
+            _ => *before,
+        };
+        Self {
+            tags: tags
+                .iter()
+                .map(|it| findings.held_tags.contains(it))
+                .collect(),
+            nodes: findings.nodes.iter().zip(&self.nodes).map(node).collect(),
+        }
+    }
+}
+
 impl Findings {
     fn other(&mut self, tag: &Tag, answer: Presence) {
         let there = match answer {
@@ -303,6 +370,104 @@ impl Findings {
         }
     }
 
+    /// What a push would know that asks for no more than is `recalled` by then, and what asking
+    /// for it costs: the registry is as it was found, so that nothing recalled is missing.
+    pub(crate) fn foreseen(
+        &self,
+        graph: &Graph,
+        tags: &[Tag],
+        (recalled, unseen): (&Recalled, Unseen),
+    ) -> Self {
+        let asked = match unseen {
+            Unseen::Asked => vec![true; graph.nodes().len()],
+            Unseen::LeftOut => recalled.nodes.clone(),
+        };
+        let mut foreseen = Self {
+            held_tags: Vec::new(),
+            other_tags: Vec::new(),
+            held_digest_tags: self.held_digest_tags.clone(),
+            nodes: vec![Standing::NotAsked; self.nodes.len()],
+            blobs: self.blobs.clone(),
+            questions: 0,
+            rounds: 0,
+        };
+        let seen = tags.iter().zip(&recalled.tags).filter(|(_, it)| **it);
+        for (tag, _) in seen {
+            foreseen.questions += 1;
+            foreseen.rounds = 1;
+            if self.held_tags.contains(tag) {
+                foreseen.held_tags.push(tag.clone());
+            }
+        }
+        let mut frontier = if foreseen.held_tags.is_empty() {
+            foreseen.pretend(graph, &[0], (self, &asked));
+            if foreseen.nodes[0] == Standing::Held && !recalled.nodes[0] {
+                foreseen.pretend_tags(self, (tags, recalled));
+            }
+            foreseen.children_to_ask(graph, &[0])
+        } else {
+            foreseen.nodes[0] = Standing::Held;
+            foreseen.settle_below(graph, 0);
+            Vec::new()
+        };
+        foreseen.pretend_digest_tags(graph, self);
+        frontier.extend(unattached(graph, &foreseen));
+        while !frontier.is_empty() {
+            foreseen.pretend(graph, &frontier, (self, &asked));
+            frontier = foreseen.children_to_ask(graph, &frontier);
+        }
+        // What a push finds out blob by blob.
+        for blob in &mut foreseen.blobs {
+            if *blob == Standing::HeldByParent {
+                *blob = Standing::Held;
+            }
+        }
+        foreseen.settle_blobs(graph);
+        foreseen
+    }
+
+    /// As if the tags of referrers had been asked for: they always are.
+    fn pretend_digest_tags(&mut self, graph: &Graph, found: &Self) {
+        let tags: usize = graph.nodes().iter().map(|it| it.tags.len()).sum();
+        self.questions += tags as u64;
+        self.rounds += usize::from(tags > 0);
+        for (position, node) in graph.nodes().iter().enumerate() {
+            if node.tags.is_empty() || self.nodes[position].is_held() {
+                continue;
+            }
+            self.nodes[position] = found.nodes[position];
+            if found.nodes[position] == Standing::Held {
+                self.settle_below(graph, position);
+            }
+        }
+    }
+
+    /// As if the tags had been asked for that were not seen before.
+    fn pretend_tags(&mut self, found: &Self, (tags, recalled): (&[Tag], &Recalled)) {
+        let open = tags.iter().zip(&recalled.tags).filter(|(_, it)| !**it);
+        let open: Vec<&Tag> = open.map(|(tag, _)| tag).collect();
+        self.questions += open.len() as u64;
+        self.rounds += usize::from(!open.is_empty());
+        let held = open.into_iter().filter(|it| found.held_tags.contains(it));
+        self.held_tags.extend(held.cloned());
+    }
+
+    /// As if these had been asked for, with the answers that were found; if they are asked for.
+    fn pretend(&mut self, graph: &Graph, which: &[usize], (found, wanted): (&Self, &[bool])) {
+        let asked: Vec<usize> = which.iter().copied().filter(|it| wanted[*it]).collect();
+        self.questions += asked.len() as u64;
+        self.rounds += usize::from(!asked.is_empty());
+        for position in asked {
+            self.nodes[position] = match found.nodes[position] {
+                Standing::HeldByParent => Standing::Held,
+                other => other,
+            };
+            if self.nodes[position] == Standing::Held {
+                self.settle_below(graph, position);
+            }
+        }
+    }
+
     /// All that is below a held document is held, unless it is one that goes without some of it.
     fn settle_below(&mut self, graph: &Graph, position: usize) {
         if graph.nodes()[position].is_sparse() {
@@ -316,14 +481,14 @@ impl Findings {
         }
     }
 
-    /// The children of absent documents that nothing is known about, each once, and those of
-    /// sparse ones. Where the target could not say, it is not asked for the parts either.
+    /// The children that nothing is known about of documents that are absent, sparse or were not
+    /// asked for, each once. Where the target could not say, it is not asked for the parts either.
     fn children_to_ask(&mut self, graph: &Graph, parents: &[usize]) -> Vec<usize> {
         let mut open: Vec<usize> = Vec::new();
         for &parent in parents {
             for &child in &graph.nodes()[parent].children {
                 match self.nodes[parent] {
-                    Standing::Absent => open.push(child),
+                    Standing::Absent | Standing::NotAsked => open.push(child),
                     _ if graph.nodes()[parent].is_sparse() => open.push(child),
                     Standing::Unknown if !self.nodes[child].is_held() => {
                         self.nodes[child] = Standing::Unknown;

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use oci::{
     Digest, Document, ManifestReceipt, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind,
-    UploadSession,
+    UploadSession, Validation,
     wire::{ErrorBody, ErrorCode, ErrorEntry},
 };
 
@@ -34,6 +34,10 @@ pub(super) struct State {
     pub(super) tags: Tags,
     pub(super) no_referrers: bool,
     pub(super) validates: bool,
+    pub(super) names_first: bool,
+    pub(super) validation: Validation,
+    /// It has not shown yet that it finds by a mount what it holds.
+    pub(super) unproven_mounts: bool,
     pub(super) mute: bool,
     pub(super) refuses_mounts: bool,
     pub(super) no_sessions: bool,
@@ -217,7 +221,9 @@ impl State {
             };
             !held
         });
+        let named = if self.names_first { 1 } else { usize::MAX };
         let errors: Vec<ErrorEntry> = missing
+            .take(named)
             .map(|it| ErrorEntry::new(ErrorCode::ManifestBlobUnknown).detail(it.digest.to_string()))
             .collect();
         if errors.is_empty() || !self.validates {

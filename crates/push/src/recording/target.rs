@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use oci::{
     Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt, MountOutcome,
     NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, TargetErrorKind, UploadReceipt, UploadSession,
+    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
 };
 
 use super::{Call, Operation, RecordingTarget, state::Tags};
@@ -162,6 +162,30 @@ impl PushTarget for RecordingTarget {
         }
         let tag = subject.referrers_tag().parse();
         Ok(tag.map_or(Attachment::Unknown, Attachment::Added))
+    }
+
+    async fn finds_by_mount(&self) -> bool {
+        !self.state().unproven_mounts
+    }
+
+    fn is_near(&self) -> bool {
+        false
+    }
+
+    async fn at_once_limit(&self) -> u64 {
+        0
+    }
+
+    async fn takes_at_once(&self, _blob: &Descriptor) -> bool {
+        false
+    }
+
+    async fn validation(&self, _document: &Document) -> Validation {
+        self.state().validation
+    }
+
+    fn took_incomplete(&self, _document: &Document) {
+        self.state().validation = Validation::Lacking;
     }
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<Presence, TargetError> {

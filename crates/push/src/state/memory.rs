@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use oci::Registry;
+
 use super::{
     locations::{Found, Kept, Place, Which},
-    table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, Table},
+    table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, SIGHTING_LIFE, Slot, Table},
 };
 use crate::{
     index::{MOST_LOCATIONS, rules::Row as Location},
@@ -24,6 +26,7 @@ pub(super) struct MemoryTable {
     /// By places without a digest.
     holds: BTreeMap<Place, u64>,
     contents: BTreeMap<String, String>,
+    sightings: BTreeMap<Slot, (String, u64)>,
 }
 
 impl Table for MemoryTable {
@@ -175,6 +178,25 @@ impl Table for MemoryTable {
         Ok(same.take(most).map(|(blob, _)| blob.clone()).collect())
     }
 
+    fn sighting(&self, at: &Slot) -> Result<Option<(String, u64)>, StateError> {
+        Ok(self.sightings.get(at).cloned())
+    }
+
+    fn put_sighting(&mut self, at: &Slot, digest: &str, seen: u64) -> Result<(), StateError> {
+        self.sightings.insert(at.clone(), (digest.to_owned(), seen));
+        Ok(())
+    }
+
+    fn any_sighting(&self, registry: &Registry, since: u64) -> Result<bool, StateError> {
+        let mut on = self.sightings.iter();
+        Ok(on.any(|(at, (_, seen))| at.repository.registry() == registry && *seen >= since))
+    }
+
+    fn delete_sighting(&mut self, at: &Slot) -> Result<(), StateError> {
+        self.sightings.remove(at);
+        Ok(())
+    }
+
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError> {
         self.sessions.retain(|_, row| !now.outlived(row));
         let forgotten = now.time.saturating_sub(FACT_LIFE);
@@ -190,6 +212,8 @@ impl Table for MemoryTable {
         while self.contents.len() > PAIRS {
             self.contents.pop_first();
         }
+        let outdated = now.time.saturating_sub(SIGHTING_LIFE);
+        self.sightings.retain(|_, (_, seen)| *seen >= outdated);
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What both implementations can do: rows in, rows out, inside one transaction.
 
+use oci::{Registry, Repository};
+
 use super::locations::{Found, Kept, Place, Which};
 use crate::{
     index::rules::Row as Location,
@@ -25,6 +27,8 @@ pub(super) const LOCATIONS: usize = 65_536;
 
 /// The most pairs of blobs with one content that are kept.
 pub(super) const PAIRS: usize = 65_536;
+/// How long a manifest that was seen somewhere is worth asking for, in milliseconds.
+pub(super) const SIGHTING_LIFE: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,13 @@ pub(super) struct Fact {
     pub(super) value: String,
     /// Milliseconds since 1970.
     pub(super) seen: u64,
+}
+
+/// A name in a repository: a tag, or a digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot {
+    pub(super) repository: Repository,
+    pub(super) name: String,
 }
 
 /// The tables.
@@ -87,6 +98,12 @@ pub(super) trait Table {
     fn put_content(&mut self, blob: &str, content: &str) -> Result<(), StateError>;
     /// The blobs with a content; ordered.
     fn with_content(&self, content: &str, most: usize) -> Result<Vec<String>, StateError>;
+    /// Which manifest was seen under a name in a repository, and when (milliseconds since 1970).
+    fn sighting(&self, at: &Slot) -> Result<Option<(String, u64)>, StateError>;
+    fn put_sighting(&mut self, at: &Slot, digest: &str, seen: u64) -> Result<(), StateError>;
+    /// Whether there is any on a registry, seen at this time or later.
+    fn any_sighting(&self, registry: &Registry, since: u64) -> Result<bool, StateError>;
+    fn delete_sighting(&mut self, at: &Slot) -> Result<(), StateError>;
 
     /// Drops what has outlived its use.
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError>;

@@ -46,10 +46,10 @@ async fn n5_a_session_nobody_uses_yet_is_given_up() {
     let destination = tagged(&["1"])
         .mounting_from(repository("one"))
         .mounting_from(repository("two"));
-    // Two questions, then the first sibling's refusal; the second is being asked.
+    // The first sibling has refused; the second is being asked.
     let push = engine.push(&image.source, &target, &destination, &());
     assert!(
-        tokio::time::timeout(Duration::from_millis(35), push)
+        tokio::time::timeout(Duration::from_millis(15), push)
             .await
             .is_err()
     );

@@ -13,7 +13,8 @@ use oci::{
 };
 
 use crate::fixture::{
-    Damage, Damaged, count, image, is_put, is_upload, one_at_a_time, refusal, repository, tagged,
+    Damage, Damaged, asking_first, count, image, is_put, is_upload, one_at_a_time, refusal,
+    repository, tagged,
 };
 
 fn target() -> RecordingTarget {
@@ -100,7 +101,7 @@ async fn z9_each_failure_of_the_target_is_matched_without_its_text() {
         repository("app"),
     );
 
-    let question = failing(&target().failing(1, dead()), &engine).await;
+    let question = failing(&target().failing(1, dead()), &asking_first()).await;
     assert!(matches!(
         &question,
         PushError::Question { repository, subject: TagOrDigest::Tag(_), .. } if *repository == here
@@ -189,7 +190,7 @@ async fn z9_every_failure_of_the_target_carries_what_it_said() {
 /// Wrong credentials and a dead network are told apart by kind, wherever they strike.
 #[tokio::test(start_paused = true)]
 async fn z9_wrong_credentials_and_a_dead_network_are_different() {
-    let engine = one_at_a_time();
+    let engine = asking_first();
     let unauthorized = || refusal(TargetErrorKind::Unauthorized, 401);
     for nth in [1, 3, 4, 7] {
         let wrong = failing(&target().failing(nth, unauthorized()), &engine).await;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use longshore_push::{
-    Destination, Engine, Event, Observer, Options, PushError, Report,
+    AskFirst, Destination, Engine, Event, Observer, Options, PushError, Report,
     compose::{ManifestBuilder, MemorySource},
     recording::{Call, Operation, RecordingTarget},
 };
@@ -40,6 +40,15 @@ pub(crate) fn target() -> RecordingTarget {
 
 pub(crate) fn one_at_a_time() -> Engine {
     with_concurrency(1)
+}
+
+/// One that asks for its manifests first, whatever it has seen.
+pub(crate) fn asking_first() -> Engine {
+    Engine::new(Options {
+        concurrency: NonZeroUsize::MIN,
+        ask_first: AskFirst::Always,
+        ..Options::default()
+    })
 }
 
 pub(crate) fn with_concurrency(concurrency: usize) -> Engine {

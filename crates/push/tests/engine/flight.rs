@@ -116,7 +116,7 @@ async fn n7_if_the_first_is_dropped_another_goes() {
     let destination = tagged(&["1"]);
     let others = push_all(&engine, &images[1..], |_| target.clone());
     let first = engine.push(&images[0].source, &target, &destination, &());
-    let first = tokio::time::timeout(Duration::from_millis(35), first);
+    let first = tokio::time::timeout(Duration::from_millis(15), first);
     let (first, others) = tokio::join!(first, others);
     assert!(first.is_err(), "it was dropped while it sent");
     assert!(others.iter().all(Result::is_ok));

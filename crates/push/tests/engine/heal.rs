@@ -13,8 +13,8 @@ use oci::{
 };
 
 use crate::fixture::{
-    at_tag, count, image, is_about, is_put, is_upload, one_at_a_time, push, refusal, repository,
-    tagged, target, with_concurrency,
+    asking_first, at_tag, count, image, is_about, is_put, is_upload, one_at_a_time, push, refusal,
+    repository, tagged, target, with_concurrency,
 };
 
 fn naming(kind: TargetErrorKind, status: u16, digest: &Digest) -> oci::TargetError {
@@ -90,7 +90,7 @@ async fn k12_a_missing_child_manifest_is_pushed_again_with_what_it_lacks() {
     let target = target.holding_manifest(&index, &[]);
     target.clear();
 
-    engine
+    asking_first()
         .push(&source, &target, &tagged(&["1"]), &())
         .await
         .unwrap();

@@ -26,6 +26,8 @@ mod manifests;
 #[cfg(test)]
 mod mounts;
 #[cfg(test)]
+mod opening;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod preflight;

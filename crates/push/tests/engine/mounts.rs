@@ -46,16 +46,13 @@ fn statuses(report: &Report) -> Vec<&MountStatus> {
     report.blobs.iter().map(|it| &it.mount).collect()
 }
 
-/// Everything mountable: a request for each blob and one for the manifest, after the two questions.
+/// Everything mountable: a request for each blob and one for the manifest.
 #[tokio::test(start_paused = true)]
 async fn what_a_sibling_holds_is_mounted_with_one_request_a_blob() {
     let image = image(&["base", "app"]);
     let target = held_by_base(&image);
     let report = push_from(&image, &target, &["base"]).await.unwrap();
-    let mut expected = vec![
-        "has manifest 1".to_owned(),
-        format!("has manifest {}", image.root.digest()),
-    ];
+    let mut expected = Vec::new();
     expected.extend(
         image
             .blobs()
@@ -81,10 +78,7 @@ async fn a_refused_mount_is_uploaded_in_the_session_it_came_with() {
     let image = image(&["base"]);
     let target = held_by_base(&image).refusing_mounts();
     let report = push_from(&image, &target, &["base"]).await.unwrap();
-    let mut expected = vec![
-        "has manifest 1".to_owned(),
-        format!("has manifest {}", image.root.digest()),
-    ];
+    let mut expected = Vec::new();
     for (n, blob) in image.blobs().iter().enumerate() {
         expected.push(format!("mount {} from base", blob.digest));
         expected.push(format!("has blob {}", blob.digest));
@@ -111,10 +105,7 @@ async fn a_session_that_is_not_needed_any_more_is_cancelled() {
     let report = push_from(&image, &target, &["empty", "base"])
         .await
         .unwrap();
-    let mut expected = vec![
-        "has manifest 1".to_owned(),
-        format!("has manifest {}", image.root.digest()),
-    ];
+    let mut expected = Vec::new();
     for (n, blob) in image.blobs().iter().enumerate() {
         expected.push(format!("mount {} from empty", blob.digest));
         expected.push(format!("mount {} from base", blob.digest));

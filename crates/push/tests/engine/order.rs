@@ -13,7 +13,7 @@ use crate::fixture::{
 
 /// A push into an empty repository, whole: the question for a blob opens the session of its upload.
 #[tokio::test(start_paused = true)]
-async fn z3_a_cold_push_asks_sends_and_puts_in_that_order() {
+async fn z3_a_cold_push_sends_and_puts_in_that_order() {
     let image = image(&["base", "app"]);
     let target = target();
     push(&one_at_a_time(), &image, &target, &["1"])
@@ -21,10 +21,7 @@ async fn z3_a_cold_push_asks_sends_and_puts_in_that_order() {
         .unwrap();
 
     let blobs = image.blobs();
-    let mut expected = vec![
-        "has manifest 1".to_owned(),
-        format!("has manifest {}", image.root.digest()),
-    ];
+    let mut expected = Vec::new();
     for (n, blob) in blobs.iter().enumerate() {
         expected.push(format!("mount {} from app", blob.digest));
         expected.push(format!(
@@ -36,7 +33,7 @@ async fn z3_a_cold_push_asks_sends_and_puts_in_that_order() {
     }
     expected.push(format!("put manifest 1 {}", image.root.bytes().len()));
     assert_eq!(target.lines(), expected);
-    assert!(target.requests().total() <= 2 * blobs.len() as u64 + 5);
+    assert_eq!(target.requests().total(), 2 * blobs.len() as u64 + 1);
     assert_eq!(target.open_sessions(), [""; 0]);
 }
 

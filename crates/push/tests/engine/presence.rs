@@ -7,8 +7,8 @@ use longshore_push::{
 use oci::TargetErrorKind;
 
 use crate::fixture::{
-    Heard, at_tag, count, image, is_put, is_upload, one_at_a_time, push, refusal, repository,
-    tagged, target,
+    Heard, asking_first, at_tag, count, image, is_put, is_upload, one_at_a_time, push, refusal,
+    repository, tagged, target,
 };
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn an_account_that_may_not_look_may_still_push() {
         || refusal(TargetErrorKind::Denied, 403),
     );
     let heard = Heard::default();
-    let engine = one_at_a_time();
+    let engine = asking_first();
     engine
         .push(&image.source, &target, &tagged(&["1"]), &heard)
         .await
@@ -94,7 +94,7 @@ async fn a_question_without_an_answer_ends_the_push() {
             let image = image(&["base"]);
             let target = RecordingTarget::new(repository("app"))
                 .failing(nth, oci::TargetError::new(kind.clone(), "ask"));
-            let error = push(&one_at_a_time(), &image, &target, &["1"])
+            let error = push(&asking_first(), &image, &target, &["1"])
                 .await
                 .unwrap_err();
             assert_eq!(error.target_error().unwrap().kind(), &kind);
@@ -109,7 +109,7 @@ async fn a_question_without_an_answer_ends_the_push() {
 async fn what_is_no_registry_is_not_written_to() {
     let image = image(&["base"]);
     let target = target().failing(1, refusal(TargetErrorKind::Protocol, 200));
-    push(&one_at_a_time(), &image, &target, &["1"])
+    push(&asking_first(), &image, &target, &["1"])
         .await
         .unwrap_err();
     assert_eq!(target.lines(), ["has manifest 1"]);

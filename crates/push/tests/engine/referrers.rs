@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use longshore_push::{
-    Engine, Event, Options, PushError,
+    AskFirst, Engine, Event, Options, PushError,
     compose::{ManifestBuilder, MemorySource},
     recording::{Call, Operation, RecordingTarget},
 };
@@ -16,6 +16,7 @@ use crate::fixture::{Heard, Image, at_tag, count, image, is_upload, tagged, targ
 fn with_referrers() -> Engine {
     Engine::new(Options {
         referrers: true,
+        ask_first: AskFirst::Always,
         ..Options::default()
     })
 }

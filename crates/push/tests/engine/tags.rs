@@ -4,8 +4,8 @@ use longshore_push::{ManifestDone, recording::Operation};
 use oci::{TagOrDigest, TargetErrorKind};
 
 use crate::fixture::{
-    at_tag, count, image, is_put, is_upload, one_at_a_time, push, refusal, tag, target,
-    with_concurrency,
+    asking_first, at_tag, count, image, is_put, is_upload, one_at_a_time, push, refusal, tag,
+    target, with_concurrency,
 };
 
 #[tokio::test(start_paused = true)]
@@ -43,7 +43,6 @@ async fn z23_a_tag_added_later_sends_no_blob() {
     assert_eq!(
         target.lines(),
         [
-            "has manifest 2".to_owned(),
             format!("has manifest {}", image.root.digest()),
             format!("put manifest 2 {}", image.root.bytes().len()),
         ]
@@ -57,7 +56,6 @@ async fn z23_a_tag_added_later_sends_no_blob() {
         target.lines(),
         [
             "has manifest 1".to_owned(),
-            "has manifest 3".to_owned(),
             format!("put manifest 3 {}", image.root.bytes().len()),
         ],
         "a tag that names the image already answers for all of it"
@@ -163,7 +161,7 @@ async fn p5_several_tags_go_in_one_request_where_the_target_takes_that() {
     }
 
     target.clear();
-    push(&one_at_a_time(), &image, &target, &["1", "6", "2"])
+    push(&asking_first(), &image, &target, &["1", "6", "2"])
         .await
         .unwrap();
     assert_eq!(

@@ -86,6 +86,12 @@ impl Inner {
         self.profiles.page(registry).learn(fact);
     }
 
+    /// The page of a registry, with what is kept of it.
+    pub(crate) async fn page(&self, registry: &Registry) -> Arc<Page> {
+        self.recall(registry).await;
+        self.profiles.page(registry)
+    }
+
     /// Keeps what was learned of all registries.
     pub(super) async fn keep_profiles(&self) {
         for (registry, challenge) in self.auth.known() {

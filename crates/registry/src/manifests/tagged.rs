@@ -85,7 +85,7 @@ impl RepositoryClient {
                 Ok(Taken::TooMany)
             }
             status => {
-                let refusal = self.refused(answer, attempted()).await;
+                let refusal = self.refused(answer, document, attempted()).await;
                 let missing = ErrorCode::ManifestBlobUnknown;
                 if is_unknown(status) && !refusal.codes().any(|it| *it == missing) {
                     return Ok(Taken::NotAtAll);
@@ -114,7 +114,7 @@ impl RepositoryClient {
                 Ok(NewTag::Put(receipt))
             }
             StatusCode::PRECONDITION_FAILED => {
-                let refusal = self.refused(answer, attempted()).await;
+                let refusal = self.refused(answer, document, attempted()).await;
                 match self.has_manifest(&at).await? {
                     Presence::Held(there) if there == *document.digest() => {
                         Ok(NewTag::Put(ManifestReceipt::verified()))
@@ -123,7 +123,7 @@ impl RepositoryClient {
                     _ => Err(refusal),
                 }
             }
-            _ => Err(self.refused(answer, attempted()).await),
+            _ => Err(self.refused(answer, document, attempted()).await),
         }
     }
 }

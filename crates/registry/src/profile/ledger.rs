@@ -1,18 +1,21 @@
 //! What is known of each registry in this process: loaded once, added to, kept at the end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use oci::Registry;
+use oci::{Digest, Registry};
 use tokio::{sync::OnceCell, time::timeout};
 
 use super::{Fact, Profile, store::ProfileStore};
 
 /// How long a store may take; one that is slower is gone on without.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many blobs are remembered that went up in one request: those of any image.
+const MAX_AT_ONCE: usize = 65_536;
 
 /// What is known of the registries spoken to.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub(crate) struct Page {
     learned: Mutex<BTreeMap<&'static str, Fact>>,
     /// Keys that somebody is finding out about, whatever is kept.
     doubted: Mutex<BTreeSet<&'static str>>,
+    /// The blob that finds out whether blobs go up in one request.
+    trial: Mutex<Option<Digest>>,
+    /// Blobs that went up so in this process.
+    at_once: Mutex<HashSet<Digest>>,
 }
 
 impl Ledger {
@@ -105,11 +112,39 @@ impl Page {
         seen.or_else(|| Some(self.kept.get()?.get(key)?.fact.clone()))
     }
 
+    /// The same, and when it was shown, unless to this process.
+    pub(crate) fn known_since(&self, key: &str) -> Option<(Fact, Option<SystemTime>)> {
+        if let Some(seen) = lock(&self.learned).get(key) {
+            return Some((seen.clone(), None));
+        }
+        let kept = self.kept.get()?.get(key)?;
+        Some((kept.fact.clone(), Some(kept.at)))
+    }
+
+    /// Whether this is the one blob that finds out whether blobs go up in one request.
+    pub(crate) fn tries(&self, blob: &Digest) -> bool {
+        *lock(&self.trial).get_or_insert_with(|| blob.clone()) == *blob
+    }
+
+    /// This blob went up in one request, by the registry's word.
+    pub(crate) fn sent_at_once(&self, blob: &Digest) {
+        let mut sent = lock(&self.at_once);
+        if sent.len() < MAX_AT_ONCE {
+            sent.insert(blob.clone());
+        }
+    }
+
+    /// Whether any of these did.
+    pub(crate) fn were_sent_at_once(&self, blobs: &[Digest]) -> bool {
+        let sent = lock(&self.at_once);
+        blobs.iter().any(|it| sent.contains(it))
+    }
+
     fn worth_keeping(&self, now: SystemTime) -> Vec<(String, String)> {
         let known = |fact: &Fact| {
             let kept = self.kept.get()?.get(fact.key())?;
             let age = now.duration_since(kept.at).unwrap_or_default();
-            (kept.fact == *fact && age < fact.lasts() / 4).then_some(())
+            (kept.fact == *fact && age < fact.renewed_after()).then_some(())
         };
         let learned = lock(&self.learned);
         let new = learned.values().filter(|fact| known(fact).is_none());

@@ -26,9 +26,12 @@ fn all() -> Vec<Fact> {
         Fact::MountsFromItself(false),
         Fact::QuestionsAtOnce(NonZeroUsize::MAX),
         Fact::Referrers(true),
+        Fact::SinglePost(true),
         Fact::TagParameters(true),
         Fact::TakesChunks(false),
-        Fact::Validates(true),
+        Fact::ValidatesArtifacts(false),
+        Fact::ValidatesImages(true),
+        Fact::ValidatesIndexes(true),
     ]
 }
 

@@ -262,7 +262,10 @@ impl Machine {
             (Stage::Sending(part), event) => self.sent(part, event),
             (Stage::Pausing(after), Event::Paused) => self.after(after),
             (Stage::Pausing(After::Look(_)), Event::Spent) => self.look(Missing::Fail),
-            (Stage::Looking(_) | Stage::Asking(_), Event::There) => self.end(Effect::Done),
+            // Also in the request that was to open the session.
+            (Stage::Opening | Stage::Looking(_) | Stage::Asking(_), Event::There) => {
+                self.end(Effect::Done)
+            }
             (Stage::Looking(missing), Event::NotThere) => self.missing(missing),
             (Stage::Asking(doubt), event) => self.told(doubt, event),
             _ => self.end(Effect::Fail),

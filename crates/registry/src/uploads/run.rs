@@ -8,8 +8,9 @@ use std::{
 use oci::{BlobUpload, Presence, SessionStatus, TargetError, TargetErrorKind, UploadSession};
 
 use super::{
+    at_once::AtOnce,
     machine::{Effect, Event, Machine, Part, Trouble},
-    session::chunk_maximum,
+    session::{Opening, chunk_maximum},
     verdict,
 };
 use crate::{
@@ -95,6 +96,8 @@ impl<'a> Run<'a> {
     /// Goes on until the blob is there, or will not be.
     pub(super) async fn finish(&mut self) -> Result<(), TargetError> {
         let mut event = self.beginning();
+        let blob = self.payload.upload.blob;
+        let mut at_once = event == Event::Begin && self.repository.takes_at_once(blob).await;
         loop {
             let effect = self.machine.step(event);
             tracing::trace!(?event, ?effect, "upload");
@@ -105,6 +108,7 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
                 Effect::Fail => None,
+                Effect::Open { .. } if std::mem::take(&mut at_once) => self.at_once().await,
                 Effect::Open { giving_up } => self.reopen(giving_up).await,
                 Effect::Send(part) => Some(self.send(part).await),
                 Effect::Look { patiently } => self.look(patiently).await,
@@ -146,13 +150,31 @@ impl<'a> Run<'a> {
         let (repository, blob) = (self.repository.clone(), self.payload.upload.blob.clone());
         let asking = async move { repository.open_session(&blob).await };
         match self.repository.to_its_end(asking).await {
-            Ok(opening) => {
-                let minimum = opening.session.chunk_minimum();
-                let maximum = opening.maximum;
-                self.open.session = Some(opening.session);
-                Some(Event::Opened { minimum, maximum })
-            }
+            Ok(opening) => Some(self.opened(opening)),
             Err(error) => self.failed(error),
+        }
+    }
+
+    /// All of it in the request that opens the session, which may make that one needless.
+    async fn at_once(&mut self) -> Option<Event> {
+        let sent = self
+            .repository
+            .send_at_once(&self.payload, || self.attempted())
+            .await;
+        match sent {
+            Ok(AtOnce::Committed) => Some(Event::There),
+            Ok(AtOnce::Opened(opening)) => Some(self.opened(opening)),
+            Ok(AtOnce::Failed) => self.reopen(false).await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn opened(&mut self, opening: Opening) -> Event {
+        let minimum = opening.session.chunk_minimum();
+        self.open.session = Some(opening.session);
+        Event::Opened {
+            minimum,
+            maximum: opening.maximum,
         }
     }
 

@@ -202,7 +202,7 @@ impl RepositoryClient {
         Ok(url)
     }
 
-    fn session_call<'a>(
+    pub(super) fn session_call<'a>(
         &'a self,
         method: Method,
         url: Url,
@@ -274,7 +274,7 @@ pub(super) fn chunk_maximum(answer: &Answer) -> Option<u64> {
 }
 
 /// Appends `digest=<digest>` to whatever the registry put into a location, which stays as it is.
-fn add_digest(url: &mut Url, digest: &Digest) {
+pub(super) fn add_digest(url: &mut Url, digest: &Digest) {
     let parameter = format!("digest={}%3A{}", digest.algorithm(), digest.encoded());
     let query = match url.query() {
         None | Some("") => parameter,

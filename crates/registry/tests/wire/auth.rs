@@ -56,7 +56,9 @@ async fn z12_a_push_to_a_token_registry_takes_one_challenge_and_one_token() {
 
     let log = server.log();
     let lines = log.lines();
-    assert_eq!(lines[0], "POST /v2/team/app/blobs/uploads/ → 401");
+    // Which of them goes first is anybody's guess.
+    assert!(lines[0].starts_with("POST /v2/team/app/blobs/uploads/"));
+    assert!(lines[0].ends_with("→ 401"), "{lines:#?}");
     assert_eq!(
         lines[1],
         "GET /token?service=longshore&scope=repository:team/app:pull,push → 200",
@@ -64,8 +66,9 @@ async fn z12_a_push_to_a_token_registry_takes_one_challenge_and_one_token() {
     assert_eq!(log.calls(Endpoint::Token), 1);
     let refused = |it: &&String| it.ends_with("→ 401");
     assert_eq!(lines.iter().filter(refused).count(), 1, "{lines:#?}");
-    // Nine blobs with a POST and a PUT each, the manifest, the challenge, the token.
-    assert_eq!(log.requests(), 9 * 2 + 1 + 2, "{lines:#?}");
+    // Eight layers with a POST and a PUT each, the config in one request, the manifest, the
+    // challenge, the token.
+    assert_eq!(log.requests(), 8 * 2 + 1 + 1 + 2, "{lines:#?}");
     for entry in &log.entries()[2..] {
         assert_eq!(entry.headers.authorization, Authorization::Bearer);
     }
@@ -189,8 +192,9 @@ async fn z12_a_basic_registry_is_challenged_once_and_has_no_tokens() {
     let server = start(Server::builder().memory().auth(auth)).await;
     push(&alice(&server), &server, "app").await;
     let lines = server.log().lines();
-    assert_eq!(lines[0], "POST /v2/app/blobs/uploads/ → 401");
-    assert_eq!(lines.len(), 1 + 9 * 2 + 1, "{lines:#?}");
+    assert!(lines[0].starts_with("POST /v2/app/blobs/uploads/"));
+    assert!(lines[0].ends_with("→ 401"), "{lines:#?}");
+    assert_eq!(lines.len(), 1 + 8 * 2 + 1 + 1, "{lines:#?}");
     for entry in &server.log().entries()[1..] {
         assert_eq!(entry.headers.authorization, Authorization::Basic);
     }
@@ -227,7 +231,7 @@ async fn z12_a_token_registry_serves_anonymous_clients_what_it_lets_them() {
 async fn z12_an_open_registry_is_asked_for_nothing() {
     let server = registry().await;
     push(&alice(&server), &server, "app").await;
-    assert_eq!(server.log().requests(), 9 * 2 + 1);
+    assert_eq!(server.log().requests(), 8 * 2 + 1 + 1);
     for entry in server.log().entries() {
         assert_eq!(entry.headers.authorization, Authorization::None);
     }

@@ -57,6 +57,13 @@ CREATE TABLE content (
 CREATE INDEX content_blobs ON content (content, blob);
 ";
 
+/// Made where it is not there yet: earlier versions of this format do not look at it.
+const LATER: &str = "
+CREATE TABLE IF NOT EXISTS sighting (
+  registry TEXT NOT NULL, repository TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
+  seen INTEGER NOT NULL, PRIMARY KEY (registry, repository, name)) STRICT, WITHOUT ROWID;
+";
+
 /// An open database.
 pub(super) struct Opened {
     pub(super) connection: Connection,
@@ -131,6 +138,7 @@ fn connect(path: &Path) -> Result<Connection, Failed> {
          PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 1048576;";
     connection.execute_batch(settings).map_err(Failed::of)?;
     prepare(&mut connection)?;
+    connection.execute_batch(LATER).map_err(Failed::of)?;
     let sound: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(Failed::of)?;

@@ -5,7 +5,7 @@
     reason = "this is the one place that names the database"
 )]
 
-use oci::UploadSession;
+use oci::{Registry, UploadSession};
 use rusqlite::{OptionalExtension, Transaction, named_params, params, params_from_iter};
 
 use super::failed;
@@ -17,7 +17,9 @@ use crate::{
     },
     state::{
         locations::{Found, Kept, Place, Which},
-        table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, Table},
+        table::{
+            FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, SIGHTING_LIFE, Slot, Table,
+        },
     },
 };
 
@@ -277,6 +279,37 @@ impl Table for SqliteTable<'_> {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
+    fn sighting(&self, at: &Slot) -> Result<Option<(String, u64)>, StateError> {
+        let sql = "SELECT digest, seen FROM sighting \
+             WHERE registry = ? AND repository = ? AND name = ?";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let row = statement.query_row(slot(at), |row| Ok((row.get(0)?, unsigned(row, 1)?)));
+        row.optional().map_err(failed)
+    }
+
+    fn put_sighting(&mut self, at: &Slot, digest: &str, seen: u64) -> Result<(), StateError> {
+        let sql = "INSERT OR REPLACE INTO sighting (registry, repository, name, digest, seen) \
+             VALUES (?, ?, ?, ?, ?)";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let [registry, repository, name] = slot(at);
+        let values = params![registry, repository, name, digest, signed(seen)];
+        statement.execute(values).map(drop).map_err(failed)
+    }
+
+    fn any_sighting(&self, registry: &Registry, since: u64) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sighting WHERE registry = ? AND seen >= ?)";
+        let values = params![registry.to_string(), signed(since)];
+        self.0
+            .query_row(sql, values, |row| row.get(0))
+            .map_err(failed)
+    }
+
+    fn delete_sighting(&mut self, at: &Slot) -> Result<(), StateError> {
+        let sql = "DELETE FROM sighting WHERE registry = ? AND repository = ? AND name = ?";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        statement.execute(slot(at)).map(drop).map_err(failed)
+    }
+
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError> {
         let outlived = signed(now.time.saturating_sub(LIFE));
         let sessions = "DELETE FROM session WHERE touched < ?";
@@ -301,8 +334,20 @@ impl Table for SqliteTable<'_> {
                 self.0.execute(&sql, []).map_err(failed)?;
             }
         }
+        let outdated = signed(now.time.saturating_sub(SIGHTING_LIFE));
+        let sightings = "DELETE FROM sighting WHERE seen < ?";
+        self.0.execute(sightings, [outdated]).map_err(failed)?;
         Ok(())
     }
+}
+
+fn slot(at: &Slot) -> [String; 3] {
+    let repository = &at.repository;
+    [
+        repository.registry().to_string(),
+        repository.path().to_owned(),
+        at.name.clone(),
+    ]
 }
 
 fn params_of(blob: &BlobKey) -> [String; 3] {

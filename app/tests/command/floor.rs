@@ -1,0 +1,815 @@
+//! The fewest requests, and the fewest that wait for one another: from the engine through the
+//! client to a registry, whole conversations counted by its log.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use longshore::{
+    oci::{Descriptor, Document, MediaType, Repository, Tag},
+    push::{
+        AskFirst, Destination, Engine, Options, Report,
+        compose::{IndexBuilder, ManifestBuilder, MemorySource},
+    },
+    registry::{Client, CredentialStore, Credentials, KeptFact, MemoryProfiles, ProfileStore},
+};
+use server::{
+    Action, Auth, Bearer, Endpoint, MissingStyle, Rule, RunningServer, Server, UploadOptions,
+    Validation,
+};
+
+const PASSWORD: &str = "canary-password";
+
+/// An image in memory.
+struct Image {
+    source: MemorySource,
+    root: Document,
+    blobs: Vec<Descriptor>,
+}
+
+/// An image of so many layers of 10,000 bytes and more, and a config; another one for every name.
+fn image(name: &str, layers: usize) -> Image {
+    let mut source = MemorySource::new();
+    let mut blobs = Vec::new();
+    for layer in 0..layers {
+        let content = format!("{name} {layer} ").repeat(2000 + layer);
+        let (next, blob) = source.with_blob(MediaType::OCI_LAYER_GZIP, content);
+        source = next;
+        blobs.push(blob);
+    }
+    let text = format!("{{\"name\":\"{name}\"}}");
+    let (source, config) = source.with_blob(MediaType::OCI_CONFIG, text);
+    let builder = ManifestBuilder::new(config.clone());
+    let builder = blobs.iter().cloned().fold(builder, ManifestBuilder::layer);
+    let root = builder.build().unwrap();
+    blobs.push(config);
+    Image {
+        source: source.with_root(root.clone()),
+        root,
+        blobs,
+    }
+}
+
+/// A registry, and the state of whoever pushes to it: what is known of hosts.
+struct Scene {
+    server: RunningServer,
+    profiles: MemoryProfiles,
+}
+
+/// A registry that wants tokens.
+async fn tokens(single_post: bool) -> Scene {
+    let uploads = UploadOptions {
+        single_post,
+        ..UploadOptions::default()
+    };
+    let auth = Auth::Bearer(Bearer::new().user("alice", PASSWORD));
+    let builder = Server::builder().memory().uploads(uploads).auth(auth);
+    let server = builder.start().await.unwrap();
+    // Long enough for what is sent at once to be under way at once.
+    let every = Rule::any().act(Action::Delay(Duration::from_millis(150)));
+    server.faults().add(every);
+    Scene::of(server).await
+}
+
+/// One that lets everybody in, and checks manifests so.
+async fn open(validation: Validation) -> Scene {
+    let builder = Server::builder().memory().validation(validation);
+    Scene::of(builder.start().await.unwrap()).await
+}
+
+impl Scene {
+    /// One that is known to find by a mount what is there.
+    async fn of(server: RunningServer) -> Self {
+        let profiles = MemoryProfiles::default();
+        let scene = Self { server, profiles };
+        scene.known("finds-by-mount", "true").await;
+        scene
+    }
+
+    /// The same, and nothing is known of it.
+    fn unknown(self) -> Self {
+        let profiles = MemoryProfiles::default();
+        Self { profiles, ..self }
+    }
+
+    fn client(&self) -> Client {
+        let alice = Credentials::password("alice", PASSWORD);
+        let store = CredentialStore::new().with(self.server.registry(), alice);
+        let builder = Client::builder().credentials(store);
+        builder.profiles(self.profiles.clone()).build().unwrap()
+    }
+
+    fn repository(&self, path: &str) -> Repository {
+        self.server.registry().repository(path).unwrap()
+    }
+
+    /// Pushes, with a log of its own.
+    async fn push(
+        &self,
+        (engine, client): (&Engine, &Client),
+        image: &Image,
+        (path, tag): (&str, &str),
+    ) -> Report {
+        self.server.log().clear();
+        let target = client.push_target(&self.repository(path));
+        let destination = Destination::tagged([tag.parse::<Tag>().unwrap()]);
+        let pushing = engine.push(&image.source, &target, &destination, &());
+        pushing.await.unwrap()
+    }
+
+    /// Requests, and how many of them one after another.
+    fn cost(&self) -> (u64, usize) {
+        (self.server.log().requests(), self.server.log().depth())
+    }
+
+    /// Request lines in the order of their text, without session ids and answers.
+    fn said(&self) -> Vec<String> {
+        let lines = self.server.log().lines().into_iter();
+        let said = lines.map(|line| {
+            let mut line = line.replace("%3A", ":").replace("%2F", "/");
+            if let (Some(from), Some(to)) = (line.find('<'), line.find('>')) {
+                line.replace_range(from..=to, "<>");
+            }
+            line
+        });
+        let mut said: Vec<String> = said.collect();
+        said.sort();
+        said
+    }
+
+    async fn known(&self, key: &str, value: &str) {
+        let host = format!("http://{}", self.server.registry());
+        let facts = vec![(key.to_owned(), value.to_owned())];
+        self.profiles.keep(&host, facts).await;
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(Options::default())
+}
+
+fn asking(ask_first: AskFirst) -> Engine {
+    Engine::new(Options {
+        ask_first,
+        ..Options::default()
+    })
+}
+
+/// An engine that has pushed to the registry before.
+async fn familiar(scene: &Scene) -> Engine {
+    let engine = engine();
+    let before = image("before", 1);
+    scene
+        .push((&engine, &scene.client()), &before, ("before", "1"))
+        .await;
+    engine
+}
+
+/// A blob in two requests: a question that opens its upload, and its bytes.
+fn in_two(path: &str, blob: &Descriptor) -> [String; 2] {
+    let digest = &blob.digest;
+    let base = format!("/v2/{path}/blobs/uploads/");
+    [
+        format!("POST {base}?mount={digest}&from={path} → 202"),
+        format!("PUT {base}<>?digest={digest} → 201"),
+    ]
+}
+
+/// A blob in one.
+fn in_one(path: &str, blob: &Descriptor, status: u16) -> String {
+    let digest = &blob.digest;
+    format!("POST /v2/{path}/blobs/uploads/?digest={digest} → {status}")
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+/// What a first push of an image with three layers says after its question for the image, and what
+/// it is asked to show first.
+fn first_push(image: &Image, said: &[String]) -> Vec<String> {
+    let blobs = image.blobs.iter();
+    let mut expected: Vec<String> = blobs.flat_map(|it| in_two("team/app", it)).collect();
+    expected.push("PUT /v2/team/app/manifests/1 → 201".to_owned());
+    expected
+        .push("GET /token?service=longshore&scope=repository:team/app:pull,push → 200".to_owned());
+    let challenged: Vec<&String> = said.iter().filter(|it| it.ends_with("→ 401")).collect();
+    assert_eq!(challenged.len(), 1, "{said:#?}");
+    expected.push(challenged[0].clone());
+    expected
+}
+
+/// Where nothing is known, the image may be there, and a mount may not tell: one question, by its
+/// digest, so that it is found whatever it is called.
+#[tokio::test]
+async fn p8_a_first_push_with_nothing_known_asks_first_and_is_twelve_requests_six_deep() {
+    let scene = tokens(false).await.unknown();
+    let image = image("a", 3);
+    scene
+        .push((&engine(), &scene.client()), &image, ("team/app", "1"))
+        .await;
+    let said = scene.said();
+    let mut expected = first_push(&image, &said);
+    let root = image.root.digest();
+    expected.push(format!("HEAD /v2/team/app/manifests/{root} → 404"));
+    assert_eq!(said, sorted(expected));
+    assert_eq!(scene.cost(), (12, 6));
+}
+
+#[tokio::test]
+async fn p8_a_first_push_that_is_not_to_ask_first_is_eleven_requests_five_deep() {
+    let scene = tokens(false).await.unknown();
+    let image = image("a", 3);
+    let engine = asking(AskFirst::Never);
+    scene
+        .push((&engine, &scene.client()), &image, ("team/app", "1"))
+        .await;
+    let said = scene.said();
+    assert_eq!(said, sorted(first_push(&image, &said)));
+    assert_eq!(scene.cost(), (11, 5));
+}
+
+/// Another machine has pushed it. Whether a mount would tell is not known: no byte goes twice, under
+/// whatever tag, and a registry that has no mounts at all is asked the same.
+#[tokio::test]
+async fn p8_an_image_that_another_machine_pushed_is_not_sent_again_where_mounts_do_not_tell() {
+    let mut scene = open(Validation::All).await.unknown();
+    let image = image("a", 200);
+    scene
+        .push((&engine(), &scene.client()), &image, ("app", "1"))
+        .await;
+    let no_mounts = Rule::on(Endpoint::Mount).act(Action::RefuseMount);
+    scene.server.faults().add(no_mounts);
+    let root = image.root.digest();
+    let asked = |tag: &str, status: u16| {
+        vec![
+            format!("HEAD /v2/app/manifests/{root} → 200"),
+            format!("HEAD /v2/app/manifests/{tag} → {status}"),
+        ]
+    };
+    for (tag, status) in [("1", 200), ("2", 404)] {
+        scene = scene.unknown();
+        let with = (&engine(), &scene.client());
+        scene.push(with, &image, ("app", tag)).await;
+        let mut expected = asked(tag, status);
+        if status == 404 {
+            expected.push(format!("PUT /v2/app/manifests/{tag} → 201"));
+        }
+        assert_eq!(scene.server.log().lines(), expected);
+    }
+}
+
+/// A mount from the repository itself that is answered 202 says nothing: many answer so always. Only 201 does.
+#[tokio::test]
+async fn p8_the_question_is_left_out_once_a_mount_has_found_a_blob_that_was_there() {
+    let scene = open(Validation::All).await.unknown();
+    let client = scene.client();
+    let no_mounts = Rule::on(Endpoint::Mount).act(Action::RefuseMount);
+    let fault = scene.server.faults().add(no_mounts);
+    let heads = || scene.server.log().calls(Endpoint::ManifestHead);
+    for (name, questions) in [("a", 1), ("b", 1)] {
+        let next = image(name, 3);
+        scene.push((&engine(), &client), &next, ("app", name)).await;
+        assert_eq!(heads(), questions, "{name}: 202 is no yes");
+    }
+    fault.remove();
+    // One layer of it is there.
+    let there = image("a", 1).blobs[0].clone();
+    let base = image("c", 1);
+    let root = ManifestBuilder::new(base.blobs[1].clone())
+        .layer(there)
+        .build();
+    let root = root.unwrap();
+    let image_c = Image {
+        source: image("a", 1)
+            .source
+            .with_blob(MediaType::OCI_CONFIG, "{\"name\":\"c\"}")
+            .0
+            .with_root(root.clone()),
+        root,
+        blobs: Vec::new(),
+    };
+    scene
+        .push((&engine(), &client), &image_c, ("app", "c"))
+        .await;
+    assert_eq!(heads(), 1);
+    let found = scene
+        .said()
+        .iter()
+        .filter(|it| it.ends_with("→ 201") && it.contains("mount="))
+        .count();
+    assert_eq!(found, 1, "{:#?}", scene.said());
+    scene
+        .push((&engine(), &client), &image("d", 3), ("app", "d"))
+        .await;
+    assert_eq!(heads(), 0);
+}
+
+#[tokio::test]
+async fn p8_a_challenge_that_is_remembered_leaves_the_token_and_a_token_leaves_nothing() {
+    let scene = tokens(false).await;
+    let first = scene.client();
+    scene
+        .push((&engine(), &first), &image("a", 3), ("team/app", "1"))
+        .await;
+    first.close(Duration::from_secs(5)).await;
+
+    let (engine, client) = (engine(), scene.client());
+    scene
+        .push((&engine, &client), &image("b", 3), ("team/app", "2"))
+        .await;
+    assert_eq!(scene.cost(), (10, 4), "{:#?}", scene.said());
+    assert_eq!(scene.server.log().calls(Endpoint::Token), 1);
+
+    let third = image("c", 3);
+    scene
+        .push((&engine, &client), &third, ("team/app", "3"))
+        .await;
+    let (layers, config) = third.blobs.split_at(3);
+    let layers = layers.iter();
+    let mut expected: Vec<String> = layers.flat_map(|it| in_two("team/app", it)).collect();
+    // The config finds out whether one request is enough: it opens a session like any other.
+    expected.push(in_one("team/app", &config[0], 202));
+    expected.push(in_two("team/app", &config[0])[1].clone());
+    expected.push("PUT /v2/team/app/manifests/3 → 201".to_owned());
+    assert_eq!(scene.said(), sorted(expected));
+    assert_eq!(scene.cost(), (9, 3));
+}
+
+#[tokio::test]
+async fn p8_where_one_request_takes_a_blob_a_first_push_is_five_two_deep() {
+    let scene = tokens(true).await;
+    let (engine, client) = (engine(), scene.client());
+    scene
+        .push((&engine, &client), &image("a", 3), ("team/app", "1"))
+        .await;
+    assert_eq!(scene.cost(), (11, 5), "{:#?}", scene.said());
+    scene
+        .push((&engine, &client), &image("b", 3), ("team/app", "2"))
+        .await;
+    assert_eq!(scene.cost(), (8, 3), "the config has shown that it works");
+    let third = image("c", 3);
+    let report = scene
+        .push((&engine, &client), &third, ("team/new", "3"))
+        .await;
+    let tokens = scene.server.log().calls(Endpoint::Token);
+    assert_eq!(tokens, 1, "for another repository");
+    let mut expected: Vec<String> = third
+        .blobs
+        .iter()
+        .map(|it| in_one("team/new", it, 201))
+        .collect();
+    expected.push("PUT /v2/team/new/manifests/3 → 201".to_owned());
+    let mut said = scene.said();
+    said.retain(|it| !it.starts_with("GET /token"));
+    assert_eq!(said, sorted(expected));
+    assert_eq!(scene.cost(), (5 + 1, 2 + 1));
+    assert_eq!(report.bytes_sent(), scene.server.log().blob_bytes());
+}
+
+/// What could not be gone on with is not sent so: a large blob has its session.
+#[tokio::test]
+async fn p9_a_large_blob_is_not_sent_in_one_request() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "true").await;
+    let content = "x".repeat(256 * 1024 + 1);
+    let (source, layer) = MemorySource::new().with_blob(MediaType::OCI_LAYER, content);
+    let (source, small) = source.with_blob(MediaType::OCI_LAYER, "y".repeat(256 * 1024));
+    let (source, config) = source.with_blob(MediaType::OCI_CONFIG, "{\"large\":1}");
+    let builder = ManifestBuilder::new(config.clone()).layer(layer.clone());
+    let root = builder.layer(small.clone()).build().unwrap();
+    let image = Image {
+        source: source.with_root(root.clone()),
+        root,
+        blobs: vec![layer.clone(), small.clone(), config.clone()],
+    };
+    let engine = familiar(&scene).await;
+    scene
+        .push((&engine, &scene.client()), &image, ("app", "1"))
+        .await;
+    let mut expected = in_two("app", &layer).to_vec();
+    expected.push(in_one("app", &small, 201));
+    expected.push(in_one("app", &config, 201));
+    expected.push("PUT /v2/app/manifests/1 → 201".to_owned());
+    assert_eq!(scene.said(), sorted(expected));
+}
+
+/// A registry that takes blobs so no longer costs the bytes of small ones, and is believed.
+#[tokio::test]
+async fn p9_a_registry_that_takes_no_blob_in_one_request_any_more_is_gone_on_with() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "true").await;
+    let refuse = Rule::on(Endpoint::UploadSingle).act(Action::RefuseSinglePost);
+    let (engine, client) = (familiar(&scene).await, scene.client());
+    scene.server.faults().add(refuse);
+    let first = image("a", 3);
+    let report = scene.push((&engine, &client), &first, ("app", "1")).await;
+    assert_eq!(scene.cost().0, 2 * 4 + 1, "{:#?}", scene.said());
+    let size: u64 = first.blobs.iter().map(|it| it.size).sum();
+    assert_eq!(report.bytes.uploaded, size);
+    scene
+        .push((&engine, &client), &image("b", 3), ("app", "2"))
+        .await;
+    assert_eq!(scene.server.log().calls(Endpoint::UploadSingle), 0);
+    assert_eq!(scene.cost().0, 9);
+}
+
+/// The answer is lost: whether the blob is there is asked before it goes again.
+#[tokio::test]
+async fn p10_a_blob_whose_single_request_has_no_answer_is_looked_for_first() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "true").await;
+    let reset = Rule::on(Endpoint::UploadSingle)
+        .nth(1)
+        .act(Action::ResetBeforeAnswer);
+    let engine = familiar(&scene).await;
+    scene.server.faults().add(reset);
+    let image = image("a", 1);
+    scene
+        .push((&engine, &scene.client()), &image, ("app", "1"))
+        .await;
+    let size: u64 = image.blobs.iter().map(|it| it.size).sum();
+    assert_eq!(scene.server.log().blob_bytes(), size, "{:#?}", scene.said());
+    assert_eq!(scene.server.log().calls(Endpoint::BlobHead), 1);
+    assert_eq!(scene.server.log().calls(Endpoint::UploadPut), 0);
+}
+
+#[tokio::test]
+async fn p8_what_is_there_is_one_request_and_a_new_tag_two() {
+    let scene = tokens(true).await;
+    let (engine, client) = (engine(), scene.client());
+    let image = image("a", 3);
+    let with = (&engine, &client);
+    scene.push(with, &image, ("team/app", "1")).await;
+    scene.push(with, &image, ("team/app", "1")).await;
+    assert_eq!(scene.said(), ["HEAD /v2/team/app/manifests/1 → 200"]);
+    scene.push(with, &image, ("team/app", "2")).await;
+    assert_eq!(
+        scene.said(),
+        [
+            format!("HEAD /v2/team/app/manifests/{} → 200", image.root.digest()),
+            "PUT /v2/team/app/manifests/2 → 201".to_owned(),
+        ]
+    );
+    assert_eq!(scene.cost(), (2, 2));
+}
+
+/// Of an image elsewhere on the registry every blob is mounted at once: one question for its
+/// manifest there, and five requests here.
+#[tokio::test]
+async fn p8_a_copy_within_a_registry_is_a_mount_a_blob_and_the_manifest() {
+    let scene = tokens(true).await;
+    let client = scene.client();
+    let image = image("a", 3);
+    scene
+        .push((&engine(), &client), &image, ("team/app", "1"))
+        .await;
+    scene.server.log().clear();
+    let from = format!("{}/team/app:1", scene.server.registry());
+    let source = client.source(&from.parse().unwrap(), None);
+    let target = client.push_target(&scene.repository("team/copy"));
+    let destination = Destination::tagged(["1".parse::<Tag>().unwrap()]);
+    engine()
+        .push(&source, &target, &destination, &())
+        .await
+        .unwrap();
+    let mount = |it: &Descriptor| {
+        let digest = &it.digest;
+        format!("POST /v2/team/copy/blobs/uploads/?mount={digest}&from=team/app → 201")
+    };
+    let mut expected: Vec<String> = image.blobs.iter().map(mount).collect();
+    expected.push("PUT /v2/team/copy/manifests/1 → 201".to_owned());
+    expected.push("GET /v2/team/app/manifests/1 → 200".to_owned());
+    let said = scene.said();
+    let (tokens, said): (Vec<_>, Vec<_>) = said
+        .into_iter()
+        .partition(|it| it.starts_with("GET /token"));
+    assert_eq!(said, sorted(expected));
+    assert_eq!(
+        tokens.len(),
+        1,
+        "one for all that the copy may do: {tokens:?}"
+    );
+    assert_eq!(scene.server.log().blob_bytes(), 0);
+}
+
+#[tokio::test]
+async fn p8_many_pushes_at_once_are_one_challenge_and_one_token() {
+    let scene = tokens(false).await;
+    let (engine, client) = (engine(), scene.client());
+    let images: Vec<Image> = (0..16).map(|it| image(&format!("i{it}"), 2)).collect();
+    let mut pushes = tokio::task::JoinSet::new();
+    for (number, image) in images.into_iter().enumerate() {
+        let (engine, target) = (
+            engine.clone(),
+            client.push_target(&scene.repository("team/app")),
+        );
+        pushes.spawn(async move {
+            let tag: Tag = format!("t{number}").parse().unwrap();
+            let destination = Destination::tagged([tag]);
+            engine.push(&image.source, &target, &destination, &()).await
+        });
+    }
+    for report in pushes.join_all().await {
+        report.unwrap();
+    }
+    let refused = scene.said().into_iter().filter(|it| it.ends_with("→ 401"));
+    assert_eq!(refused.count(), 1);
+    assert_eq!(scene.server.log().calls(Endpoint::Token), 1);
+}
+
+/// Two hundred blobs: two requests each and one for the manifest.
+#[tokio::test]
+async fn p8_the_floor_holds_for_many_blobs() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "false").await;
+    let image = image("a", 200);
+    scene
+        .push((&engine(), &scene.client()), &image, ("app", "1"))
+        .await;
+    assert_eq!(scene.server.log().requests(), 403);
+    let heads = scene.server.log().calls(Endpoint::BlobHead);
+    assert_eq!(
+        (heads, scene.server.log().calls(Endpoint::ManifestHead)),
+        (0, 0)
+    );
+}
+
+/// The four kinds of registries: which manifests are put, which blobs are sent.
+async fn changed(scene: &Scene, there: &Image, layers: usize, known: bool) -> Vec<String> {
+    let filler = (engine(), scene.client());
+    scene
+        .push((&filler.0, &filler.1), there, ("app", "1"))
+        .await;
+    scene.known("single-post", "false").await;
+    if known {
+        scene.known("validates-images", "true").await;
+    }
+    let mut source = there.source.clone();
+    let (next, layer) = source.with_blob(MediaType::OCI_LAYER_GZIP, "a new layer");
+    source = next;
+    let (source, config) = source.with_blob(MediaType::OCI_CONFIG, "{\"new\":true}");
+    let mut builder = ManifestBuilder::new(config.clone());
+    for it in &there.blobs[..layers] {
+        builder = builder.layer(it.clone());
+    }
+    let root = builder.layer(layer.clone()).build().unwrap();
+    let image = Image {
+        source: source.with_root(root.clone()),
+        root,
+        blobs: Vec::new(),
+    };
+    let report = scene
+        .push((&engine(), &scene.client()), &image, ("app", "2"))
+        .await;
+    assert_eq!(report.bytes.uploaded, layer.size + config.size);
+    let name = |line: String| {
+        let names = [
+            (image.root.digest(), "ROOT"),
+            (&layer.digest, "LAYER"),
+            (&config.digest, "CONFIG"),
+        ];
+        names.iter().fold(line, |line, (digest, name)| {
+            line.replace(&digest.to_string(), name)
+        })
+    };
+    let lines = scene.server.log().lines().into_iter();
+    let lines = lines.map(|it| it.replace("%3A", ":").replace("%2F", "/"));
+    lines.map(name).collect()
+}
+
+#[tokio::test]
+async fn p30_a_registry_that_lists_all_is_told_apart_by_one_manifest() {
+    let scene = open(Validation::All).await;
+    let said = changed(&scene, &image("a", 40), 40, true).await;
+    assert_eq!(said.len(), 7, "{said:#?}");
+    assert_eq!(said[0], "PUT /v2/app/manifests/ROOT → 400");
+    let blobs: BTreeSet<&str> = said[1..5].iter().map(|it| &it[..4]).collect();
+    assert_eq!(blobs, BTreeSet::from(["POST", "PUT "]));
+    let puts = [
+        "PUT /v2/app/manifests/ROOT → 201",
+        "PUT /v2/app/manifests/2 → 201",
+    ];
+    assert_eq!(said[5..], puts);
+}
+
+/// Whatever the status, the code and the place the digests stand in.
+#[tokio::test]
+async fn p30_the_list_is_read_in_whatever_form_it_comes() {
+    for (code, in_message) in [("BLOB_UPLOAD_UNKNOWN", true), ("MANIFEST_INVALID", false)] {
+        let scene = open(Validation::All).await;
+        scene
+            .server
+            .faults()
+            .add(
+                Rule::on(Endpoint::ManifestPut).act(Action::NameMissing(MissingStyle {
+                    code: code.to_owned(),
+                    message: "do not exist: ".to_owned(),
+                    named: Validation::All,
+                    in_message,
+                })),
+            );
+        let said = changed(&scene, &image("a", 40), 40, true).await;
+        assert_eq!(said.len(), 7, "{code}: {said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn p30_a_registry_that_lists_the_first_costs_one_more_wave_of_questions() {
+    let scene = open(Validation::First).await;
+    let said = changed(&scene, &image("a", 40), 40, true).await;
+    let puts: Vec<&String> = said
+        .iter()
+        .filter(|it| it.contains("/manifests/"))
+        .collect();
+    assert_eq!(
+        puts,
+        [
+            "PUT /v2/app/manifests/ROOT → 400",
+            "PUT /v2/app/manifests/ROOT → 400",
+            "PUT /v2/app/manifests/2 → 201"
+        ]
+    );
+    // The first is sent at once; each of the others is asked for, and one of them sent.
+    assert_eq!(said.len(), 3 + 2 + 41 + 1, "{said:#?}");
+    assert_eq!(scene.server.log().calls(Endpoint::BlobHead), 0);
+}
+
+#[tokio::test]
+async fn p30_a_registry_that_lists_none_costs_one_request() {
+    let scene = open(Validation::None).await;
+    let said = changed(&scene, &image("a", 40), 40, true).await;
+    let puts: Vec<&String> = said
+        .iter()
+        .filter(|it| it.contains("/manifests/"))
+        .collect();
+    assert_eq!(
+        puts,
+        [
+            "PUT /v2/app/manifests/ROOT → 400",
+            "PUT /v2/app/manifests/2 → 201"
+        ]
+    );
+    assert_eq!(said.len(), 2 + 42 + 2, "{said:#?}");
+}
+
+/// It refused once, and takes anything now. The fact is of another day.
+#[tokio::test]
+async fn p30_a_registry_that_accepts_all_is_found_out_before_a_tag_names_what_is_broken() {
+    let scene = open(Validation::AcceptAll).await;
+    let day = Duration::from_hours(48);
+    let host = format!("http://{}", scene.server.registry());
+    let aged = Aged(scene.profiles.clone(), day);
+    let client = || Client::builder().profiles(aged.clone()).build().unwrap();
+    let fact = vec![("validates-images".to_owned(), "true".to_owned())];
+    scene.profiles.keep(&host, fact).await;
+    scene.known("single-post", "false").await;
+    let first = client();
+    let engine = asking(AskFirst::Never);
+    scene
+        .push((&engine, &first), &image("a", 40), ("app", "1"))
+        .await;
+    let said = scene.server.log().lines();
+    assert!(said[0].starts_with("PUT /v2/app/manifests/sha256:") && said[0].ends_with("201"));
+    assert_eq!(said.last().unwrap(), "PUT /v2/app/manifests/1 → 201");
+    assert_eq!(said.len(), 1 + 2 * 41 + 1, "every blob was asked for");
+    first.close(Duration::from_secs(5)).await;
+
+    // Never again: neither by this process nor by the next.
+    for (client, name) in [(first, "b"), (client(), "c")] {
+        let next = image(name, 40);
+        scene.push((&engine, &client), &next, ("app", name)).await;
+        assert_eq!(scene.server.log().calls(Endpoint::ManifestPut), 1);
+    }
+}
+
+/// Nothing is believed of a registry that has shown nothing: blobs go first.
+#[tokio::test]
+async fn p30_a_registry_nothing_is_known_of_is_not_sent_a_manifest_first() {
+    for validation in [Validation::All, Validation::AcceptAll] {
+        let scene = open(validation).await;
+        let said = changed(&scene, &image("a", 40), 40, false).await;
+        let puts = said.iter().filter(|it| it.contains("/manifests/"));
+        assert_eq!(puts.count(), 1, "{said:#?}");
+        assert_eq!(said.last().unwrap(), "PUT /v2/app/manifests/2 → 201");
+    }
+}
+
+#[tokio::test]
+async fn p30_an_unchanged_image_of_two_hundred_layers_under_a_new_tag_is_two_requests() {
+    let scene = open(Validation::All).await;
+    let image = image("a", 200);
+    scene
+        .push((&engine(), &scene.client()), &image, ("app", "1"))
+        .await;
+    scene.known("validates-images", "true").await;
+    // Nobody here has seen the image before.
+    scene
+        .push((&engine(), &scene.client()), &image, ("app", "2"))
+        .await;
+    let root = image.root.digest();
+    assert_eq!(
+        scene.server.log().lines(),
+        [
+            format!("PUT /v2/app/manifests/{root} → 201"),
+            "PUT /v2/app/manifests/2 → 201".to_owned()
+        ]
+    );
+}
+
+/// A store whose facts are older than they are.
+#[derive(Clone, Debug)]
+struct Aged(MemoryProfiles, Duration);
+
+#[async_trait::async_trait]
+impl ProfileStore for Aged {
+    async fn load(&self, host: &str) -> Vec<KeptFact> {
+        let mut facts = self.0.load(host).await;
+        for fact in &mut facts {
+            fact.seen -= self.1;
+        }
+        facts
+    }
+
+    async fn keep(&self, host: &str, facts: Vec<(String, String)>) {
+        self.0.keep(host, facts).await;
+    }
+}
+
+/// A manifest is there and a layer of it is not any more: that one goes again, and nothing else.
+#[tokio::test]
+async fn k12_what_an_interrupted_graph_lacks_is_pushed_again_once() {
+    let scene = open(Validation::All).await;
+    let (engine, client) = (engine(), scene.client());
+    let image = image("a", 3);
+    let with = (&engine, &client);
+    scene.push(with, &image, ("app", "1")).await;
+    scene.known("single-post", "false").await;
+    let lost = image.blobs[1].clone();
+    let path = format!("/v2/app/blobs/{}", lost.digest);
+    raw(&scene.server, "DELETE", &path).await;
+    let report = scene.push(with, &image, ("app", "2")).await;
+    let root = image.root.digest();
+    let said = scene.server.log().lines();
+    let said: Vec<String> = said.iter().map(|it| it.replace("%3A", ":")).collect();
+    assert_eq!(said[0], format!("HEAD /v2/app/manifests/{root} → 200"));
+    assert_eq!(said[1], "PUT /v2/app/manifests/2 → 400");
+    assert_eq!(said.last().unwrap(), "PUT /v2/app/manifests/2 → 201");
+    assert!(
+        said[2..said.len() - 1]
+            .iter()
+            .all(|it| it.contains("/blobs/uploads/"))
+    );
+    assert_eq!(scene.server.log().blob_bytes(), lost.size);
+    assert_eq!(report.bytes.uploaded, lost.size);
+}
+
+/// A request by hand, for what no client of ours does.
+async fn raw(server: &RunningServer, method: &str, path: &str) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+}
+
+/// Two images of an index share their layers: one question for each blob, whoever lists it, and
+/// what was found in one push is asked anew in the next.
+#[tokio::test]
+async fn k9_a_blob_is_asked_for_once_in_a_push_and_anew_in_the_next() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "false").await;
+    let client = scene.client();
+    let shared = image("shared", 3);
+    let mut index = IndexBuilder::new();
+    let mut source = shared.source.clone();
+    for name in ["one", "two"] {
+        let text = format!("{{\"name\":\"{name}\"}}");
+        let (next, config) = source.with_blob(MediaType::OCI_CONFIG, text);
+        let layers = shared.blobs[..3].iter().cloned();
+        let builder = layers.fold(ManifestBuilder::new(config), ManifestBuilder::layer);
+        let child = builder.build().unwrap();
+        source = next.with_document(child.clone());
+        index = index.manifest(&child, None);
+    }
+    let root = index.build().unwrap();
+    let image = Image {
+        source: source.with_root(root.clone()),
+        root,
+        blobs: Vec::new(),
+    };
+    let asked = || {
+        let calls = |of| scene.server.log().calls(of);
+        calls(Endpoint::Mount) + calls(Endpoint::BlobHead)
+    };
+    scene.push((&engine(), &client), &image, ("app", "1")).await;
+    assert_eq!(asked(), 5, "{:#?}", scene.said());
+    assert_eq!(scene.server.log().requests(), 5 * 2 + 3);
+    // Another engine has seen nothing: what this repository held a while ago is asked for.
+    scene.push((&engine(), &client), &image, ("app", "2")).await;
+    assert_eq!(asked(), 5);
+    assert_eq!(scene.server.log().requests(), 5 + 3);
+}

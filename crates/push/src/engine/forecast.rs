@@ -1,0 +1,123 @@
+//! What a push will do, and what that comes to.
+
+use oci::{Descriptor, PushTarget};
+
+use super::{Draft, Engine};
+use crate::{
+    options::{AskFirst, Destination},
+    plan::{Choices, Counted, Findings, Opening, Plan, Step, Totals, Unseen, cost, opening, steps},
+};
+
+impl Engine {
+    /// Whether a push asks for less than all its manifests and tags first, and what it does about those that were not
+    /// seen before: who must not move a tag asks for all of them, and who is asked next door for
+    /// everything.
+    pub(super) async fn sparing(&self, target: &dyn PushTarget) -> Option<Unseen> {
+        let options = &self.shared.options;
+        if options.no_overwrite || target.is_near() {
+            return None;
+        }
+        match options.ask_first {
+            AskFirst::Always => None,
+            AskFirst::Never => Some(Unseen::LeftOut),
+            AskFirst::Auto if target.finds_by_mount().await => Some(Unseen::LeftOut),
+            AskFirst::Auto => Some(Unseen::Asked),
+        }
+    }
+
+    pub(super) fn steps(&self, draft: &Draft, findings: &Findings) -> Vec<Step> {
+        steps(
+            &draft.graph,
+            findings,
+            &draft.tags,
+            &Choices {
+                siblings: &draft.siblings,
+                options: &self.shared.options,
+                interrupted: &draft.left,
+                nowhere: &draft.nowhere,
+            },
+        )
+    }
+
+    pub(super) fn opening(&self, draft: &Draft, findings: &Findings) -> Opening {
+        let required = |it: &Descriptor| {
+            self.shared.options.must_mount.contains(&it.digest)
+                || draft.siblings.must_mount(&it.digest)
+        };
+        let blobs = draft.graph.blobs().iter();
+        // What an interrupted upload is a part of is not there, a sparse index says nothing; and nothing goes before what must
+        // be mounted.
+        let is_sparse = draft.graph.root().is_sparse();
+        if is_sparse || !draft.left.is_empty() || blobs.clone().any(|it| required(&it.descriptor)) {
+            return Opening::Blobs;
+        }
+        let known = (&self.shared.options, draft.validation);
+        opening(&draft.graph, findings, &draft.siblings, known)
+    }
+
+    pub(super) async fn plan_of(
+        &self,
+        draft: Draft,
+        target: &dyn PushTarget,
+        destination: &Destination,
+    ) -> Plan {
+        let steps = self.steps(&draft, &draft.findings);
+        let totals = self.totals(&draft, &steps, target, target.at_once_limit().await);
+        Plan {
+            repository: target.repository().clone(),
+            destination: Destination {
+                tags: draft.tags,
+                mount_from: destination.mount_from.clone(),
+            },
+            held_tags: draft.findings.held_tags,
+            graph: draft.graph,
+            steps,
+            totals,
+        }
+    }
+
+    /// What a push comes to, which asks for less than its plan did.
+    pub(super) fn totals(
+        &self,
+        draft: &Draft,
+        steps: &[Step],
+        target: &dyn PushTarget,
+        at_once: u64,
+    ) -> Totals {
+        let tags_at_once = if self.shared.options.no_overwrite {
+            1
+        } else {
+            target.tags_at_once()
+        };
+        let gated = self.shared.options.max_upload_bytes.is_some();
+        let at_once = if gated || draft.familiar { at_once } else { 0 };
+        let counted = |findings: &Findings, opening| Counted {
+            questions: findings.questions,
+            rounds: findings.rounds,
+            blobs_beforehand: gated,
+            tags_at_once,
+            siblings: &draft.siblings,
+            opening,
+            at_once,
+        };
+        if gated {
+            let counted = counted(&draft.findings, Opening::Blobs);
+            return cost(&draft.graph, steps, counted);
+        }
+        let foreseen = if let Some(unseen) = draft.sparing {
+            let recalled = if self.shared.forgets_plans {
+                draft.recalled.clone()
+            } else {
+                draft.recalled.after(&draft.findings, &draft.tags)
+            };
+            draft
+                .findings
+                .foreseen(&draft.graph, &draft.tags, (&recalled, unseen))
+        } else {
+            draft.findings.clone()
+        };
+        let opening = self.opening(draft, &foreseen);
+        let steps = self.steps(draft, &foreseen);
+        cost(&draft.graph, &steps, counted(&foreseen, opening))
+    }
+}
