@@ -19,24 +19,37 @@
 
 pub mod base;
 mod built;
+mod compress;
 pub mod configure;
 mod error;
+mod header;
 mod inline;
 mod layer;
 mod layer_path;
+mod layer_tar;
+mod layer_writer;
+mod lint;
 mod names;
 mod os;
 pub mod os_version;
+mod pax;
+mod security;
 mod source;
 mod tree;
 
 pub use base::{Base, BaseError, Bases, Wanted};
 pub use built::{BuiltImage, UnverifiedImage};
+pub use compress::{Compression, CompressionFormat};
 pub use configure::{Configuration, ConfigureError, ConfigureWarning, Setting};
 pub use error::{BuiltImageError, LayerField};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};
 pub use layer_path::{LayerPath, LayerPathError};
+pub use layer_tar::{FileChange, LayerError, Timestamps};
+pub use layer_writer::{LayerOptions, WrittenLayer, write_layer};
+pub use lint::{
+    Finding, LayerFault, LintError, LintOptions, LintReport, MAX_LINTED_ENTRIES, lint_windows_layer,
+};
 pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
 pub use os::Os;
 pub use os_version::{OsVersion, VersionError};

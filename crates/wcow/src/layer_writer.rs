@@ -1,0 +1,157 @@
+//! From a tree to a layer: written, checked, compressed and digested in one pass.
+//!
+//! ```text
+//! tree ──tar──┬──▶ diff_id         the digest of the tar
+//!             ├──▶ linter          what Windows would not take (Windows layers)
+//!             └──▶ compress ──┬──▶ digest and size
+//!                             └──▶ out
+//! ```
+//!
+//! Nothing is kept of what goes by, so memory depends on the number of entries and of
+//! threads, never on the bytes.
+
+use std::io::{self, Write};
+
+use oci::{Algorithm, Digest, Hasher};
+
+use crate::{
+    compress::{Compression, Compressor},
+    layer_tar::{self, LayerError, Timestamps},
+    lint::{LintOptions, Linter},
+    tree::{LayerTree, System},
+};
+
+/// How a layer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerOptions {
+    /// Which times its entries have.
+    pub timestamps: Timestamps,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+/// A layer that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WrittenLayer {
+    /// The digest of the tar before it was compressed: what a config lists.
+    pub diff_id: Digest,
+    /// The digest of what was written: what a manifest lists.
+    pub digest: Digest,
+    /// How much was written, in bytes.
+    pub size: u64,
+    /// How long the tar is, in bytes.
+    pub tar_size: u64,
+    /// How many entries it has, `Files` and `Hives` counted.
+    pub entries: u64,
+}
+
+/// Writes the layer that `tree` describes to `out`, and says what it became.
+///
+/// The same tree, files and options make the same bytes on any host, whatever the number
+/// of threads. A layer for Windows is held against the rules for such layers
+/// ([`lint_windows_layer`](crate::lint_windows_layer)) as it is written, and is an error
+/// if it breaks one. After an error what is in `out` is to be thrown away.
+///
+/// ```
+/// use longshore_wcow::{LayerOptions, LayerTree, Meta, write_layer};
+/// let mut tree = LayerTree::windows();
+/// tree.file(&"app/hello.exe".parse()?, b"MZ".as_slice().into(), Meta::default())?;
+/// let mut blob = Vec::new();
+/// let layer = write_layer(&tree, &LayerOptions::default(), &mut blob)?;
+/// assert_eq!(layer.digest, oci::Digest::of(&blob));
+/// assert_eq!(layer.entries, 4, "Files, app, hello.exe and Hives");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_layer(
+    tree: &LayerTree,
+    options: &LayerOptions,
+    out: impl Write,
+) -> Result<WrittenLayer, LayerError> {
+    let digested = Digested::new(out);
+    let compressor = Compressor::new(options.compression, digested).map_err(LayerError::Write)?;
+    let mut tar = Checked {
+        hasher: Hasher::new(Algorithm::Sha256),
+        linter: linter(tree, options.timestamps),
+        out: compressor,
+    };
+    let entries = layer_tar::write(tree, options.timestamps, &mut tar)?;
+    if let Some(linter) = tar.linter
+        && let Some(finding) = linter.finish().errors().first()
+    {
+        return Err(LayerError::Rule(finding.to_string()));
+    }
+    let (tar_size, diff_id) = (tar.hasher.bytes(), tar.hasher.finish());
+    let mut blob = tar.out.finish().map_err(LayerError::Write)?;
+    blob.flush().map_err(LayerError::Write)?;
+    Ok(WrittenLayer {
+        diff_id,
+        size: blob.hasher.bytes(),
+        digest: blob.hasher.finish(),
+        tar_size,
+        entries,
+    })
+}
+
+fn linter(tree: &LayerTree, timestamps: Timestamps) -> Option<Linter> {
+    let System::Windows(names) = tree.system() else {
+        return None;
+    };
+    let options = LintOptions {
+        names,
+        latest: timestamps.latest(),
+    };
+    Some(Linter::new(options))
+}
+
+/// The tar on its way to the compressor.
+struct Checked<W> {
+    hasher: Hasher,
+    linter: Option<Linter>,
+    out: W,
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write_all(bytes)?;
+        self.hasher.update(bytes);
+        if let Some(linter) = &mut self.linter {
+            linter.feed(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The blob on its way to wherever it goes.
+struct Digested<W> {
+    hasher: Hasher,
+    out: W,
+}
+
+impl<W> Digested<W> {
+    fn new(out: W) -> Self {
+        Self {
+            hasher: Hasher::new(Algorithm::Sha256),
+            out,
+        }
+    }
+}
+
+impl<W: Write> Write for Digested<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;
