@@ -21,6 +21,7 @@ pub mod base;
 mod built;
 mod compress;
 pub mod configure;
+pub mod dockerfile;
 mod error;
 mod header;
 mod inline;

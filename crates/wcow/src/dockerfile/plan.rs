@@ -1,0 +1,270 @@
+//! Which stages a build goes through, and whether it can: the gates before any I/O.
+//!
+//! From the target backwards: what a stage starts from, and what it copies from. Stages that
+//! are not reached are not looked at, so a `RUN` there does no harm.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    BuildArguments, Dockerfile, DockerfileError, DockerfileErrorKind as Kind, Instruction,
+    NotSupported, Predefined, Scope, Stage, TargetOs, Warning, error::At, scope::Globals,
+};
+
+/// What a build is asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    /// The stage to build, by name or number; the last one if nothing is said.
+    pub target: Option<String>,
+    /// What the image is for.
+    pub os: TargetOs,
+    /// What `--build-arg` sets.
+    pub arguments: BuildArguments,
+    /// What is set without that.
+    pub predefined: Predefined,
+    /// Whether files may be copied out of images, which downloads layers.
+    pub allows_images: bool,
+}
+
+impl PlanOptions {
+    /// The last stage, nothing set, no files out of images.
+    pub fn new(os: TargetOs, predefined: Predefined) -> Self {
+        Self {
+            target: None,
+            os,
+            arguments: BuildArguments::default(),
+            predefined,
+            allows_images: false,
+        }
+    }
+}
+
+/// The stages that a build goes through, in an order in which it can; the last one is what
+/// it builds.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    stages: Vec<PlannedStage>,
+    warnings: Vec<Warning>,
+    globals: Arc<Globals>,
+    os: TargetOs,
+}
+
+/// One stage of a [`Plan`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlannedStage {
+    /// Its number in the file, from 0.
+    pub index: usize,
+    /// The stage as it is written.
+    pub stage: Stage,
+    /// What it starts from.
+    pub base: Base,
+    /// `--platform`, expanded.
+    pub platform: Option<String>,
+    /// What `COPY --from` of each step means: the step's line, and where it copies from.
+    pub from: Vec<(usize, StageRef)>,
+}
+
+/// What a stage starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// What another stage left, by its number in the file.
+    Stage(usize),
+    /// An image, as it is written once variables are replaced.
+    Image(String),
+}
+
+/// What files are copied from, other than the context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StageRef {
+    /// A stage, by its number in the file.
+    Stage(usize),
+    /// An image, as it is written.
+    Image(String),
+}
+
+impl Plan {
+    /// The stages, each after those it needs. There is one at least.
+    pub fn stages(&self) -> &[PlannedStage] {
+        &self.stages
+    }
+
+    /// What is most likely not meant: the file's own warnings, and build arguments that
+    /// nothing declares.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What variables hold at the start of a stage. `environment` is the one of its base:
+    /// `name=value`, each.
+    pub fn scope(&self, environment: &[String]) -> Scope {
+        Scope::new(Arc::clone(&self.globals), self.os, environment)
+    }
+}
+
+impl PlannedStage {
+    /// Where the `COPY` of a line copies from; nothing if that is the context.
+    pub fn from_of(&self, line: usize) -> Option<&StageRef> {
+        let found = self.from.iter().find(|it| it.0 == line);
+        found.map(|it| &it.1)
+    }
+}
+
+impl Dockerfile {
+    /// Chooses the stages that building the target takes, and says no to what cannot be
+    /// built here: a target that is not there, `RUN` in a stage that is reached,
+    /// `FROM scratch` under an image for Windows, `COPY --from` of an image unless that is
+    /// allowed. Reads and writes nothing.
+    pub fn plan(&self, options: &PlanOptions) -> Result<Plan, DockerfileError> {
+        let globals = Globals::new(self, options.arguments.clone(), &options.predefined)?;
+        let target = self.target(options.target.as_deref())?;
+        let mut stages = Vec::new();
+        let mut wanted = BTreeSet::from([target]);
+        // Stages only ever need earlier ones, so going down meets each once.
+        while let Some(index) = wanted.pop_last() {
+            let stage = self.planned(index, &globals, options)?;
+            if let Base::Stage(below) = stage.base {
+                wanted.insert(below);
+            }
+            wanted.extend(stage.from.iter().filter_map(|it| match it.1 {
+                StageRef::Stage(from) => Some(from),
+                StageRef::Image(_) => None,
+            }));
+            stages.push(stage);
+        }
+        stages.reverse();
+        self.refuse_scratch(&stages, options.os)?;
+        let mut warnings = self.warnings.clone();
+        warnings.extend(options.arguments.unused(self));
+        Ok(Plan {
+            stages,
+            warnings,
+            globals: Arc::new(globals),
+            os: options.os,
+        })
+    }
+
+    fn fail(&self, line: usize, kind: Kind) -> DockerfileError {
+        At::new(line, kind).of(&self.name)
+    }
+
+    /// The number of the stage to build.
+    fn target(&self, asked: Option<&str>) -> Result<usize, DockerfileError> {
+        let Some(asked) = asked else {
+            let last = self.stages.len().checked_sub(1);
+            return last.ok_or_else(|| self.fail(1, Kind::NoStage));
+        };
+        let found = self.named(asked).or_else(|| self.numbered(asked));
+        found.ok_or_else(|| self.fail(1, self.unknown(asked)))
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        let name = name.to_lowercase();
+        let is_it = |it: &Stage| it.name.as_deref() == Some(name.as_str());
+        self.stages.iter().position(is_it)
+    }
+
+    fn numbered(&self, text: &str) -> Option<usize> {
+        let number = text.parse().ok();
+        number.filter(|it| *it < self.stages.len())
+    }
+
+    fn unknown(&self, name: &str) -> Kind {
+        Kind::UnknownStage {
+            name: name.to_owned(),
+            known: self
+                .stages
+                .iter()
+                .filter_map(|it| it.name.clone())
+                .collect(),
+        }
+    }
+
+    fn planned(
+        &self,
+        index: usize,
+        globals: &Globals,
+        options: &PlanOptions,
+    ) -> Result<PlannedStage, DockerfileError> {
+        let stage = &self.stages[index];
+        let base = globals.expand(&stage.base, stage.line)?;
+        let base = match self.named(&base) {
+            _ if base.trim().is_empty() => {
+                let kind = Kind::BlankBase(stage.base.clone());
+                return Err(self.fail(stage.line, kind));
+            }
+            Some(below) if below < index => Base::Stage(below),
+            _ if base.eq_ignore_ascii_case("scratch") => Base::Scratch,
+            _ => Base::Image(base),
+        };
+        let platform = stage.platform.as_ref();
+        let platform = platform
+            .map(|it| globals.expand(it, stage.line))
+            .transpose()?;
+        let mut from = Vec::new();
+        for step in &stage.steps {
+            let found = match &step.instruction {
+                Instruction::Run(_) => {
+                    Err(Kind::NotSupported(NotSupported::Run(options.os.name())))
+                }
+                Instruction::Copy(copy) => match &copy.from {
+                    Some(name) => self.from(index, name, options).map(Some),
+                    None => Ok(None),
+                },
+                _ => Ok(None),
+            };
+            let found = found.map_err(|it| self.fail(step.line, it))?;
+            from.extend(found.map(|it| (step.line, it)));
+        }
+        Ok(PlannedStage {
+            index,
+            stage: stage.clone(),
+            base,
+            platform: platform.filter(|it| !it.is_empty()),
+            from,
+        })
+    }
+
+    /// What `COPY --from=name` in a stage means.
+    fn from(&self, index: usize, name: &str, options: &PlanOptions) -> Result<StageRef, Kind> {
+        if let Some(found) = self.named(name) {
+            if found >= index {
+                return Err(Kind::LaterStage(name.to_owned()));
+            }
+            return Ok(StageRef::Stage(found));
+        }
+        if name.bytes().all(|it| it.is_ascii_digit()) {
+            return match self.numbered(name) {
+                Some(found) if found < index => Ok(StageRef::Stage(found)),
+                Some(_) => Err(Kind::LaterStage(name.to_owned())),
+                None => Err(self.unknown(name)),
+            };
+        }
+        if options.allows_images {
+            return Ok(StageRef::Image(name.to_owned()));
+        }
+        let kind = NotSupported::FromImage(name.to_owned());
+        Err(Kind::NotSupported(kind))
+    }
+
+    fn refuse_scratch(&self, stages: &[PlannedStage], os: TargetOs) -> Result<(), DockerfileError> {
+        let mut at = stages.last();
+        while let Some(stage) = at {
+            at = match stage.base {
+                Base::Stage(below) => stages.iter().find(|it| it.index == below),
+                Base::Scratch if os == TargetOs::Windows => {
+                    return Err(self.fail(stage.stage.line, Kind::ScratchBase));
+                }
+                Base::Scratch | Base::Image(_) => None,
+            };
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
