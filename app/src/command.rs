@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod host;
 pub(crate) mod index;
 pub(crate) mod json;
+pub(crate) mod lint_windows_layer;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod plan;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Index(index::IndexArgs),
     Host(host::HostArgs),
     Profile(profile::ProfileArgs),
+    LintWindowsLayer(lint_windows_layer::LintWindowsLayerArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }

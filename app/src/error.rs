@@ -103,6 +103,15 @@ pub(crate) enum AppError {
     /// A report has said which.
     #[error("the store held {0} blobs or manifests that were altered: they are removed")]
     Altered(usize),
+    #[error("could not look at the layer {name}")]
+    Lint {
+        name: String,
+        #[source]
+        error: wcow::LintError,
+    },
+    /// A report has said why.
+    #[error("{0} is not a layer that Windows takes")]
+    NotForWindows(String),
     #[error("the unfinished uploads could not be read or changed")]
     State(#[source] push::journal::StateError),
     #[error("what is known of registries could not be read or changed")]
@@ -154,7 +163,7 @@ impl AppError {
             Self::Moved { .. } => Cause::Gate,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
-            Self::Altered(_) => Cause::LocalData,
+            Self::Altered(_) | Self::Lint { .. } | Self::NotForWindows(_) => Cause::LocalData,
             Self::State(_)
             | Self::Store(_)
             | Self::Profiles(_)
@@ -184,6 +193,7 @@ impl AppError {
             | Self::SomeFailed { .. }
             | Self::OverLimit(_)
             | Self::Altered(_)
+            | Self::NotForWindows(_)
             | Self::Rejected { .. } => None,
             _ => Some(json!({ "error": self.as_json() })),
         }

@@ -55,8 +55,12 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
-    if let Command::Completions(args) = &command {
-        return command::completions::completions(args);
+    match &command {
+        Command::Completions(args) => return command::completions::completions(args),
+        Command::LintWindowsLayer(args) => {
+            return command::lint_windows_layer::lint_windows_layer(args);
+        }
+        _ => {}
     }
     let runtime = runtime(&command).build().map_err(|error| AppError::Io {
         attempted: "start the runtime".into(),
@@ -79,6 +83,9 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Index(args) => command::index::index(&args, environment).await,
             Command::Profile(args) => command::profile::profile(&args, environment).await,
             Command::Demo(args) => command::demo::demo(&args).await,
+            Command::LintWindowsLayer(args) => {
+                command::lint_windows_layer::lint_windows_layer(&args)
+            }
             Command::Completions(args) => command::completions::completions(&args),
         }
     });

@@ -13,6 +13,9 @@ mod documents;
 #[path = "../../fuzz/checks/files.rs"]
 mod files;
 #[cfg(test)]
+#[path = "../../fuzz/checks/layers.rs"]
+mod layers;
+#[cfg(test)]
 #[path = "../../fuzz/checks/names.rs"]
 mod names;
 #[cfg(test)]
@@ -26,10 +29,11 @@ mod requests;
 type Check = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-const TARGETS: [(&str, Check); 6] = [
+const TARGETS: [(&str, Check); 7] = [
     ("challenges", challenges::check),
     ("documents", documents::check),
     ("files", files::check),
+    ("layers", layers::check),
     ("names", names::check),
     ("ranges", ranges::check),
     ("requests", requests::check),

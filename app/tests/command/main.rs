@@ -28,6 +28,8 @@ mod index;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lint_windows_layer;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod longshore;
