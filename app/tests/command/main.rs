@@ -18,6 +18,8 @@ mod fanout;
 #[cfg(test)]
 mod floor;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod host_show;

@@ -295,8 +295,10 @@ impl Engine {
         let options = &self.shared.options;
         let repository = ports.target.repository();
         let graph = Graph::read(ports.source, options.referrers, ports.observer).await?;
-        let blobs = graph.blobs().iter().map(|it| &it.descriptor);
         let layers = &*self.shared.layers;
+        // What stays where it is is nobody's concern: not the index's, not a sibling's.
+        let wanted: Vec<&Descriptor> = graph.wanted(options.foreign).collect();
+        let blobs = wanted.iter().copied();
         let lessons = Lessons::recall(layers, blobs, repository, ports.observer).await;
         let known = &self.shared.layers;
         let siblings = Siblings::new(repository, ports.source, destination, known, options);
@@ -306,7 +308,7 @@ impl Engine {
         let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
         let nowhere = preflight(&graph, ports.source, options.foreign, &required, &known).await?;
         started(&graph, ports);
-        let expected = siblings.expected(graph.blobs().iter().map(|it| &it.descriptor.digest));
+        let expected = siblings.expected(wanted.iter().map(|it| &it.digest));
         if !expected.is_empty() {
             ports.target.expect_mounts(&expected);
         }
@@ -379,7 +381,7 @@ impl Engine {
             return Ok(left);
         };
         let worth = |it: &&Descriptor| it.size >= self.shared.options.journal_from;
-        for blob in graph.blobs().iter().map(|it| &it.descriptor).filter(worth) {
+        for blob in graph.wanted(self.shared.options.foreign).filter(worth) {
             let key = BlobKey {
                 repository: repository.clone(),
                 digest: blob.digest.clone(),

@@ -22,6 +22,8 @@ pub enum PushError {
     LocalBlob {
         /// The blob.
         digest: Digest,
+        /// Whether it is a foreign layer, which is often nowhere but at its `urls`.
+        foreign: bool,
         /// Where it should be.
         place: String,
         /// When it was found.
@@ -204,7 +206,7 @@ pub enum GraphFault {
 
 impl PushError {
     /// A source's fault with one blob.
-    pub(crate) fn local_blob(digest: &Digest, phase: Phase, cause: SourceError) -> Self {
+    pub(crate) fn local_blob(blob: &Descriptor, phase: Phase, cause: SourceError) -> Self {
         let place = match &cause {
             SourceError::Missing { place, .. }
             | SourceError::WrongSize { place, .. }
@@ -215,7 +217,8 @@ impl PushError {
             _ => "the source".to_owned(),
         };
         Self::LocalBlob {
-            digest: digest.clone(),
+            digest: blob.digest.clone(),
+            foreign: blob.is_foreign(),
             place,
             phase,
             cause: Box::new(cause),
@@ -328,7 +331,10 @@ impl PushError {
             Self::TagUnknown { .. } => {
                 Some("use an account that may read the repository, or push without --no-overwrite")
             }
-            Self::LocalBlob { cause, .. } => match **cause {
+            Self::LocalBlob { cause, foreign, .. } => match **cause {
+                SourceError::Missing { .. } if *foreign => Some(
+                    "its bytes are not there, as is usual for a foreign layer: leave it where it is with --foreign=keep",
+                ),
                 SourceError::Missing { .. } => {
                     Some("the image is incomplete: fetch or build it again")
                 }

@@ -24,6 +24,7 @@ use oci::{
 use crate::{
     error::{GraphFault, PushError},
     event::{Event, Observer},
+    options::Foreign,
 };
 
 #[cfg(test)]
@@ -102,6 +103,13 @@ impl Graph {
 
     pub(crate) fn blobs(&self) -> &[Blob] {
         &self.blobs
+    }
+
+    /// The blobs that are to be in the repository: all but the foreign ones that stay where they
+    /// are.
+    pub(crate) fn wanted(&self, foreign: Foreign) -> impl Iterator<Item = &Descriptor> {
+        let blobs = self.blobs.iter().map(|it| &it.descriptor);
+        blobs.filter(move |it| !foreign.keeps(it))
     }
 
     /// The bytes of all blobs, each as often as it is listed.

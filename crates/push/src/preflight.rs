@@ -29,16 +29,12 @@ pub(crate) async fn preflight(
     must_mount: &(dyn Fn(&Descriptor) -> bool + Sync),
     known: &(dyn Fn(&Digest) -> bool + Sync),
 ) -> Result<HashSet<Digest>, PushError> {
-    let blobs = graph.blobs().iter().map(|it| &it.descriptor);
-    let needed: Vec<&Descriptor> = blobs
-        .filter(|it| !foreign.keeps(it))
-        .filter(|it| !must_mount(it))
-        .collect();
+    let needed: Vec<&Descriptor> = graph.wanted(foreign).filter(|it| !must_mount(it)).collect();
     let checks = needed.into_iter().map(|blob| async move {
         match source.check_blob(blob).await {
             Ok(()) => Ok(None),
             Err(SourceError::Missing { .. }) if known(&blob.digest) => Ok(Some(&blob.digest)),
-            Err(cause) => Err(PushError::local_blob(&blob.digest, Phase::Preflight, cause)),
+            Err(cause) => Err(PushError::local_blob(blob, Phase::Preflight, cause)),
         }
     });
     // Collected first: a closure kept across an await would make the push unable to move

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, Platform, Reference,
-    Repository, Source, SourceError, TagOrDigest, TargetError, TargetErrorKind,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, Platform, Presence,
+    Reference, Repository, Source, SourceError, TagOrDigest, TargetError, TargetErrorKind,
 };
 use tokio::sync::OnceCell;
 
@@ -133,6 +133,22 @@ impl Source for RegistrySource {
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
         self.reader().open_blob(blob, offset).await
+    }
+
+    /// What a manifest in a registry is made of is there, or the registry had not taken it: nothing
+    /// is asked. Foreign layers are the exception: they may be nowhere but at their `urls`.
+    async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
+        if !blob.is_foreign() {
+            return Ok(());
+        }
+        let asked = self.reader().has_blob(blob).await;
+        match asked.map_err(|error| SourceError::unreadable(self.place(blob), error))? {
+            Presence::Absent => Err(SourceError::Missing {
+                digest: blob.digest.clone(),
+                place: self.place(blob),
+            }),
+            Presence::Held(_) | Presence::Unknown => Ok(()),
+        }
     }
 
     fn place(&self, blob: &Descriptor) -> String {

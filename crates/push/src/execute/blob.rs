@@ -389,7 +389,7 @@ impl<'a> Run<'a> {
             keeper.done();
         }
         result.map_err(|error| match verified.into_fault() {
-            Some(cause) => PushError::local_blob(&blob.digest, Phase::Upload, cause),
+            Some(cause) => PushError::local_blob(blob, Phase::Upload, cause),
             None => self.failed(blob, Phase::Upload, error),
         })
     }

@@ -39,6 +39,7 @@ async fn z7_a_missing_or_short_blob_is_found_before_the_first_request() {
                     place,
                     phase,
                     cause,
+                    ..
                 } => {
                     assert_eq!(digest, blob.digest);
                     assert_eq!(place, "disk/layer");

@@ -44,6 +44,7 @@ async fn fault(source: &Damaged, target: &RecordingTarget) -> (SourceError, Stri
             place,
             phase,
             cause,
+            ..
         } => {
             assert_eq!(digest, source.blob);
             assert_eq!(phase, Phase::Upload);
