@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
-use push::{Destination, State, source};
+use push::{Destination, Engine, State, source};
 use registry::{
     Client, ClientBuilder, ClientObserver, CredentialStore, Credentials, RetryPolicy, Timeouts,
 };
@@ -71,22 +71,28 @@ pub(crate) async fn source(
 
 /// Where a push goes: the reference's own tag first, then `tags`.
 ///
-/// A reference with a digest has to be the image's own.
+/// A reference with a digest has to be the image's own, as it is pushed by the engine.
 pub(crate) async fn destination(
     reference: &Reference,
     tags: &[Tag],
     mount_from: &[oci::Repository],
-    source: &dyn Source,
+    (source, engine): (&dyn Source, &Engine),
 ) -> Result<Destination, AppError> {
     if let Some(expected) = reference.digest() {
-        let root = source.root().await.map_err(|error| AppError::Source {
+        let own = source.root().await.map_err(|error| AppError::Source {
             place: "the image".into(),
             error,
         })?;
+        let root = engine.pushed_root(source).await?;
         if root.digest() != expected {
+            let pushed = if root.digest() == own.digest() {
+                String::new()
+            } else {
+                format!(" and is pushed with {}", root.digest())
+            };
             return Err(AppError::Usage(format!(
-                "the image has digest {}, the reference says {expected}",
-                root.digest()
+                "the image has digest {}{pushed}, the reference says {expected}",
+                own.digest()
             )));
         }
     }

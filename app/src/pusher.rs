@@ -95,7 +95,7 @@ impl Pusher {
         })?;
         let source = source::open(path, &source::Selection::default()).await?;
         if let Some(expected) = reference.digest() {
-            let root = source.root().await.map_err(OpenError::from)?;
+            let root = self.engine.pushed_root(&*source).await?;
             if root.digest() != expected {
                 return Err(Error::OtherDigest {
                     expected: expected.clone(),

@@ -419,7 +419,7 @@ impl Ending<'_> {
                             reference,
                             &transfer.tags,
                             &mount_from,
-                            source,
+                            (source, &engine),
                         )
                         .await?,
                         target: Box::new(self.client.push_target(repository)),

@@ -296,16 +296,18 @@ pub(crate) async fn prepare_from(
     let reference = course.destination(0).unwrap_or(&named);
     let mount_from = course.siblings(0, &args.transfer.mount_from);
     let deadline = interrupt::deadline(settings.timeout);
+    let engine = args.transfer.engine(&settings, (state, sessions));
     let opening = async {
         let source = open(&course, &client).await?;
-        let destination = open::destination(reference, &args.transfer.tags, &mount_from, &*source);
+        let pushed = (&*source, &engine);
+        let destination = open::destination(reference, &args.transfer.tags, &mount_from, pushed);
         Ok((destination.await?, source))
     };
     let opened = interrupt::until_interrupted(deadline, opening).await;
     let (destination, source) = open::unless_paused(opened, &client)?;
     let target = client.push_target(reference.repository());
     Ok(Job {
-        engine: args.transfer.engine(&settings, (state, sessions)),
+        engine,
         client,
         source,
         target,

@@ -45,7 +45,7 @@ pub(crate) struct TransferArgs {
     pub(crate) foreign: ForeignPolicy,
 
     /// The same as --foreign=include
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "foreign")]
     pub(crate) push_foreign: bool,
 
     /// Push what the source holds about the image as well: signatures, attestations
@@ -92,8 +92,11 @@ pub(crate) enum ForeignPolicy {
     /// They stay where they are
     #[default]
     Keep,
-    /// They are pushed like any other layer
+    /// They are pushed like any other layer, and the manifest still says where else they are
     Include,
+    /// They are pushed as ordinary layers, without urls: the image gets another digest, and
+    /// signatures of the old one stay behind
+    Embed,
 }
 
 /// When the image is asked for before anything is sent.
@@ -121,20 +124,25 @@ impl From<AskFirstArg> for AskFirst {
 impl TransferArgs {
     /// How the engine pushes then.
     pub(crate) fn options(&self, settings: &Settings) -> Options {
-        let include = self.push_foreign || self.foreign == ForeignPolicy::Include;
         Options {
             concurrency: settings.concurrency,
-            foreign: if include {
-                Foreign::Include
-            } else {
-                Foreign::Keep
-            },
+            foreign: self.foreign(),
             referrers: self.referrers,
             no_overwrite: self.no_overwrite,
             max_upload_bytes: self.max_upload_bytes,
             must_mount: self.required(),
             ask_first: self.ask_first.into(),
             ..Options::default()
+        }
+    }
+
+    /// What becomes of foreign layers.
+    pub(crate) fn foreign(&self) -> Foreign {
+        match self.foreign {
+            ForeignPolicy::Keep if self.push_foreign => Foreign::Include,
+            ForeignPolicy::Keep => Foreign::Keep,
+            ForeignPolicy::Include => Foreign::Include,
+            ForeignPolicy::Embed => Foreign::Embed,
         }
     }
 

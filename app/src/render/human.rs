@@ -79,6 +79,9 @@ fn write_report(
     if bytes.foreign > 0 {
         writeln!(text, "{} foreign, kept out", ByteSize(bytes.foreign))?;
     }
+    if let Some(foreign) = &report.foreign {
+        text.push_str(&foreign.explain());
+    }
     if bytes.resumed > 0 {
         writeln!(
             text,

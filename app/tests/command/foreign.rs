@@ -1,6 +1,6 @@
 //! Foreign layers: what stays where it is, what is pushed, and what the wire sees of either.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use longshore::{
     Pusher,
@@ -8,7 +8,6 @@ use longshore::{
         Destination, Engine, Foreign, LayoutTarget, Options,
         compose::{ManifestBuilder, MemorySource},
     },
-    registry::Client,
 };
 use oci::{Descriptor, Document, MediaType};
 use server::{Endpoint, RunningServer};
@@ -203,6 +202,26 @@ async fn z4_included_foreign_layers_are_uploaded_with_type_and_urls_unchanged() 
     }
 }
 
+/// That the manifest is there says nothing of them: an image that was pushed without its foreign
+/// layers gets them when they are included.
+#[tokio::test(flavor = "multi_thread")]
+async fn z4_an_image_that_is_there_without_its_foreign_layers_gets_them_when_they_are_included() {
+    let stage = Stage::new().await;
+    let image = FarBase::new();
+    let path = image.layout(&stage, Foreign::Include).await;
+    let path = path.to_str().unwrap();
+    let to = stage.reference("app:1");
+    one_at_a_time(&stage, &["push", path, &to]).await;
+    let run = one_at_a_time(&stage, &["push", path, &to, "--push-foreign"]).await;
+    let mut expected = vec!["HEAD /v2/app/manifests/1 → 200".to_owned()];
+    expected.extend(sent("app", &image.foreign));
+    assert_eq!(lines(&stage.server), expected);
+    assert_eq!(run.json()["bytes"]["uploaded"], image.foreign_bytes());
+    let args = ["plan", path, &to, "--push-foreign"];
+    let plan = one_at_a_time(&stage, &args).await.json();
+    assert_eq!(plan["totals"]["bytes"]["uploaded"], 0);
+}
+
 /// By whatever road an image goes: neither end is asked for a foreign layer.
 #[tokio::test(flavor = "multi_thread")]
 async fn z4_copy_promote_fan_out_and_what_an_index_knows_name_no_foreign_layer() {
@@ -273,3 +292,5 @@ async fn z4_a_foreign_layer_without_urls_and_bytes_stops_an_inclusion_before_the
     stage.longshore(&["copy", &from, &to]).await.succeeded();
     image.assert_unnamed(&there, "copied");
 }
+
+mod policy;

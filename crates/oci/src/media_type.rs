@@ -100,14 +100,34 @@ impl MediaType {
     /// Whether `urls` are present does not matter: an empty list never makes a
     /// layer foreign, and a missing one never makes it ordinary.
     pub fn is_foreign(&self) -> bool {
-        const FOREIGN: [&str; 2] = [
-            "application/vnd.docker.image.rootfs.foreign.diff.tar",
-            "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        self.foreign().is_some()
+    }
+
+    /// The type of the same layer where it is uploaded as any other: Docker's `…diff.tar.gzip` for
+    /// `…foreign.diff.tar.gzip`, OCI's `…layer.v1.tar` for `…layer.nondistributable.v1.tar`. None
+    /// if this is not a foreign layer's.
+    pub fn distributable(&self) -> Option<Self> {
+        let (ordinary, compression) = self.foreign()?;
+        Some(Self::new(format!("{ordinary}{compression}")))
+    }
+
+    /// The beginning of the ordinary type for a foreign one, and what says how it is compressed.
+    fn foreign(&self) -> Option<(Self, &str)> {
+        let foreign = [
+            (
+                "application/vnd.docker.image.rootfs.foreign.diff.tar",
+                Self::DOCKER_LAYER,
+            ),
+            (
+                "application/vnd.oci.image.layer.nondistributable.v1.tar",
+                Self::OCI_LAYER,
+            ),
         ];
-        FOREIGN
-            .iter()
-            .filter_map(|base| self.0.strip_prefix(base))
-            .any(|suffix| matches!(suffix, "" | ".gzip" | "+gzip" | ".zstd" | "+zstd"))
+        foreign.into_iter().find_map(|(base, ordinary)| {
+            let compression = self.0.strip_prefix(base)?;
+            matches!(compression, "" | ".gzip" | "+gzip" | ".zstd" | "+zstd")
+                .then_some((ordinary, compression))
+        })
     }
 }
 
@@ -143,6 +163,8 @@ mod tests {
             for compression in ["", ".gzip", "+gzip", "+zstd", ".zstd"] {
                 let it = MediaType::new(format!("{base}{compression}"));
                 assert!(it.is_foreign(), "{it}");
+                let ordinary = it.distributable().unwrap();
+                assert!(!ordinary.is_foreign() && ordinary.distributable().is_none());
             }
             for other in ["+", "gzip", "+gzip+zstd", "+xz", ".gz", "x", " ", "+GZIP"] {
                 let it = MediaType::new(format!("{base}{other}"));
@@ -162,6 +184,26 @@ mod tests {
         ] {
             assert!(!ordinary.is_foreign(), "{ordinary}");
         }
+    }
+
+    #[test]
+    fn n9_the_distributable_type_keeps_family_and_compression() {
+        let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+        let ordinary = "application/vnd.docker.image.rootfs.diff.tar";
+        let nondistributable = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+        let layer = "application/vnd.oci.image.layer.v1.tar";
+        for (from, to) in [
+            (foreign.to_owned(), ordinary.to_owned()),
+            (format!("{foreign}.gzip"), format!("{ordinary}.gzip")),
+            (format!("{foreign}.zstd"), format!("{ordinary}.zstd")),
+            (nondistributable.to_owned(), layer.to_owned()),
+            (format!("{nondistributable}+gzip"), format!("{layer}+gzip")),
+            (format!("{nondistributable}+zstd"), format!("{layer}+zstd")),
+        ] {
+            let to = MediaType::new(to);
+            assert_eq!(MediaType::new(from).distributable(), Some(to));
+        }
+        assert_eq!(MediaType::OCI_LAYER_GZIP.distributable(), None);
     }
 
     #[test]

@@ -5,17 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use oci::{Descriptor, Digest, PushTarget, Repository, Source, Tag, Validation};
+use oci::{Descriptor, Digest, Document, PushTarget, Repository, Source, Tag, Validation};
 
 use crate::{
+    embed::{Embedded, Embedding},
     error::PushError,
     event::{Event, Observer},
     execute::{Lessons, Mode, Orders, Run, Shared},
+    foreign::ForeignLayers,
     graph::Graph,
     index::BlobIndex,
     journal::{BlobKey, Journal, StateError},
     mount::{LayerRepos, MountableLayers},
-    options::{AskFirst, Destination, Options},
+    options::{AskFirst, Destination, Foreign, Options},
     plan::{Asking, Findings, Opening, Plan, Recalled, Siblings, Unseen, probe},
     preflight::preflight,
     report::Report,
@@ -205,13 +207,24 @@ impl Engine {
         target: &dyn PushTarget,
         destination: &Destination,
     ) -> Result<Plan, PushError> {
+        let embedded = self.embedded(source).await?;
         let ports = Ports {
-            source,
+            source: seen(embedded.as_ref(), source),
             target,
             observer: &(),
         };
         let draft = self.draft(ports, destination, Purpose::Plan).await?;
-        Ok(self.plan_of(draft, target, destination).await)
+        let plan = self.plan_of(draft, target, destination).await;
+        Ok(plan.embedding_layers(embedded.as_ref(), self.shared.options.foreign))
+    }
+
+    /// The manifest or index that a push of `source` puts in the end: its root, unless the foreign
+    /// layers of that are embedded.
+    pub async fn pushed_root(&self, source: &dyn Source) -> Result<Document, PushError> {
+        if let Some(embedded) = self.embedded(source).await? {
+            return Ok(embedded.embedding().root().clone());
+        }
+        source.root().await.map_err(PushError::of_root)
     }
 
     /// Pushes the image of `source` into the repository of `target`.
@@ -225,6 +238,8 @@ impl Engine {
         destination: &Destination,
         observer: &dyn Observer,
     ) -> Result<Report, PushError> {
+        let embedded = self.embedded(source).await?;
+        let source = seen(embedded.as_ref(), source);
         let ports = Ports {
             source,
             target,
@@ -233,10 +248,13 @@ impl Engine {
         let gated = self.shared.options.max_upload_bytes.is_some();
         let purpose = if gated { Purpose::Gated } else { Purpose::Push };
         let draft = self.draft(ports, destination, purpose).await?;
+        let policy = self.shared.options.foreign;
         if gated {
             let plan = self.plan_of(draft, target, destination).await;
+            let plan = plan.embedding_layers(embedded.as_ref(), policy);
             return self.carry_out(plan, ports).await;
         }
+        let foreign = ForeignLayers::of(policy, &draft.graph, embedding_of(embedded.as_ref()));
         let steps = self.steps(&draft, &draft.findings);
         let opening = self.opening(&draft, &draft.findings);
         let run = Run::new(
@@ -248,14 +266,15 @@ impl Engine {
                 familiar: draft.familiar,
             },
         );
-        let report = run.finish(Orders {
+        let orders = Orders {
             steps: &steps,
             tags: &draft.tags,
             held_tags: &draft.findings.held_tags,
             goes_on: !draft.left.is_empty(),
             opening,
-        });
-        Ok(self.remembered(report.await?))
+        };
+        let report = run.finish(orders).await?;
+        Ok(self.remembered(Report { foreign, ..report }))
     }
 
     /// Does what a plan says, with the manifests it was made from. The target must stand
@@ -270,8 +289,10 @@ impl Engine {
         target: &dyn PushTarget,
         observer: &dyn Observer,
     ) -> Result<Report, PushError> {
+        let embedding = plan.embedding.clone();
+        let embedded = embedding.map(|it| Embedded::again(source, it));
         let ports = Ports {
-            source,
+            source: seen(embedded.as_ref(), source),
             target,
             observer,
         };
@@ -393,6 +414,18 @@ impl Engine {
         Ok(left)
     }
 
+    /// The source with its foreign layers as ordinary ones, if that is how they are pushed.
+    async fn embedded<'a>(
+        &self,
+        source: &'a dyn Source,
+    ) -> Result<Option<Embedded<'a>>, PushError> {
+        if self.shared.options.foreign != Foreign::Embed {
+            return Ok(None);
+        }
+        let made = Embedded::of(source, self.shared.options.referrers).await;
+        made.map(Some).map_err(PushError::of_root)
+    }
+
     async fn carry_out(&self, plan: Plan, ports: Ports<'_>) -> Result<Report, PushError> {
         let planned = plan.totals.bytes.uploaded;
         if let Some(limit) = self.shared.options.max_upload_bytes
@@ -408,6 +441,7 @@ impl Engine {
             &self.shared.options,
         );
         let lessons = Lessons::of(&*self.shared.layers);
+        let foreign = plan.foreign.clone();
         let run = Run::new(
             &self.shared,
             (ports.source, ports.target, ports.observer),
@@ -415,15 +449,34 @@ impl Engine {
             (&siblings, &lessons),
             Mode::Planned,
         );
-        let report = run.finish(Orders {
+        let orders = Orders {
             steps: &plan.steps,
             tags: &plan.destination.tags,
             held_tags: &plan.held_tags,
             goes_on: false,
             opening: Opening::Blobs,
-        });
-        Ok(self.remembered(report.await?))
+        };
+        let report = run.finish(orders).await?;
+        Ok(self.remembered(Report { foreign, ..report }))
     }
+}
+
+impl Plan {
+    /// The same with what becomes of foreign layers.
+    fn embedding_layers(mut self, embedded: Option<&Embedded<'_>>, policy: Foreign) -> Self {
+        self.foreign = ForeignLayers::of(policy, &self.graph, embedding_of(embedded));
+        self.embedding = embedded.map(|it| Arc::clone(it.embedding()));
+        self
+    }
+}
+
+/// The source as it is pushed.
+fn seen<'a>(embedded: Option<&'a Embedded<'_>>, source: &'a dyn Source) -> &'a dyn Source {
+    embedded.map_or(source, |it| it as &dyn Source)
+}
+
+fn embedding_of<'a>(embedded: Option<&'a Embedded<'_>>) -> Option<&'a Embedding> {
+    embedded.map(|it| &**it.embedding())
 }
 
 fn started(graph: &Graph, ports: Ports<'_>) {

@@ -105,6 +105,28 @@ pub enum PushError {
         #[source]
         error: Box<TargetError>,
     },
+    /// The target does not take a manifest with foreign layers: it wants none with `urls`, or it
+    /// wants their bytes.
+    #[error(
+        "{repository} does not take manifest {} with its foreign layers: {} refused",
+        named(.digest, .tag.as_ref()),
+        listed(.layers)
+    )]
+    ForeignRefused {
+        /// The manifest.
+        digest: Digest,
+        /// The repository pushed into.
+        repository: Repository,
+        /// The tag it was put under; none for its digest.
+        tag: Option<Tag>,
+        /// Its foreign layers: those the target named, or all of them.
+        layers: Vec<Digest>,
+        /// Whether their bytes were pushed all the same.
+        included: bool,
+        /// What the target said.
+        #[source]
+        error: Box<TargetError>,
+    },
     /// Blobs that must not be sent, or cannot be, could not be mounted from anywhere. No byte of
     /// any blob was sent.
     #[error("{} into {repository}", required(.blobs))]
@@ -205,6 +227,14 @@ pub enum GraphFault {
 // === impl PushError ===
 
 impl PushError {
+    /// A source that cannot give its root.
+    pub(crate) fn of_root(error: SourceError) -> Self {
+        Self::Source {
+            descriptor: None,
+            error: Box::new(error),
+        }
+    }
+
     /// A source's fault with one blob.
     pub(crate) fn local_blob(blob: &Descriptor, phase: Phase, cause: SourceError) -> Self {
         let place = match &cause {
@@ -232,6 +262,7 @@ impl PushError {
             | Self::BlobUploadFailed { error, .. }
             | Self::ManifestPutFailed { error, .. }
             | Self::AttachFailed { error, .. }
+            | Self::ForeignRefused { error, .. }
             | Self::SparseRefused { error, .. } => Some(error),
             _ => None,
         }
@@ -254,6 +285,7 @@ impl PushError {
             | Self::BlobUploadFailed { digest, .. }
             | Self::ManifestPutFailed { digest, .. }
             | Self::SparseRefused { digest, .. }
+            | Self::ForeignRefused { digest, .. }
             | Self::TagsTaken { digest, .. }
             | Self::AttachFailed {
                 subject: digest, ..
@@ -278,6 +310,7 @@ impl PushError {
             | Self::BlobUploadFailed { repository, .. }
             | Self::ManifestPutFailed { repository, .. }
             | Self::SparseRefused { repository, .. }
+            | Self::ForeignRefused { repository, .. }
             | Self::MountRequired { repository, .. }
             | Self::TagsTaken { repository, .. }
             | Self::TagUnknown { repository, .. }
@@ -294,6 +327,7 @@ impl PushError {
             Self::Question { .. } | Self::TagsTaken { .. } | Self::TagUnknown { .. } => Phase::Ask,
             Self::ManifestPutFailed { .. }
             | Self::AttachFailed { .. }
+            | Self::ForeignRefused { .. }
             | Self::SparseRefused { .. } => Phase::Manifest,
             Self::MountRequired { .. } | Self::Gate { .. } => Phase::Upload,
             _ => Phase::Preflight,
@@ -322,6 +356,11 @@ impl PushError {
             Self::SparseRefused { .. } => {
                 Some("copy all platforms, or have the index rewritten: it gets another digest then")
             }
+            Self::ForeignRefused { included, .. } => Some(if *included {
+                "the registry wants no urls in manifests: allow theirs in its configuration (distribution: validation.manifests.urls.allow, '^https://mcr\\.microsoft\\.com/v2/' for Windows bases), or have the layers made ordinary ones, which gives the image another digest (--foreign=embed)"
+            } else {
+                "allow their urls in the registry's configuration (distribution: validation.manifests.urls.allow, '^https://mcr\\.microsoft\\.com/v2/' for Windows bases), or push the layers themselves: as they are (--foreign=include), or made ordinary ones, which gives the image another digest (--foreign=embed)"
+            }),
             Self::Gate { .. } => {
                 Some("raise --max-upload-bytes, or mount what another repository holds")
             }

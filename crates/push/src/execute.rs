@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
             blobs,
             manifests: put,
             referrers_tags: std::mem::take(&mut *lock(&self.referrers_tags)),
+            foreign: None,
         })
     }
 

@@ -79,10 +79,7 @@ impl Graph {
         referrers: bool,
         observer: &dyn Observer,
     ) -> Result<Self, PushError> {
-        let root = source.root().await.map_err(|error| PushError::Source {
-            descriptor: None,
-            error: Box::new(error),
-        })?;
+        let root = source.root().await.map_err(PushError::of_root)?;
         let mut reading = Reading::default();
         reading.take(source, root, false)?;
         reading.descend(source, 0).await?;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use oci::{Descriptor, Digest, Repository, Tag};
+use serde::Serialize;
 
 /// How many blobs are in flight at once unless told otherwise.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -74,13 +75,18 @@ pub enum Sessions {
 
 /// What becomes of foreign layers: those of a media type that says they are to be had
 /// from their `urls` ([`oci::MediaType::is_foreign`]).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Foreign {
     /// They stay where they are: no request names them.
     #[default]
     Keep,
-    /// They are pushed like any other layer; the source must hold them.
+    /// They are pushed like any other layer, the manifest as it is; the source must hold them.
     Include,
+    /// They are pushed as ordinary layers: the manifest gives them the distributable type
+    /// ([`oci::MediaType::distributable`]) and no `urls`. So it gets another digest, and what is
+    /// about the image (signatures, attestations) stays behind. The source must hold them.
+    Embed,
 }
 
 /// Which blobs must not be sent.

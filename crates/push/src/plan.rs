@@ -14,7 +14,7 @@ use std::{ops::AddAssign, sync::Arc};
 use oci::{Descriptor, Digest, Repository, Tag};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{graph::Graph, options::Destination};
+use crate::{embed::Embedding, foreign::ForeignLayers, graph::Graph, options::Destination};
 
 mod bases;
 mod cost;
@@ -46,6 +46,9 @@ pub struct Plan {
     pub(crate) repository: Repository,
     pub(crate) steps: Vec<Step>,
     pub(crate) totals: Totals,
+    pub(crate) foreign: Option<ForeignLayers>,
+    /// What the image was made into, so that it can be pushed as planned.
+    pub(crate) embedding: Option<Arc<Embedding>>,
 }
 
 /// One thing to do, or to leave.
@@ -212,6 +215,11 @@ impl Plan {
         self.totals
     }
 
+    /// What becomes of the image's foreign layers, if it has any.
+    pub fn foreign(&self) -> Option<&ForeignLayers> {
+        self.foreign.as_ref()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps
@@ -222,13 +230,17 @@ impl Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut plan = serializer.serialize_struct("Plan", 6)?;
+        let mut plan = serializer.serialize_struct("Plan", 7)?;
         plan.serialize_field("root", self.root())?;
         plan.serialize_field("repository", &self.repository)?;
         plan.serialize_field("tags", self.tags())?;
         plan.serialize_field("held_tags", &self.held_tags)?;
         plan.serialize_field("steps", &self.steps)?;
         plan.serialize_field("totals", &self.totals)?;
+        match &self.foreign {
+            Some(foreign) => plan.serialize_field("foreign", foreign)?,
+            None => plan.skip_field("foreign")?,
+        }
         plan.end()
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::{
     error::PushError,
     event::Done,
+    foreign::ForeignLayers,
     mount::{MountAnswer, MountStatus, Tried},
     plan::{Action, Bytes},
 };
@@ -13,7 +14,7 @@ use crate::{
 /// What came of a push.
 ///
 /// As JSON: `{"digest", "repository", "tags", "verified", "bytes": {…}, "blobs": […],
-/// "manifests": […]}`.
+/// "manifests": […]}`, and of an image with foreign layers `"foreign": {…}`.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -35,6 +36,9 @@ pub struct Report {
     /// The tags of lists of referrers that were added to, where the registry keeps no such lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub referrers_tags: Vec<Tag>,
+    /// What became of the image's foreign layers, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignLayers>,
 }
 
 /// What came of one blob.

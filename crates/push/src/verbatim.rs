@@ -40,6 +40,11 @@ impl Fields {
         }
     }
 
+    /// Takes a value away, if it is there.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.0.retain(|(it, _)| it != key);
+    }
+
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, DocumentError> {
         serde_json::to_vec(self).map_err(DocumentError::Malformed)
     }

@@ -90,18 +90,19 @@ impl End {
     async fn listed(&self, result: Delivery, source: &dyn Source) -> Delivery {
         let report = result?;
         if let Some(layout) = self.layout.as_ref().filter(|_| report.tags.is_empty()) {
-            list(layout, source).await?;
+            list(layout, &self.engine, source).await?;
         }
         Ok(report)
     }
 }
 
 /// What has no tag is found in a layout by its being listed.
-async fn list(layout: &LayoutTarget, source: &dyn Source) -> Result<(), PushError> {
-    let root = source.root().await.map_err(|error| PushError::Source {
-        descriptor: None,
-        error: Box::new(error),
-    })?;
+async fn list(
+    layout: &LayoutTarget,
+    engine: &Engine,
+    source: &dyn Source,
+) -> Result<(), PushError> {
+    let root = engine.pushed_root(source).await?;
     let listed = layout.list(&root, None).await;
     listed.map_err(|error| PushError::ManifestPutFailed {
         digest: root.digest().clone(),

@@ -51,8 +51,7 @@ impl Engine {
         if is_sparse || !draft.left.is_empty() || blobs.clone().any(|it| required(&it.descriptor)) {
             return Opening::Blobs;
         }
-        let known = (&self.shared.options, draft.validation);
-        opening(&draft.graph, findings, &draft.siblings, known)
+        opening(&draft.graph, findings, &draft.siblings, draft.validation)
     }
 
     pub(super) async fn plan_of(
@@ -73,6 +72,8 @@ impl Engine {
             graph: draft.graph,
             steps,
             totals,
+            foreign: None,
+            embedding: None,
         }
     }
 

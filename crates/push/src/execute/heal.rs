@@ -25,8 +25,14 @@ impl Run<'_> {
         error: &TargetError,
     ) -> BoxFuture<'b, Result<bool, PushError>> {
         let missing = error.answer().mentioned_digests();
+        let status = error.status();
         async move {
-            let blobs = self.sendable(node, &missing);
+            let mut blobs = self.sendable(node, &missing);
+            // A fault of the server's own: it is distribution's word for `urls` that it does not
+            // allow, and gigabytes sent again would change nothing.
+            if status == Some(500) {
+                blobs.retain(|&it| !self.graph.blobs()[it].descriptor.is_foreign());
+            }
             let nodes = self.graph.nodes();
             let children = node.children.iter().map(|&it| &nodes[it]);
             let children: Vec<&Node> = children

@@ -10,6 +10,7 @@ use crate::{
     error::PushError,
     event::Event,
     graph::Node,
+    options::Foreign,
     plan::{Action, Step},
     report::{ManifestDone, ManifestOutcome},
 };
@@ -123,7 +124,18 @@ impl Run<'_> {
         let digest = node.document.digest().clone();
         let (repository, tag) = (self.repository().clone(), tag.cloned());
         let named = error.answer().mentioned_digests();
+        let layers = foreign_refused(node, &error, &named);
         let error = Box::new(error);
+        if !layers.is_empty() {
+            return PushError::ForeignRefused {
+                digest,
+                repository,
+                tag,
+                layers,
+                included: self.shared.options.foreign != Foreign::Keep,
+                error,
+            };
+        }
         if !node.is_sparse() || *error.kind() != TargetErrorKind::Refused {
             return PushError::ManifestPutFailed {
                 digest,
@@ -160,6 +172,36 @@ impl Run<'_> {
         let put = self.target.put_manifest(document, tag).await;
         put.map(NewTag::Put)
     }
+}
+
+/// The foreign layers of a manifest that it was refused for; none if it was for something else.
+///
+/// [distribution](https://github.com/distribution/distribution) answers 500 with codes `UNKNOWN`
+/// and `MANIFEST_BLOB_UNKNOWN`, the second with the layer's digest, where its configuration does
+/// not allow the `urls`; others 400 or 404 with the second alone. "invalid URL on layer" is in
+/// its log, and in the answers of some of its descendants.
+fn foreign_refused(node: &Node, error: &TargetError, named: &[Digest]) -> Vec<Digest> {
+    let decided = matches!(error.status(), Some(400 | 404 | 405 | 422 | 500));
+    let layers = node.document.as_manifest().map(|it| it.layers.as_slice());
+    let layers = layers.filter(|_| decided).unwrap_or_default().iter();
+    let layers: Vec<&Digest> = layers
+        .filter(|it| it.is_foreign())
+        .map(|it| &it.digest)
+        .collect();
+    let about_urls = error.answer().errors.iter().any(|it| {
+        let message = it.message.as_deref().unwrap_or_default();
+        message.to_ascii_lowercase().contains("invalid url")
+    });
+    let named: Vec<Digest> = layers
+        .iter()
+        .copied()
+        .filter(|it| named.contains(it))
+        .cloned()
+        .collect();
+    if named.is_empty() && about_urls {
+        return layers.into_iter().cloned().collect();
+    }
+    named
 }
 
 /// What came of `node`, without an error.

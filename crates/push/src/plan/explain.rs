@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use oci::Descriptor;
 
 use super::{Action, Plan, Reason, Step};
-use crate::byte_size::ByteSize;
+use crate::{byte_size::ByteSize, foreign::ForeignLayers};
 
 /// How many hex digits of a digest are shown.
 const SHORT: usize = 12;
@@ -22,6 +22,9 @@ impl Plan {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "{} -> {}", self.digest(), Names(self))?;
+        if let Some(foreign) = &self.foreign {
+            write!(out, "{}", Embedded(foreign))?;
+        }
         let rows: Vec<[String; 4]> = self.steps.iter().map(row).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let (what, action, size) = (width(0), width(1), width(2));
@@ -70,6 +73,42 @@ impl Plan {
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain())
+    }
+}
+
+/// What is said of foreign layers that are pushed as ordinary ones; nothing of others.
+struct Embedded<'a>(&'a ForeignLayers);
+
+impl Display for Embedded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(image) = self.0.image() else {
+            return Ok(());
+        };
+        let layers = match self.0.layers.len() {
+            1 => "1 foreign layer".to_owned(),
+            more => format!("{more} foreign layers"),
+        };
+        writeln!(
+            f,
+            "{layers} as ordinary ones: {} becomes {}",
+            image.from, image.to
+        )?;
+        match self.0.left_behind.len() {
+            0 => Ok(()),
+            1 => writeln!(f, "1 manifest about what had the old digest stays behind"),
+            more => writeln!(
+                f,
+                "{more} manifests about what had the old digest stay behind"
+            ),
+        }
+    }
+}
+
+impl ForeignLayers {
+    /// In words what is pushed with another digest than it has in the source, and what stays
+    /// behind by that; empty if nothing is.
+    pub fn explain(&self) -> String {
+        Embedded(self).to_string()
     }
 }
 

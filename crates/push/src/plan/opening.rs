@@ -8,7 +8,7 @@
 use oci::Validation;
 
 use super::{Findings, Siblings, Standing};
-use crate::{graph::Graph, options::Options};
+use crate::graph::Graph;
 
 /// From so many blobs on, one request more is nothing beside what it may save.
 const MANY: usize = 16;
@@ -33,16 +33,19 @@ pub(crate) fn opening(
     graph: &Graph,
     findings: &Findings,
     siblings: &Siblings,
-    (options, validation): (&Options, Validation),
+    validation: Validation,
 ) -> Opening {
     if findings.nodes[0].is_held() || validation == Validation::Lacking {
         return Opening::Blobs;
     }
+    // What a registry says of a manifest says nothing of foreign layers: it takes it without them, or
+    // refuses it for their `urls`.
+    if graph.blobs().iter().any(|it| it.descriptor.is_foreign()) {
+        return Opening::Blobs;
+    }
     let (mut likely, mut unknown, mut elsewhere) = (0, 0, 0);
     let blobs = graph.blobs().iter().zip(&findings.blobs);
-    let open = blobs.filter(|(blob, standing)| {
-        **standing != Standing::HeldByParent && !options.foreign.keeps(&blob.descriptor)
-    });
+    let open = blobs.filter(|(_, standing)| **standing != Standing::HeldByParent);
     for (blob, _) in open {
         let digest = &blob.descriptor.digest;
         if siblings.is_held(digest) {

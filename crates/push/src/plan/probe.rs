@@ -503,11 +503,15 @@ impl Findings {
         open
     }
 
+    /// What a held manifest is made of is held. Not so its foreign layers: a registry takes a
+    /// manifest without them.
     fn settle_blobs(&mut self, graph: &Graph) {
         for (position, node) in graph.nodes().iter().enumerate() {
             if self.nodes[position].is_held() {
                 for &blob in &node.blobs {
-                    self.blobs[blob] = Standing::HeldByParent;
+                    if !graph.blobs()[blob].descriptor.is_foreign() {
+                        self.blobs[blob] = Standing::HeldByParent;
+                    }
                 }
             }
         }
