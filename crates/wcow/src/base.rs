@@ -20,8 +20,8 @@ mod error;
 pub use error::BaseError;
 
 use crate::{
-    Os,
     configure::Configuration,
+    dockerfile::TargetOs,
     os_version::{Chosen, resolve},
 };
 
@@ -59,7 +59,7 @@ impl Base {
     pub async fn read(
         bases: &dyn Bases,
         reference: &str,
-        os: Os,
+        os: TargetOs,
         wanted: &Wanted,
     ) -> Result<Self, BaseError> {
         let unreadable = |error| BaseError::Source {
@@ -128,7 +128,7 @@ impl Base {
 /// What is being read, and for what.
 struct Reading<'a> {
     reference: &'a str,
-    os: Os,
+    os: TargetOs,
     wanted: &'a Wanted,
 }
 
@@ -221,7 +221,7 @@ impl Reading<'_> {
                 features.map(str::to_owned).collect()
             }
         };
-        if self.os == Os::Windows {
+        if self.os == TargetOs::Windows {
             let described = described.and_then(|it| it.os_version.as_deref());
             let of_config = Some(text("os.version"));
             self.check_build(described, of_config, &platform)?;

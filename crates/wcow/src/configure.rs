@@ -1,7 +1,7 @@
 //! An image's config: the base's, overlaid by what instructions say.
 //!
 //! ```text
-//!   config of the base ──of_base──▶ Configuration ──apply(Setting)*──▶ finish ──▶ bytes
+//!   config of the base ──of_base──▶ Configuration ──apply(Instruction)*──▶ finish ──▶ bytes
 //!                                    └ a JSON object: what is not known is kept as it came
 //! ```
 //!
@@ -20,13 +20,11 @@ use serde_json::{Map, Value, json};
 mod error;
 mod ports;
 mod search_path;
-mod setting;
 pub(crate) mod working_dir;
 
 pub use error::{ConfigureError, ConfigureWarning};
-pub use setting::{CommandLine, Healthcheck, Setting, Timing};
 
-use crate::Os;
+use crate::dockerfile::{Command, Healthcheck, Instruction, Pair, TargetOs};
 use search_path::hides_system;
 
 /// Where the time stands in a config and in each step of its history.
@@ -35,7 +33,7 @@ const CREATED: &str = "created";
 /// A config that is being made.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    os: Os,
+    os: TargetOs,
     /// What stands beside the parts below.
     root: Map<String, Value>,
     /// What is run and how; none if the base says nothing of it.
@@ -59,7 +57,7 @@ enum Form {
 
 impl Configuration {
     /// The config of a base, which is overlaid. An error names the key that is not what it should be.
-    pub fn of_base(os: Os, mut root: Map<String, Value>) -> Result<Self, ConfigureError> {
+    pub fn of_base(os: TargetOs, mut root: Map<String, Value>) -> Result<Self, ConfigureError> {
         let config = match root.remove("config") {
             None | Some(Value::Null) => None,
             Some(Value::Object(config)) => Some(config),
@@ -86,10 +84,10 @@ impl Configuration {
     }
 
     /// The config of an image with nothing in it.
-    pub fn scratch(os: Os, architecture: &str, variant: Option<&str>) -> Self {
+    pub fn scratch(os: TargetOs, architecture: &str, variant: Option<&str>) -> Self {
         let mut root = Map::new();
         root.insert("architecture".into(), architecture.into());
-        root.insert("os".into(), os.to_string().into());
+        root.insert("os".into(), os.name().to_lowercase().into());
         if let Some(variant) = variant {
             root.insert("variant".into(), variant.into());
         }
@@ -107,44 +105,48 @@ impl Configuration {
         }
     }
 
-    /// Follows an instruction. What is odd about it and does not stand in the way is returned.
-    pub fn apply(&mut self, setting: &Setting) -> Result<Vec<ConfigureWarning>, ConfigureError> {
-        match setting {
-            Setting::Env(pairs) => self.set_env(pairs)?,
-            Setting::Label(pairs) => {
+    /// Follows an instruction whose variables are expanded. Those that say nothing of the config,
+    /// such as `COPY`, change nothing. What is odd and does not stand in the way is returned.
+    pub fn apply(&mut self, it: &Instruction) -> Result<Vec<ConfigureWarning>, ConfigureError> {
+        match it {
+            Instruction::Env(pairs) => self.set_env(pairs)?,
+            Instruction::Label(pairs) => {
                 let labels = self.object("Labels")?;
-                for (key, value) in pairs {
-                    labels.insert(key.clone(), value.clone().into());
+                for Pair { name, value } in pairs {
+                    labels.insert(name.clone(), value.clone().into());
                 }
             }
-            Setting::WorkDir(path) => {
+            Instruction::Workdir(path) => {
                 let path = working_dir::joined(self.os, self.working_dir(), path)?;
                 self.set("WorkingDir", path.into());
             }
-            Setting::Entrypoint(command) => return Ok(self.entrypoint(command)),
-            Setting::Cmd(command) => return Ok(self.cmd(command)),
-            Setting::User(user) if user.is_empty() => return Err(ConfigureError::Empty("USER")),
-            Setting::User(user) => self.set("User", user.clone().into()),
-            Setting::Expose(ports) => {
+            Instruction::Entrypoint(command) => return Ok(self.entrypoint(command)),
+            Instruction::Cmd(command) => return Ok(self.cmd(command)),
+            Instruction::User(user) if user.is_empty() => {
+                return Err(ConfigureError::Empty("USER"));
+            }
+            Instruction::User(user) => self.set("User", user.clone().into()),
+            Instruction::Expose(ports) => {
                 for port in ports {
                     self.mark("ExposedPorts", ports::exposed(port)?)?;
                 }
             }
-            Setting::Volume(paths) if paths.iter().any(String::is_empty) => {
+            Instruction::Volume(paths) if paths.iter().any(String::is_empty) => {
                 return Err(ConfigureError::Empty("VOLUME"));
             }
-            Setting::Volume(paths) => self.mark("Volumes", paths.clone())?,
-            Setting::Shell(words) if words.is_empty() => {
+            Instruction::Volume(paths) => self.mark("Volumes", paths.clone())?,
+            Instruction::Shell(words) if words.is_empty() => {
                 return Err(ConfigureError::Empty("SHELL"));
             }
-            Setting::Shell(words) => self.set("Shell", words.clone().into()),
-            Setting::StopSignal(signal) => self.stop_signal(signal)?,
-            Setting::Healthcheck(check) => self.set("Healthcheck", health(check)),
-            Setting::OnBuild(instruction) => self.list("OnBuild")?.push(instruction.clone().into()),
-            Setting::Maintainer(who) => {
+            Instruction::Shell(words) => self.set("Shell", words.clone().into()),
+            Instruction::StopSignal(signal) => self.stop_signal(signal)?,
+            Instruction::Healthcheck(check) => self.set("Healthcheck", health(check)),
+            Instruction::OnBuild(text) => self.list("OnBuild")?.push(text.clone().into()),
+            Instruction::Maintainer(who) => {
                 self.root.insert("author".into(), who.clone().into());
                 return Ok(vec![ConfigureWarning::Maintainer]);
             }
+            _ => {}
         }
         Ok(Vec::new())
     }
@@ -271,16 +273,16 @@ impl Configuration {
         Ok(())
     }
 
-    fn set_env(&mut self, pairs: &[(String, String)]) -> Result<(), ConfigureError> {
+    fn set_env(&mut self, pairs: &[Pair]) -> Result<(), ConfigureError> {
         let os = self.os;
-        for (name, value) in pairs {
+        for Pair { name, value } in pairs {
             if name.is_empty() || name.contains('=') {
                 return Err(ConfigureError::Variable(name.clone()));
             }
             let list = self.list("Env")?;
             let spelling = |it: &Value| Some(it.as_str()?.split_once('=')?.0.to_owned());
             let at = list.iter().position(|it| {
-                spelling(it).is_some_and(|existing| os.same_variable(&existing, name))
+                spelling(it).is_some_and(|existing| same_variable(os, &existing, name))
             });
             match at {
                 Some(at) => {
@@ -289,7 +291,7 @@ impl Configuration {
                 }
                 None => list.push(format!("{name}={value}").into()),
             }
-            if os == Os::Windows && os.same_variable(name, "PATH") && hides_system(value) {
+            if os == TargetOs::Windows && same_variable(os, name, "PATH") && hides_system(value) {
                 return Err(ConfigureError::PathHidesSystem {
                     path: value.clone(),
                 });
@@ -298,7 +300,7 @@ impl Configuration {
         Ok(())
     }
 
-    fn entrypoint(&mut self, command: &CommandLine) -> Vec<ConfigureWarning> {
+    fn entrypoint(&mut self, command: &Command) -> Vec<ConfigureWarning> {
         self.command("Entrypoint", 0, command);
         if !self.cmd_said {
             // A base's arguments are not for this one.
@@ -307,18 +309,18 @@ impl Configuration {
         self.odd_forms()
     }
 
-    fn cmd(&mut self, command: &CommandLine) -> Vec<ConfigureWarning> {
+    fn cmd(&mut self, command: &Command) -> Vec<ConfigureWarning> {
         self.command("Cmd", 1, command);
         self.cmd_said = true;
         self.odd_forms()
     }
 
-    fn command(&mut self, key: &str, at: usize, command: &CommandLine) {
+    fn command(&mut self, key: &str, at: usize, command: &Command) {
         let (words, form) = self.words(command);
         let says_nothing = words.is_empty();
         self.set(key, words.into());
         self.forms[at] = (!says_nothing).then_some(form);
-        if self.os == Os::Windows && !says_nothing {
+        if self.os == TargetOs::Windows && !says_nothing {
             let config = self.config();
             match form {
                 Form::Shell => drop(config.insert("ArgsEscaped".into(), true.into())),
@@ -327,14 +329,14 @@ impl Configuration {
         }
     }
 
-    fn words(&self, command: &CommandLine) -> (Vec<String>, Form) {
+    fn words(&self, command: &Command) -> (Vec<String>, Form) {
         match (command, self.os) {
-            (CommandLine::Exec(words), _) => (words.clone(), Form::Exec),
-            (CommandLine::Shell(text), Os::Windows) => {
+            (Command::Exec(words), _) => (words.clone(), Form::Exec),
+            (Command::Shell(text), TargetOs::Windows) => {
                 let line = format!("{} {text}", self.shell().join(" "));
                 (vec![line], Form::Shell)
             }
-            (CommandLine::Shell(text), Os::Linux) => {
+            (Command::Shell(text), TargetOs::Linux) => {
                 let mut words = self.shell();
                 words.push(text.clone());
                 (words, Form::Shell)
@@ -347,7 +349,7 @@ impl Configuration {
         let said = said.into_iter().flatten().filter_map(Value::as_str);
         let said: Vec<String> = said.map(str::to_owned).collect();
         if said.is_empty() {
-            self.os.shell()
+            default_shell(self.os)
         } else {
             said
         }
@@ -355,7 +357,7 @@ impl Configuration {
 
     fn odd_forms(&self) -> Vec<ConfigureWarning> {
         match (self.os, self.forms) {
-            (Os::Windows, [Some(entrypoint), Some(cmd)]) if entrypoint != cmd => {
+            (TargetOs::Windows, [Some(entrypoint), Some(cmd)]) if entrypoint != cmd => {
                 vec![ConfigureWarning::TwoForms]
             }
             _ => Vec::new(),
@@ -363,7 +365,7 @@ impl Configuration {
     }
 
     fn stop_signal(&mut self, signal: &str) -> Result<(), ConfigureError> {
-        if self.os == Os::Windows {
+        if self.os == TargetOs::Windows {
             return Err(ConfigureError::StopSignalOnWindows);
         }
         let name = signal.to_ascii_uppercase();
@@ -383,12 +385,20 @@ impl Configuration {
 
 /// A health check as Docker's schema has it: durations are whole nanoseconds.
 fn health(check: &Healthcheck) -> Value {
-    let Healthcheck::Command { command, timing } = check else {
+    let Healthcheck::Check {
+        command,
+        interval,
+        timeout,
+        start_period,
+        start_interval,
+        retries,
+    } = check
+    else {
         return json!({ "Test": ["NONE"] });
     };
     let test = match command {
-        CommandLine::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
-        CommandLine::Exec(words) => {
+        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
+        Command::Exec(words) => {
             let words = words.iter().cloned();
             std::iter::once("CMD".to_owned()).chain(words).collect()
         }
@@ -396,20 +406,38 @@ fn health(check: &Healthcheck) -> Value {
     let mut health = Map::new();
     health.insert("Test".into(), test.into());
     for (key, duration) in [
-        ("Interval", timing.interval),
-        ("Timeout", timing.timeout),
-        ("StartPeriod", timing.start_period),
-        ("StartInterval", timing.start_interval),
+        ("Interval", interval),
+        ("Timeout", timeout),
+        ("StartPeriod", start_period),
+        ("StartInterval", start_interval),
     ] {
         let nanoseconds = duration.map(|it| i64::try_from(it.as_nanos()).unwrap_or(i64::MAX));
         if let Some(nanoseconds) = nanoseconds.filter(|&it| it > 0) {
             health.insert(key.into(), nanoseconds.into());
         }
     }
-    if let Some(retries) = timing.retries.filter(|&it| it > 0) {
+    if let Some(retries) = retries.filter(|&it| it > 0) {
         health.insert("Retries".into(), retries.into());
     }
     health.into()
+}
+
+/// What runs a command that is written as a text, unless `SHELL` says otherwise
+/// ([reference](https://docs.docker.com/reference/dockerfile/#shell)).
+fn default_shell(os: TargetOs) -> Vec<String> {
+    let words: &[&str] = match os {
+        TargetOs::Windows => &["cmd", "/S", "/C"],
+        TargetOs::Linux => &["/bin/sh", "-c"],
+    };
+    words.iter().map(|&it| it.to_owned()).collect()
+}
+
+/// Whether two names of variables are one.
+fn same_variable(os: TargetOs, one: &str, other: &str) -> bool {
+    match os {
+        TargetOs::Windows => one.to_lowercase() == other.to_lowercase(),
+        TargetOs::Linux => one == other,
+    }
 }
 
 fn not(key: &'static str, expected: &'static str) -> ConfigureError {

@@ -38,6 +38,8 @@ pub enum LayerSource {
     /// In a repository: the base image's. Read through the source that is given to
     /// [`BuiltSource::with_base`](crate::BuiltSource::with_base).
     Registry(Repository),
+    /// In the base image, which is in no registry: in a layout, an archive. Read through the same.
+    Base,
     /// Nowhere: the manifest points at it, and that is all.
     None,
 }
@@ -91,6 +93,7 @@ impl fmt::Display for LayerSource {
             Self::File(path) => path.display().fmt(f),
             Self::Bytes(_) => f.write_str("the image itself"),
             Self::Registry(repository) => repository.fmt(f),
+            Self::Base => f.write_str("the base"),
             Self::None => f.write_str("no place: the manifest only points at it"),
         }
     }
@@ -103,6 +106,7 @@ impl fmt::Debug for LayerSource {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
             Self::Registry(repository) => f.debug_tuple("Registry").field(repository).finish(),
+            Self::Base => f.write_str("Base"),
             Self::None => f.write_str("None"),
         }
     }

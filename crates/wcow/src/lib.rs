@@ -17,12 +17,15 @@
 //!
 //! The crate knows no registry and does not push.
 
+pub mod assemble;
 pub mod base;
 mod built;
 mod compress;
 pub mod configure;
 pub mod dockerfile;
 mod error;
+mod event;
+mod from_map;
 mod header;
 mod inline;
 mod layer;
@@ -31,18 +34,23 @@ mod layer_tar;
 mod layer_writer;
 mod lint;
 mod names;
-mod os;
 pub mod os_version;
 mod pax;
 mod security;
 mod source;
 mod tree;
 
+pub use assemble::{
+    AssembleOptions, Assembler, BuildError, Built, BuiltPart, Copier, CopyFailure, CopyFrom,
+    CopyJob, Release,
+};
 pub use base::{Base, BaseError, Bases, Wanted};
 pub use built::{BuiltImage, UnverifiedImage};
 pub use compress::{Compression, CompressionFormat};
-pub use configure::{Configuration, ConfigureError, ConfigureWarning, Setting};
+pub use configure::{Configuration, ConfigureError, ConfigureWarning};
 pub use error::{BuiltImageError, LayerField};
+pub use event::{BuildEvent, BuildObserver, Events};
+pub use from_map::{FromMap, FromMapError};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};
 pub use layer_path::{LayerPath, LayerPathError};
@@ -52,7 +60,6 @@ pub use lint::{
     Finding, LayerFault, LintError, LintOptions, LintReport, MAX_LINTED_ENTRIES, lint_windows_layer,
 };
 pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
-pub use os::Os;
 pub use os_version::{OsVersion, VersionError};
 pub use source::BuiltSource;
 pub use tree::{

@@ -130,7 +130,9 @@ impl Source for BuiltSource {
             }
             (Place::Layer(layer), base) => match (&layer.source, base) {
                 (LayerSource::File(path), _) => file::open(path, blob, offset).await,
-                (LayerSource::Registry(_), Some(base)) => base.open(blob, offset).await,
+                (LayerSource::Registry(_) | LayerSource::Base, Some(base)) => {
+                    base.open(blob, offset).await
+                }
                 _ => Err(self.missing(blob)),
             },
             (Place::Nowhere, _) => Err(self.missing(blob)),
@@ -142,7 +144,9 @@ impl Source for BuiltSource {
             (Place::Memory(bytes), _) => self.check_size(blob, bytes.len() as u64),
             (Place::Layer(layer), base) => match (&layer.source, base) {
                 (LayerSource::File(path), _) => file::check(path, blob).await,
-                (LayerSource::Registry(_), Some(base)) => base.check_blob(blob).await,
+                (LayerSource::Registry(_) | LayerSource::Base, Some(base)) => {
+                    base.check_blob(blob).await
+                }
                 _ => Err(self.missing(blob)),
             },
             (Place::Nowhere, _) => Err(self.missing(blob)),
@@ -153,7 +157,7 @@ impl Source for BuiltSource {
         match (self.find(blob), &self.base) {
             (Place::Memory(_), _) => LayerSource::Bytes(Bytes::new()).to_string(),
             (Place::Layer(layer), base) => match (&layer.source, base) {
-                (LayerSource::Registry(_), Some(base)) => base.place(blob),
+                (LayerSource::Registry(_) | LayerSource::Base, Some(base)) => base.place(blob),
                 (LayerSource::Registry(repository), None) => {
                     format!("{repository}, which is not open")
                 }

@@ -3,7 +3,7 @@
 use oci::{Descriptor, Index, Platform};
 
 use super::BaseError;
-use crate::{Os, OsVersion};
+use crate::OsVersion;
 
 /// The entry of `index` for `platform`.
 ///
@@ -33,7 +33,7 @@ pub(super) fn chosen<'a>(
             .map(ToString::to_string)
             .collect(),
     };
-    if Os::of(platform) != Some(Os::Windows) {
+    if platform.os != "windows" {
         return index.child_for(platform).ok_or_else(missing);
     }
     let version = |it: &Descriptor| it.platform.as_ref().and_then(|it| it.os_version.clone());

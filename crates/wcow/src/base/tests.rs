@@ -24,7 +24,10 @@ async fn read(base: &StandIn, platform: &str) -> Result<Base, BaseError> {
 }
 
 async fn read_as(base: &StandIn, wanted: &Wanted) -> Result<Base, BaseError> {
-    let os = Os::of(&wanted.platform).unwrap();
+    let os = match wanted.platform.os.as_str() {
+        "windows" => TargetOs::Windows,
+        _ => TargetOs::Linux,
+    };
     Base::read(&StandIns::one(BASE, base.clone()), BASE, os, wanted).await
 }
 
@@ -238,7 +241,7 @@ async fn a_base_that_is_broken_is_refused_for_what_is_broken() {
     let error = refused(of(&config).altered()).await;
     assert!(matches!(error, BaseError::ConfigAltered { .. }), "{error}");
     let (nowhere, wanted) = (StandIns::default(), wanted("windows/amd64"));
-    let missing = Base::read(&nowhere, BASE, Os::Windows, &wanted).await;
+    let missing = Base::read(&nowhere, BASE, TargetOs::Windows, &wanted).await;
     assert!(matches!(missing.unwrap_err(), BaseError::Source { .. }));
 }
 

@@ -25,42 +25,45 @@ fn nanoserver() -> Value {
     })
 }
 
-fn of(os: Os, base: Value) -> Configuration {
+fn of(os: TargetOs, base: Value) -> Configuration {
     let Value::Object(base) = base else { panic!() };
     Configuration::of_base(os, base).unwrap()
 }
 
 fn windows() -> Configuration {
-    of(Os::Windows, nanoserver())
+    of(TargetOs::Windows, nanoserver())
 }
 
 fn linux() -> Configuration {
-    Configuration::scratch(Os::Linux, "amd64", None)
+    Configuration::scratch(TargetOs::Linux, "amd64", None)
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+fn pairs(pairs: &[(&str, &str)]) -> Vec<Pair> {
+    let owned = |&(name, value): &(&str, &str)| Pair {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
     pairs.iter().map(owned).collect()
 }
 
-fn env(name: &str, value: &str) -> Setting {
-    Setting::Env(pairs(&[(name, value)]))
+fn env(name: &str, value: &str) -> Instruction {
+    Instruction::Env(pairs(&[(name, value)]))
 }
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&it| it.to_owned()).collect()
 }
 
-fn exec(it: &[&str]) -> CommandLine {
-    CommandLine::Exec(words(it))
+fn exec(it: &[&str]) -> Command {
+    Command::Exec(words(it))
 }
 
-fn shell(text: &str) -> CommandLine {
-    CommandLine::Shell(text.to_owned())
+fn shell(text: &str) -> Command {
+    Command::Shell(text.to_owned())
 }
 
 /// The `config` after these.
-fn after(mut it: Configuration, settings: &[Setting]) -> Value {
+fn after(mut it: Configuration, settings: &[Instruction]) -> Value {
     for setting in settings {
         it.apply(setting).unwrap();
     }
@@ -70,7 +73,7 @@ fn after(mut it: Configuration, settings: &[Setting]) -> Value {
 #[test]
 fn b14_the_last_env_wins_and_names_have_no_case_on_windows() {
     let settings = [
-        Setting::Env(pairs(&[("Mode", "a"), ("Other", "x=y")])),
+        Instruction::Env(pairs(&[("Mode", "a"), ("Other", "x=y")])),
         env("MODE", "b"),
     ];
     let it = after(windows(), &settings);
@@ -89,7 +92,7 @@ fn b14_the_last_env_wins_and_names_have_no_case_on_windows() {
 
 #[test]
 fn b14_a_relative_workdir_joins() {
-    let dir = |text: &str| Setting::WorkDir(text.to_owned());
+    let dir = |text: &str| Instruction::Workdir(text.to_owned());
     let it = after(windows(), &[dir("/app"), dir("bin")]);
     assert_eq!(it["WorkingDir"], r"C:\app\bin");
     let it = after(linux(), &[dir("/app"), dir("bin")]);
@@ -98,8 +101,8 @@ fn b14_a_relative_workdir_joins() {
 
 #[test]
 fn b14_entrypoint_resets_the_bases_cmd_and_not_the_builds_own() {
-    let entrypoint = Setting::Entrypoint(exec(&["a.exe"]));
-    let cmd = Setting::Cmd(exec(&["-v"]));
+    let entrypoint = Instruction::Entrypoint(exec(&["a.exe"]));
+    let cmd = Instruction::Cmd(exec(&["-v"]));
     let it = after(windows(), std::slice::from_ref(&entrypoint));
     assert_eq!(
         (&it["Entrypoint"], &it["Cmd"]),
@@ -117,8 +120,8 @@ fn b14_entrypoint_resets_the_bases_cmd_and_not_the_builds_own() {
 #[test]
 fn b14_a_text_is_for_the_shell_as_the_classic_builder_has_it() {
     let text = r#"echo "a b" && dir C:\x"#;
-    let powershell = Setting::Shell(words(&["powershell", "-Command"]));
-    let cmd = Setting::Cmd(shell(text));
+    let powershell = Instruction::Shell(words(&["powershell", "-Command"]));
+    let cmd = Instruction::Cmd(shell(text));
     let it = after(windows(), std::slice::from_ref(&cmd));
     assert_eq!(
         it["Cmd"],
@@ -130,31 +133,42 @@ fn b14_a_text_is_for_the_shell_as_the_classic_builder_has_it() {
     assert_eq!(it["Cmd"], json!([format!("powershell -Command {text}")]));
     assert_eq!(it["Shell"], json!(["powershell", "-Command"]));
     // A list takes the mark away; who says nothing keeps the base's.
-    let it = after(windows(), &[cmd.clone(), Setting::Cmd(exec(&["a", "b c"]))]);
+    let it = after(
+        windows(),
+        &[cmd.clone(), Instruction::Cmd(exec(&["a", "b c"]))],
+    );
     assert_eq!(
         (&it["Cmd"], it.get("ArgsEscaped")),
         (&json!(["a", "b c"]), None)
     );
     let mut base = nanoserver();
     base["config"]["ArgsEscaped"] = json!(true);
-    let it = after(of(Os::Windows, base), &[env("A", "b")]);
+    let it = after(of(TargetOs::Windows, base), &[env("A", "b")]);
     assert_eq!(it["ArgsEscaped"], true);
     // Linux has words and no mark.
     let it = after(linux(), std::slice::from_ref(&cmd));
     assert_eq!(it, json!({"Cmd": ["/bin/sh", "-c", text]}));
-    let it = after(linux(), &[Setting::Shell(words(&["/bin/bash", "-c"])), cmd]);
+    let it = after(
+        linux(),
+        &[Instruction::Shell(words(&["/bin/bash", "-c"])), cmd],
+    );
     assert_eq!(it["Cmd"], json!(["/bin/bash", "-c", text]));
 }
 
 #[test]
 fn b14_two_forms_on_windows_are_warned_of() {
     let mut it = windows();
-    assert_eq!(it.apply(&Setting::Cmd(shell("-v"))).unwrap(), []);
-    let warned = it.apply(&Setting::Entrypoint(exec(&["a.exe"]))).unwrap();
+    assert_eq!(it.apply(&Instruction::Cmd(shell("-v"))).unwrap(), []);
+    let warned = it
+        .apply(&Instruction::Entrypoint(exec(&["a.exe"])))
+        .unwrap();
     assert_eq!(warned, [ConfigureWarning::TwoForms]);
     let mut it = linux();
-    it.apply(&Setting::Cmd(shell("-v"))).unwrap();
-    assert_eq!(it.apply(&Setting::Entrypoint(exec(&["a"]))).unwrap(), []);
+    it.apply(&Instruction::Cmd(shell("-v"))).unwrap();
+    assert_eq!(
+        it.apply(&Instruction::Entrypoint(exec(&["a"]))).unwrap(),
+        []
+    );
 }
 
 #[test]
@@ -163,12 +177,12 @@ fn b14_ports_and_volumes_accumulate_and_labels_merge() {
     base["config"]["ExposedPorts"] = json!({"80/tcp": {}});
     base["config"]["Labels"] = json!({"a": "base", "b": "base"});
     let settings = [
-        Setting::Expose(words(&["53/udp", "8000-8001"])),
-        Setting::Volume(words(&[r"C:\data", "c:/logs"])),
-        Setting::Volume(words(&[r"C:\data"])),
-        Setting::Label(pairs(&[("b", "x"), ("c", "")])),
+        Instruction::Expose(words(&["53/udp", "8000-8001"])),
+        Instruction::Volume(words(&[r"C:\data", "c:/logs"])),
+        Instruction::Volume(words(&[r"C:\data"])),
+        Instruction::Label(pairs(&[("b", "x"), ("c", "")])),
     ];
-    let it = after(of(Os::Windows, base), &settings);
+    let it = after(of(TargetOs::Windows, base), &settings);
     let ports = json!({"80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {}});
     assert_eq!(it["ExposedPorts"], ports);
     assert_eq!(
@@ -184,22 +198,22 @@ fn b14_user_shell_onbuild_and_maintainer_are_stored() {
     let trigger = r"COPY . C:\app";
     let mut it = windows();
     assert_eq!(
-        it.apply(&Setting::Maintainer("me".into())).unwrap(),
+        it.apply(&Instruction::Maintainer("me".into())).unwrap(),
         [ConfigureWarning::Maintainer]
     );
-    it.apply(&Setting::User("ContainerAdministrator".into()))
+    it.apply(&Instruction::User("ContainerAdministrator".into()))
         .unwrap();
-    it.apply(&Setting::OnBuild(trigger.into())).unwrap();
+    it.apply(&Instruction::OnBuild(trigger.into())).unwrap();
     assert_eq!(it.triggers().collect::<Vec<_>>(), [trigger]);
     assert_eq!(it.root["author"], "me");
     assert_eq!(it.value("User").unwrap(), "ContainerAdministrator");
     it.forget_triggers();
     assert_eq!(it.triggers().count(), 0);
     for setting in [
-        Setting::User(String::new()),
-        Setting::Shell(Vec::new()),
-        Setting::Volume(words(&[""])),
-        Setting::WorkDir(String::new()),
+        Instruction::User(String::new()),
+        Instruction::Shell(Vec::new()),
+        Instruction::Volume(words(&[""])),
+        Instruction::Workdir(String::new()),
     ] {
         let error = windows().apply(&setting).unwrap_err();
         assert!(matches!(error, ConfigureError::Empty(_)), "{error}");
@@ -208,7 +222,7 @@ fn b14_user_shell_onbuild_and_maintainer_are_stored() {
 
 #[test]
 fn b14_stopsignal_is_an_error_on_windows_and_stored_on_linux() {
-    let signal = |text: &str| Setting::StopSignal(text.to_owned());
+    let signal = |text: &str| Instruction::StopSignal(text.to_owned());
     let error = windows().apply(&signal("SIGTERM")).unwrap_err();
     assert_eq!(error, ConfigureError::StopSignalOnWindows);
     for right in ["SIGTERM", "9", "SIGRTMIN+3", "kill"] {
@@ -222,15 +236,14 @@ fn b14_stopsignal_is_an_error_on_windows_and_stored_on_linux() {
 #[test]
 fn b14_a_healthcheck_has_whole_nanoseconds_and_none_is_told() {
     let check = |command| {
-        Setting::Healthcheck(Healthcheck::Command {
+        Instruction::Healthcheck(Healthcheck::Check {
             command,
-            timing: Timing {
-                interval: Some(Duration::from_secs(30)),
-                timeout: Some(Duration::from_millis(1500)),
-                start_period: Some(Duration::ZERO),
-                start_interval: Some(Duration::from_nanos(7)),
-                retries: Some(3),
-            },
+
+            interval: Some(Duration::from_secs(30)),
+            timeout: Some(Duration::from_millis(1500)),
+            start_period: Some(Duration::ZERO),
+            start_interval: Some(Duration::from_nanos(7)),
+            retries: Some(3),
         })
     };
     let it = after(windows(), &[check(shell("app.exe --well || exit 1"))]);
@@ -246,7 +259,7 @@ fn b14_a_healthcheck_has_whole_nanoseconds_and_none_is_told() {
         windows(),
         &[
             check(exec(&["a.exe", "b"])),
-            Setting::Healthcheck(Healthcheck::None),
+            Instruction::Healthcheck(Healthcheck::None),
         ],
     );
     assert_eq!(it["Healthcheck"], json!({"Test": ["NONE"]}));
@@ -281,22 +294,23 @@ fn a_path_that_hides_the_system_is_refused_and_one_that_does_not_is_not() {
 fn e7_every_field_goes_through_dockers_schema_and_back() {
     let mut it = windows();
     for setting in [
-        Setting::Env(pairs(&[("A", "b")])),
-        Setting::WorkDir("app".into()),
-        Setting::Entrypoint(exec(&["a.exe"])),
-        Setting::Cmd(exec(&["-v"])),
-        Setting::User("ContainerUser".into()),
-        Setting::Expose(words(&["80"])),
-        Setting::Volume(words(&["C:\\data"])),
-        Setting::Label(pairs(&[("l", "v")])),
-        Setting::Shell(words(&["cmd", "/C"])),
-        Setting::OnBuild("ENV X=y".into()),
-        Setting::Healthcheck(Healthcheck::Command {
+        Instruction::Env(pairs(&[("A", "b")])),
+        Instruction::Workdir("app".into()),
+        Instruction::Entrypoint(exec(&["a.exe"])),
+        Instruction::Cmd(exec(&["-v"])),
+        Instruction::User("ContainerUser".into()),
+        Instruction::Expose(words(&["80"])),
+        Instruction::Volume(words(&["C:\\data"])),
+        Instruction::Label(pairs(&[("l", "v")])),
+        Instruction::Shell(words(&["cmd", "/C"])),
+        Instruction::OnBuild("ENV X=y".into()),
+        Instruction::Healthcheck(Healthcheck::Check {
             command: exec(&["a.exe"]),
-            timing: Timing {
-                interval: Some(Duration::from_secs(5)),
-                ..Timing::default()
-            },
+            interval: Some(Duration::from_secs(5)),
+            timeout: None,
+            start_period: None,
+            start_interval: None,
+            retries: None,
         }),
     ] {
         it.apply(&setting).unwrap();
@@ -325,7 +339,7 @@ fn e7_every_field_goes_through_dockers_schema_and_back() {
         assert_eq!(config[key], expected, "{key}");
     }
     let mut it = linux();
-    it.apply(&Setting::StopSignal("SIGINT".into())).unwrap();
+    it.apply(&Instruction::StopSignal("SIGINT".into())).unwrap();
     let it: Value = serde_json::from_slice(&it.finish(CREATED_AT)).unwrap();
     assert_eq!(it["config"], json!({"StopSignal": "SIGINT"}));
 }
@@ -333,7 +347,7 @@ fn e7_every_field_goes_through_dockers_schema_and_back() {
 #[test]
 fn e8_a_childs_config_is_the_bases_with_unknown_keys_and_nulls_kept() {
     let mut it = windows();
-    it.apply(&Setting::User("me".into())).unwrap();
+    it.apply(&Instruction::User("me".into())).unwrap();
     let child: Value = serde_json::from_slice(&it.finish(CREATED_AT)).unwrap();
     let mut expected = nanoserver();
     expected["config"]["User"] = json!("me");
@@ -342,7 +356,7 @@ fn e8_a_childs_config_is_the_bases_with_unknown_keys_and_nulls_kept() {
     // What is not there stays away, too.
     let mut bare = nanoserver();
     bare["config"] = Value::Null;
-    let child: Value = serde_json::from_slice(&of(Os::Windows, bare).finish("x")).unwrap();
+    let child: Value = serde_json::from_slice(&of(TargetOs::Windows, bare).finish("x")).unwrap();
     assert_eq!(child["config"], Value::Null);
 }
 
@@ -357,12 +371,14 @@ fn e8_a_base_that_is_no_config_is_named_by_its_key() {
         let mut base = nanoserver();
         base[key] = value;
         let Value::Object(base) = base else { panic!() };
-        let error = Configuration::of_base(Os::Windows, base).unwrap_err();
+        let error = Configuration::of_base(TargetOs::Windows, base).unwrap_err();
         assert!(error.to_string().starts_with(key), "{error}");
     }
     let mut base = nanoserver();
     base["config"]["Env"] = json!("A=b");
-    let error = of(Os::Windows, base).apply(&env("A", "c")).unwrap_err();
+    let error = of(TargetOs::Windows, base)
+        .apply(&env("A", "c"))
+        .unwrap_err();
     assert_eq!(
         error,
         ConfigureError::Base {
@@ -399,13 +415,13 @@ proptest! {
     fn b14_the_last_of_any_envs_is_what_the_container_sees(
         said in proptest::collection::vec(("[A-Ca-c]{1,2}", "[ -~]{0,6}"), 1..12)
     ) {
-        for (mut it, os) in [(windows(), Os::Windows), (linux(), Os::Linux)] {
+        for (mut it, os) in [(windows(), TargetOs::Windows), (linux(), TargetOs::Linux)] {
             for (name, value) in &said {
                 it.apply(&env(name, value)).unwrap();
             }
             for (name, _) in &said {
-                let (_, last) = said.iter().rfind(|(it, _)| os.same_variable(it, name)).unwrap();
-                let seen: Vec<_> = it.env().filter(|(it, _)| os.same_variable(it, name)).collect();
+                let (_, last) = said.iter().rfind(|(it, _)| same_variable(os, it, name)).unwrap();
+                let seen: Vec<_> = it.env().filter(|(it, _)| same_variable(os, it, name)).collect();
                 prop_assert_eq!(seen.len(), 1);
                 prop_assert_eq!(seen[0].1, last);
             }

@@ -4,17 +4,30 @@
 //! `a` → `C:\a`; `/foo` → `C:\foo`; `C:/foo`, then `bar` → `C:\foo\bar`; then `\baz` → `C:\baz`.
 
 use super::ConfigureError;
-use crate::Os;
+use crate::dockerfile::TargetOs;
 
 /// The directory that `requested` is, seen from `current`; that may be empty.
-pub(crate) fn joined(os: Os, current: &str, requested: &str) -> Result<String, ConfigureError> {
+pub(crate) fn joined(
+    os: TargetOs,
+    current: &str,
+    requested: &str,
+) -> Result<String, ConfigureError> {
     if requested.is_empty() {
         return Err(ConfigureError::Empty("WORKDIR"));
     }
     match os {
-        Os::Windows => windows(current, requested),
-        Os::Linux => Ok(linux(current, requested)),
+        TargetOs::Windows => windows(current, requested),
+        TargetOs::Linux => Ok(linux(current, requested)),
     }
+}
+
+/// A directory as a path in a layer: without drive, its names parted by slashes.
+pub(crate) fn in_layer(directory: &str) -> String {
+    let rest = match directory.as_bytes() {
+        [letter, b':', ..] if letter.is_ascii_alphabetic() => directory[2..].replace('\\', "/"),
+        _ => directory.to_owned(),
+    };
+    rest.trim_matches('/').to_owned()
 }
 
 fn windows(current: &str, requested: &str) -> Result<String, ConfigureError> {
@@ -94,7 +107,7 @@ mod tests {
             ("c:/old/", "bar", r"C:\old\bar"),
             ("", r"C:\", r"C:\"),
         ] {
-            let it = joined(Os::Windows, current, requested);
+            let it = joined(TargetOs::Windows, current, requested);
             assert_eq!(it.unwrap(), expected, "{current} {requested}");
         }
     }
@@ -111,8 +124,20 @@ mod tests {
             "a:b",
             "a*",
         ] {
-            let it = joined(Os::Windows, r"C:\foo", requested);
+            let it = joined(TargetOs::Windows, r"C:\foo", requested);
             assert!(it.is_err(), "{requested}: {it:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_has_a_place_in_a_layer() {
+        for (directory, expected) in [
+            (r"C:\", ""),
+            (r"C:\a\b", "a/b"),
+            ("/", ""),
+            (r"/a\b/c", r"a\b/c"),
+        ] {
+            assert_eq!(in_layer(directory), expected);
         }
     }
 
@@ -125,7 +150,10 @@ mod tests {
             ("/foo", "../..", "/"),
             ("/", r"a\b", r"/a\b"),
         ] {
-            assert_eq!(joined(Os::Linux, current, requested).unwrap(), expected);
+            assert_eq!(
+                joined(TargetOs::Linux, current, requested).unwrap(),
+                expected
+            );
         }
     }
 }

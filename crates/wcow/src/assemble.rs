@@ -1,0 +1,316 @@
+//! From a Dockerfile to images: one for each release of Windows, or one for Linux.
+//!
+//! ```text
+//!   Dockerfile ──plan──▶ stages ──steps──▶ config + layers to be ──spool──▶ BuiltImage ┐
+//!        for each release ──▶ …            the same layer is written once              ├▶ Built: Source
+//!        for each release ──▶ …                                             BuiltImage ┘   + index
+//! ```
+//!
+//! - **Gates come first.** What a Dockerfile says that cannot be done here is an error before a base
+//!   is asked for or a file is read.
+//! - **A base is its manifest and its config.** Its descriptors are copied byte for byte.
+//! - **A layer belongs to an instruction, not to a release**: what is the same instruction, in the
+//!   same working directory, is one layer and is written once.
+//! - **The same inputs make the same digest.** Times are given by the caller, and nothing else of
+//!   the machine is looked at.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use oci::{Platform, Tag};
+
+mod built;
+mod copier;
+mod error;
+mod index;
+mod manifest;
+mod release;
+mod spool;
+mod stage;
+
+pub use built::{Built, BuiltPart};
+pub use copier::{Copier, CopyFailure, CopyFrom, CopyJob};
+pub use error::BuildError;
+pub use release::Release;
+
+use crate::{
+    BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Timestamps,
+    base::Bases,
+    dockerfile::{BuildArguments, Dockerfile, Plan, PlanOptions, Predefined, TargetOs},
+    os_version::Chosen,
+};
+use spool::Spooled;
+use stage::{Chain, StageState};
+
+/// How images are assembled.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AssembleOptions {
+    /// The stage to build; the last one if none is named.
+    pub target: Option<String>,
+    /// What `--build-arg` sets.
+    pub arguments: BuildArguments,
+    /// What the build runs on.
+    pub build_platform: Platform,
+    /// When the images are said to be made, RFC 3339.
+    pub created: String,
+    /// Which times entries of layers have.
+    pub timestamps: Timestamps,
+    /// How layers are compressed.
+    pub compression: CompressionFormat,
+    /// How many threads compress; as many as there are processors if it is not said.
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Whether everything is made OCI's, whatever the base's media types are.
+    pub oci: bool,
+    /// Whether all that is new is one layer.
+    pub squash: bool,
+    /// What is done about names that Windows cannot open.
+    pub names: NameRules,
+    /// Whether `${PATH}` is what Windows has in its registry, where a base has none.
+    pub path_default: bool,
+    /// The version of Windows that images say they are for, whatever the base says.
+    pub os_version: Option<Chosen>,
+    /// Other bases for those that `FROM` names.
+    pub from_map: FromMap,
+    /// The tags of the images.
+    pub tags: Vec<Tag>,
+    /// The directory that layers are written to. It is there, and nobody else writes to it.
+    pub spool: PathBuf,
+}
+
+/// What a build is made of.
+pub struct Assembler<'a> {
+    dockerfile: &'a Dockerfile,
+    copier: Arc<dyn Copier>,
+    bases: &'a dyn Bases,
+    options: AssembleOptions,
+    events: Events,
+    known: Mutex<Known>,
+}
+
+/// What one release leaves for the next.
+#[derive(Default)]
+struct Known {
+    /// What instructions put into a layer, by what they are.
+    trees: BTreeMap<String, Arc<LayerTree>>,
+    /// Layers that are written, by the same.
+    layers: BTreeMap<String, Spooled>,
+    /// Warnings that were told.
+    warnings: Vec<String>,
+}
+
+impl AssembleOptions {
+    /// For layers in `spool`: everything dated 1970, gzip, the base's media types.
+    pub fn new(spool: PathBuf) -> Self {
+        Self {
+            target: None,
+            arguments: BuildArguments::default(),
+            build_platform: Platform::new("linux", "amd64"),
+            created: "1970-01-01T00:00:00Z".to_owned(),
+            timestamps: Timestamps::default(),
+            compression: CompressionFormat::default(),
+            threads: None,
+            oci: false,
+            squash: false,
+            names: NameRules::default(),
+            path_default: false,
+            os_version: None,
+            from_map: FromMap::default(),
+            tags: Vec::new(),
+            spool,
+        }
+    }
+}
+
+impl<'a> Assembler<'a> {
+    /// An assembler for one Dockerfile.
+    pub fn new(
+        dockerfile: &'a Dockerfile,
+        copier: Arc<dyn Copier>,
+        bases: &'a dyn Bases,
+        options: AssembleOptions,
+        events: Events,
+    ) -> Self {
+        Self {
+            dockerfile,
+            copier,
+            bases,
+            options,
+            events,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Assembles an image for each release, and their index if there are several.
+    ///
+    /// The files of its layers stay in the spool directory; after an error none is left there. A
+    /// failure is told to the events, once. Needs a tokio runtime.
+    pub async fn assemble(&self, releases: &[Release]) -> Result<Built, BuildError> {
+        let result = self.all(releases).await;
+        if let Err(error) = &result {
+            self.forget_layers();
+            self.events.failed(error);
+        }
+        result
+    }
+
+    async fn all(&self, releases: &[Release]) -> Result<Built, BuildError> {
+        let mut planned = Vec::with_capacity(releases.len());
+        for release in releases {
+            planned.push((release, self.plan(release)?));
+        }
+        let mut parts = Vec::with_capacity(releases.len());
+        for (release, plan) in &planned {
+            parts.push(self.one(release, plan).await?);
+        }
+        let parts = index::sorted(parts)?;
+        let built = Built::of(parts)?;
+        if let Some(index) = built.index() {
+            let digest = index.digest().clone();
+            self.events.tell(&BuildEvent::Index { digest });
+        }
+        Ok(built)
+    }
+
+    /// What can be said no to before anything is asked or read.
+    fn plan(&self, release: &Release) -> Result<Plan, BuildError> {
+        let os = release.os()?;
+        let predefined = Predefined {
+            target: release.platform.clone(),
+            build: self.options.build_platform.clone(),
+            stage: self.options.target.clone(),
+        };
+        let mut options = PlanOptions::new(os, predefined);
+        options.target.clone_from(&self.options.target);
+        options.arguments = self.options.arguments.clone();
+        if let Some(version) = &release.base_version
+            && release::is_declared(self.dockerfile)
+        {
+            options.arguments.set(release::ARGUMENT, version);
+        }
+        let plan = self.dockerfile.plan(&options)?;
+        release.check(self.dockerfile, &plan)?;
+        Ok(plan)
+    }
+
+    async fn one(&self, release: &Release, plan: &Plan) -> Result<BuiltPart, BuildError> {
+        for warning in plan.warnings() {
+            self.warn(warning.to_string());
+        }
+        let os = release.os()?;
+        let chain = Chain::of(plan);
+        let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
+        let mut last = None;
+        for stage in plan.stages() {
+            let work = stage::Work {
+                assembler: self,
+                release,
+                plan,
+                states: &states,
+                is_image: chain.has(stage.index),
+            };
+            states.insert(stage.index, work.stage(stage).await?);
+            last = Some(stage.index);
+        }
+        let state = last.and_then(|it| states.remove(&it));
+        let state = state.ok_or(BuildError::NoStage)?;
+        self.image(state, os).await
+    }
+
+    async fn image(&self, state: StageState, os: TargetOs) -> Result<BuiltPart, BuildError> {
+        let (base, platform) = (state.base.clone(), state.platform.clone());
+        let family = manifest::Family::of(base.as_ref(), &self.options)?;
+        let state = if self.options.squash {
+            state.squashed(os, self.options.names)?
+        } else {
+            state
+        };
+        let mut configuration = state.configuration;
+        let mut layers = Vec::new();
+        for step in state.steps {
+            match step.draft {
+                None => configuration.step(&self.options.created, &step.by),
+                Some(draft) => {
+                    let written = self.layer(draft, &step.by, step.line).await?;
+                    let (created, diff_id) = (&self.options.created, &written.diff_id);
+                    configuration.step_with_layer(created, &step.by, diff_id);
+                    layers.push(written);
+                }
+            }
+        }
+        let config = configuration.finish(&self.options.created);
+        let image = manifest::Making {
+            family,
+            base: base.as_ref(),
+            layers: &layers,
+            options: &self.options,
+        };
+        let image: BuiltImage = image.image(config)?;
+        self.events.tell(&BuildEvent::Image {
+            platform: Box::new(platform.clone()),
+            digest: image.digest().clone(),
+        });
+        Ok(BuiltPart::new(image, platform, base))
+    }
+
+    /// The layer of a draft: written, or the same as one that was.
+    async fn layer(
+        &self,
+        draft: stage::Draft,
+        by: &str,
+        line: usize,
+    ) -> Result<Spooled, BuildError> {
+        let known = self.known().layers.get(&draft.key).cloned();
+        if let Some(spooled) = known {
+            self.events.tell(&BuildEvent::Shared {
+                instruction: by.to_owned(),
+                digest: spooled.digest.clone(),
+            });
+            return Ok(spooled);
+        }
+        let number = self.known().layers.len();
+        let path = self.options.spool.join(format!("layer-{number}"));
+        let options = manifest::layer_options(&self.options);
+        let tree = Arc::clone(&draft.tree);
+        let writing = tokio::task::spawn_blocking(move || spool::write(path, &tree, &options));
+        let written = writing.await.map_err(std::io::Error::other);
+        let written = written.map_err(crate::LayerError::Write).flatten();
+        let spooled = written.map_err(|error| BuildError::Layer {
+            file: self.dockerfile.name().to_owned(),
+            line,
+            error: Box::new(error),
+        })?;
+        self.events.tell(&BuildEvent::Layer {
+            instruction: by.to_owned(),
+            digest: spooled.digest.clone(),
+            size: spooled.size,
+        });
+        self.known().layers.insert(draft.key, spooled.clone());
+        Ok(spooled)
+    }
+
+    fn warn(&self, text: String) {
+        let mut known = self.known();
+        if !known.warnings.contains(&text) {
+            known.warnings.push(text.clone());
+            drop(known);
+            self.events.tell(&BuildEvent::Warning(text));
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_layers(&self) {
+        for (_, layer) in std::mem::take(&mut self.known().layers) {
+            let _ = std::fs::remove_file(&layer.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

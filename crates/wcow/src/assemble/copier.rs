@@ -1,0 +1,55 @@
+//! The port for files: what `COPY` and `ADD` put into a layer.
+
+use std::{error::Error, fmt};
+
+use crate::{LayerTree, dockerfile::Instruction};
+
+/// Carries out `COPY` and `ADD`.
+pub trait Copier: fmt::Debug + Send + Sync {
+    /// Puts what the job's instruction names into `tree`; what is odd and does not stand in the
+    /// way is returned. May take long, and is called where it may.
+    fn copy(&self, job: &CopyJob<'_>, tree: &mut LayerTree) -> Result<Vec<String>, CopyFailure>;
+}
+
+/// Why a copy failed: said of the instruction, without its line.
+pub type CopyFailure = Box<dyn Error + Send + Sync>;
+
+/// A `COPY` or an `ADD`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct CopyJob<'a> {
+    /// The instruction, its variables expanded.
+    pub instruction: &'a Instruction,
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// The directory that a relative destination is in; empty if none was said.
+    pub working_dir: &'a str,
+    /// Where sources are.
+    pub from: CopyFrom<'a>,
+}
+
+/// Where the sources of a copy are.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum CopyFrom<'a> {
+    /// In the context, or wherever an `ADD` says.
+    Context,
+    /// In what another stage has copied.
+    Stage(&'a LayerTree),
+}
+
+impl<'a> CopyJob<'a> {
+    pub(super) fn new(
+        instruction: &'a Instruction,
+        line: usize,
+        working_dir: &'a str,
+        from: CopyFrom<'a>,
+    ) -> Self {
+        Self {
+            instruction,
+            line,
+            working_dir,
+            from,
+        }
+    }
+}
