@@ -15,6 +15,15 @@
 //! [`BuiltSource`] opens them; layers of the base image come through the base's own
 //! [`oci::Source`].
 //!
+//! A layer begins as a [`LayerTree`], which settles names, case and parents while the
+//! sources are still known. [`write_layer`] makes the blob of it in one pass, the same
+//! bytes every time:
+//!
+//! ```text
+//! LayerTree ──write_layer──▶ WrittenLayer: diff_id, digest, size
+//! any layer ──lint_windows_layer──▶ LintReport
+//! ```
+//!
 //! The crate knows no registry and does not push.
 
 pub mod assemble;

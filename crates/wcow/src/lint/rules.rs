@@ -323,9 +323,13 @@ impl At<'_> {
 
     /// Whether what the entry is in is there by now.
     fn parent(&mut self, name: &str) {
-        let Some((parent, _)) = name.rsplit_once('/') else {
+        let Some((parent, last)) = name.rsplit_once('/') else {
             return;
         };
+        // A whiteout makes nothing: what it is in may be in a layer below only.
+        if last.starts_with(WHITEOUT) {
+            return;
+        }
         let key: Box<str> = names::fold(parent).into();
         let fault = match self.rules.seen.get(&key) {
             Some(seen) if seen.directory => return,

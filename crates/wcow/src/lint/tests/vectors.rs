@@ -83,6 +83,26 @@ fn b13_wh_ok() {
     accepted(&[d("Files"), f("Files/.wh.foo").body(b""), d("Hives")]);
 }
 
+/// Nothing is made for a whiteout, so what it is in may be in a layer below only.
+#[test]
+fn a_whiteout_needs_no_directory() {
+    accepted(&[d("Files"), f("Files/Windows/.wh.foo").body(b""), d("Hives")]);
+}
+
+#[test]
+fn b13_of_the_golden_layers_nothing_is_to_be_said() {
+    for tar in [
+        include_bytes!("../../../tests/vectors/golden1.tar").as_slice(),
+        include_bytes!("../../../tests/vectors/golden2.tar"),
+    ] {
+        let report = lint_with(tar, LintOptions::default().with_latest(MTIME));
+        assert_eq!((report.errors(), report.warnings()), (&[][..], &[][..]));
+        let early = LintOptions::default().with_latest(MTIME - 1);
+        let late = lint_with(tar, early).errors().len() as u64;
+        assert_eq!(late, 4 * report.entries(), "four times each");
+    }
+}
+
 #[test]
 fn b13_sym_file_ok() {
     accepted(&[d("Files"), s("Files/l", "a.exe"), d("Hives")]);
