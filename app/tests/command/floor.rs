@@ -258,6 +258,92 @@ async fn p8_an_image_that_another_machine_pushed_is_not_sent_again_where_mounts_
     }
 }
 
+/// The same where mounts tell, so that nothing is asked first: a config that is there has its image
+/// asked for, and no more blobs are asked for than go at once.
+#[tokio::test]
+async fn p8_of_a_large_image_that_another_machine_pushed_no_more_is_asked_than_goes_at_once() {
+    for (single_post, at_once) in [("false", 32), ("true", 32), ("false", 4)] {
+        let scene = open(Validation::All).await;
+        scene.known("single-post", single_post).await;
+        let image = image("a", 200);
+        scene
+            .push((&engine(), &scene.client()), &image, ("app", "1"))
+            .await;
+        let engine = Engine::new(Options {
+            concurrency: at_once.try_into().unwrap(),
+            ..Options::default()
+        });
+        let client = scene.client();
+        let before = self::image("before", 1);
+        scene
+            .push((&engine, &client), &before, ("before", "1"))
+            .await;
+        let report = scene.push((&engine, &client), &image, ("app", "1")).await;
+        let mut said = scene.said();
+        let root = image.root.digest();
+        let head = format!("HEAD /v2/app/manifests/{root} → 200");
+        let last = "PUT /v2/app/manifests/1 → 201".to_owned();
+        assert_eq!(
+            scene.server.log().lines()[at_once..],
+            [head.clone(), last.clone()]
+        );
+        said.retain(|it| *it != head && *it != last);
+        let config = &image.blobs[200].digest;
+        let found = |digest| format!("POST /v2/app/blobs/uploads/?mount={digest}&from=app → 201");
+        assert!(said.contains(&found(config)), "{said:#?}");
+        let all: Vec<String> = image.blobs.iter().map(|it| found(&it.digest)).collect();
+        assert!(said.iter().all(|it| all.contains(it)), "{said:#?}");
+        assert_eq!(said.len(), at_once);
+        assert_eq!(scene.server.log().blob_bytes(), 0);
+        let size: u64 = image.blobs.iter().map(|it| it.size).sum();
+        assert_eq!((report.bytes.present, report.bytes.uploaded), (size, 0));
+    }
+}
+
+/// Layers are shared by many images, and so say nothing of one: what has another config is new. A
+/// config that two images share costs one question.
+#[tokio::test]
+async fn p8_a_config_that_is_there_is_a_sign_and_not_a_proof() {
+    let scene = open(Validation::All).await;
+    scene.known("single-post", "false").await;
+    let there = image("a", 40);
+    scene
+        .push((&engine(), &scene.client()), &there, ("app", "1"))
+        .await;
+    for (same_config, questions) in [(false, 0), (true, 1)] {
+        let text = "{\"changed\":true}";
+        let (source, config) = there.source.clone().with_blob(MediaType::OCI_CONFIG, text);
+        let content = format!("a layer more, {same_config}");
+        let (source, layer) = source.with_blob(MediaType::OCI_LAYER, content);
+        let config = if same_config {
+            there.blobs[40].clone()
+        } else {
+            config
+        };
+        let builder = ManifestBuilder::new(config).layer(layer.clone());
+        let layers = there.blobs[..40].iter().cloned();
+        let root = layers
+            .fold(builder, ManifestBuilder::layer)
+            .build()
+            .unwrap();
+        let changed = Image {
+            source: source.with_root(root.clone()),
+            root,
+            blobs: Vec::new(),
+        };
+        let report = scene
+            .push((&engine(), &scene.client()), &changed, ("app", "2"))
+            .await;
+        let log = scene.server.log();
+        assert_eq!(log.calls(Endpoint::ManifestHead), questions);
+        assert_eq!(log.calls(Endpoint::Mount), 42);
+        let sent = 1 + usize::from(!same_config);
+        let requests = usize::try_from(log.requests()).unwrap();
+        assert_eq!(requests, 42 + sent + questions + 1, "{:#?}", scene.said());
+        assert_eq!(report.bytes.uploaded, log.blob_bytes());
+    }
+}
+
 /// A mount from the repository itself that is answered 202 says nothing: many answer so always. Only 201 does.
 #[tokio::test]
 async fn p8_the_question_is_left_out_once_a_mount_has_found_a_blob_that_was_there() {

@@ -271,6 +271,7 @@ impl Engine {
             tags: &draft.tags,
             held_tags: &draft.findings.held_tags,
             goes_on: !draft.left.is_empty(),
+            beginning: self.beginning(&draft, (&steps, &draft.findings), opening),
             opening,
         };
         let report = run.finish(orders).await?;
@@ -340,12 +341,14 @@ impl Engine {
         let asked = sparing.filter(|_| !ask_blobs);
         let left = self.left(&graph, (repository, ports.observer), ask_blobs);
         let left = left.await;
+        let proves = self.proves(&graph, (ports.target, &recalled)).await;
         let findings = probe(&Asking {
             target: ports.target,
             observer: ports.observer,
             graph: &graph,
             tags: &tags,
             sparing: asked.map(|unseen| (&recalled, unseen)),
+            proves: &proves,
             ask_blob: &|it| ask_blobs && !options.foreign.keeps(it),
             // A plan says what is there, and so asks; so does who must not move a tag.
             unfinished: &|it| !ask_blobs && !options.no_overwrite && left.contains_key(&it.digest),
@@ -455,6 +458,7 @@ impl Engine {
             held_tags: &plan.held_tags,
             goes_on: false,
             opening: Opening::Blobs,
+            beginning: None,
         };
         let report = run.finish(orders).await?;
         Ok(self.remembered(Report { foreign, ..report }))

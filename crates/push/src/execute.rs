@@ -28,7 +28,7 @@ use crate::{
     journal::Journal,
     mount::MountableLayers,
     options::Options,
-    plan::{Opening, Siblings, Step},
+    plan::{Beginning, Opening, Siblings, Step},
     report::{Outcome, Report, sum},
     sightings::{Seen, Sightings},
 };
@@ -43,6 +43,7 @@ mod manifest;
 mod once;
 mod opening;
 mod schedule;
+mod sign;
 mod tags;
 
 pub(crate) use learn::Lessons;
@@ -94,6 +95,7 @@ pub(crate) struct Run<'a> {
     /// Repositories that denied a mount in this push: not asked again in it, named or not.
     denied: Mutex<HashSet<Repository>>,
     state_failed: keep::StateFailed,
+    signs: sign::Signs,
 }
 
 /// What a run is to do.
@@ -104,6 +106,8 @@ pub(crate) struct Orders<'a> {
     /// Whether it goes on with uploads that were interrupted, and nobody was asked for the rest.
     pub(crate) goes_on: bool,
     pub(crate) opening: Opening,
+    /// Which blobs are asked for first, where the others may not have to be.
+    pub(crate) beginning: Option<Beginning>,
 }
 
 impl Shared {
@@ -174,6 +178,7 @@ impl<'a> Run<'a> {
             referrers_tags: Mutex::default(),
             denied: Mutex::default(),
             state_failed: keep::StateFailed::default(),
+            signs: sign::Signs::default(),
         }
     }
 
@@ -191,7 +196,10 @@ impl<'a> Run<'a> {
                 blob: step.node.clone(),
             });
         }
-        let opened = self.open_with(orders.opening, blobs).await?;
+        let mut opened = self.open_with(orders.opening, blobs).await?;
+        if let Some(beginning) = &orders.beginning {
+            opened.held = self.blobs_by_sign(blobs, beginning).await?;
+        }
         self.blobs(blobs, orders.goes_on).await?;
         self.check_opening(&opened);
         let mut put = self.manifests(manifests, opened).await?;

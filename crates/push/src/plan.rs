@@ -23,6 +23,7 @@ mod explain;
 mod opening;
 mod probe;
 mod siblings;
+mod signs;
 mod steps;
 
 pub use bases::Base;
@@ -31,6 +32,7 @@ pub(crate) use decide::{Facts, Standing, decide};
 pub(crate) use opening::{Opening, opening};
 pub(crate) use probe::{Asking, Findings, Recalled, Unseen, probe};
 pub(crate) use siblings::Siblings;
+pub(crate) use signs::Beginning;
 pub(crate) use steps::{Choices, steps};
 
 /// Everything a push will do.

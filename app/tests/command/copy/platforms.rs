@@ -73,6 +73,66 @@ async fn p6_a_sparse_subset_keeps_the_digest_or_says_which_children_are_missing(
     assert!(manifest(&there, "app", &other).await.is_none());
 }
 
+/// Where an index is taken that lacks some of its images, its being there says nothing of them: a copy
+/// of the whole asks for each, whoever made the other one, and sends what is missing. What
+/// was put whole is believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn p6_a_whole_copy_after_a_sparse_one_sends_the_images_that_are_missing() {
+    let (stage, image) = staged(&multi_platform()).await;
+    let from = stage.reference("team/staging:1");
+    let children = &image.document.as_index().unwrap().manifests;
+    for (state, refused_before) in [
+        ("same", false),
+        ("other", false),
+        ("none", false),
+        ("same", true),
+    ] {
+        let there = registry().await;
+        let to = format!("{}/app:1", there.registry());
+        let sparse = [
+            "copy",
+            &from,
+            &to,
+            "--platform",
+            "linux/arm64",
+            "--subset",
+            "sparse",
+        ];
+        if refused_before {
+            // It is known to refuse such an index, and does not any more.
+            assert_eq!(stage.longshore(&sparse).await.code, Some(6));
+        }
+        let taken = Rule::on(Endpoint::ManifestPut).act(Action::AcceptSparse);
+        there.faults().add(taken);
+        stage.longshore(&sparse).await.succeeded();
+        let missing = children[0].digest.to_string();
+        assert!(manifest(&there, "app", &missing).await.is_none());
+
+        let other = stage.path("other.db");
+        let mut whole = vec!["copy", &from, &to];
+        match state {
+            "other" => whole.extend(["--state", other.to_str().unwrap()]),
+            "none" => whole.push("--no-state"),
+            _ => {}
+        }
+        stage.longshore(&whole).await.succeeded();
+        for child in children {
+            let digest = child.digest.to_string();
+            assert!(manifest(&there, "app", &digest).await.is_some(), "{state}");
+        }
+        there.log().clear();
+        stage.longshore(&whole).await.succeeded();
+        let asked = there.log().calls(Endpoint::ManifestHead);
+        let expected = if state == "none" {
+            1 + children.len()
+        } else {
+            1
+        };
+        assert_eq!(asked, expected, "{state}: {:#?}", there.log().lines());
+        assert_eq!(there.log().calls(Endpoint::ManifestPut), 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p6_an_unknown_platform_is_an_error_before_any_write_and_lists_what_there_is() {
     let (stage, _) = staged(&multi_platform()).await;

@@ -1,11 +1,15 @@
 //! What a push will do, and what that comes to.
 
-use oci::{Descriptor, PushTarget};
+use oci::{Descriptor, PushTarget, Validation};
 
 use super::{Draft, Engine};
 use crate::{
+    graph::Graph,
     options::{AskFirst, Destination},
-    plan::{Choices, Counted, Findings, Opening, Plan, Step, Totals, Unseen, cost, opening, steps},
+    plan::{
+        Beginning, Choices, Counted, Findings, Opening, Plan, Recalled, Step, Totals, Unseen, cost,
+        opening, steps,
+    },
 };
 
 impl Engine {
@@ -23,6 +27,25 @@ impl Engine {
             AskFirst::Auto if target.finds_by_mount().await => Some(Unseen::LeftOut),
             AskFirst::Auto => Some(Unseen::Asked),
         }
+    }
+
+    /// For each document, whether its being there says that all it lists is. An image index may have
+    /// been put without some of its images, where the registry takes that: it says so if the
+    /// registry is known to refuse it, or if the images were seen there, too.
+    pub(super) async fn proves(
+        &self,
+        graph: &Graph,
+        (target, recalled): (&dyn PushTarget, &Recalled),
+    ) -> Vec<bool> {
+        let mut proves = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
+            let seen = node.children.iter().all(|it| recalled.nodes[*it]);
+            let complete = seen
+                || target.is_near()
+                || target.validation(&node.document).await == Validation::Proven;
+            proves.push(complete && !node.is_sparse());
+        }
+        proves
     }
 
     pub(super) fn steps(&self, draft: &Draft, findings: &Findings) -> Vec<Step> {
@@ -52,6 +75,20 @@ impl Engine {
             return Opening::Blobs;
         }
         opening(&draft.graph, findings, &draft.siblings, draft.validation)
+    }
+
+    /// What it begins with, where that may spare the rest.
+    pub(super) fn beginning(
+        &self,
+        draft: &Draft,
+        (steps, findings): (&[Step], &Findings),
+        opening: Opening,
+    ) -> Option<Beginning> {
+        if !draft.left.is_empty() {
+            return None;
+        }
+        let at_once = self.shared.options.concurrency.get();
+        Beginning::of(&draft.graph, (steps, &findings.nodes), (opening, at_once))
     }
 
     pub(super) async fn plan_of(
@@ -92,17 +129,20 @@ impl Engine {
         };
         let gated = self.shared.options.max_upload_bytes.is_some();
         let at_once = if gated || draft.familiar { at_once } else { 0 };
-        let counted = |findings: &Findings, opening| Counted {
+        let found = &draft.findings;
+        let counted = |findings: &Findings, opening, beginning| Counted {
             questions: findings.questions,
             rounds: findings.rounds,
             blobs_beforehand: gated,
             tags_at_once,
             siblings: &draft.siblings,
             opening,
+            beginning,
+            found,
             at_once,
         };
         if gated {
-            let counted = counted(&draft.findings, Opening::Blobs);
+            let counted = counted(&draft.findings, Opening::Blobs, None);
             return cost(&draft.graph, steps, counted);
         }
         let foreseen = if let Some(unseen) = draft.sparing {
@@ -119,6 +159,8 @@ impl Engine {
         };
         let opening = self.opening(draft, &foreseen);
         let steps = self.steps(draft, &foreseen);
-        cost(&draft.graph, &steps, counted(&foreseen, opening))
+        let beginning = self.beginning(draft, (&steps, &foreseen), opening);
+        let counted = counted(&foreseen, opening, beginning.as_ref());
+        cost(&draft.graph, &steps, counted)
     }
 }

@@ -123,6 +123,8 @@ impl<'a> Run<'a> {
         {
             Claim::Turn(turn) => turn,
             Claim::Proven => {
+                // By another push, of the same image or not.
+                self.signs.answered(&blob.digest, false);
                 self.checked(blob, Held::Yes);
                 return Ok(self.outcome(step, Done::Present));
             }
@@ -135,6 +137,8 @@ impl<'a> Run<'a> {
         }
         let left = start.as_ref().is_some_and(|it| it.left.is_some());
         let mut asked = self.ask(blob, (from, required, left), &turn).await?;
+        let is_there = asked.settled == Some(Done::Present);
+        self.signs.answered(&blob.digest, is_there);
         let mut outcome = self.outcome(step, Done::Uploaded);
         let not_asked = asked.not_asked(self.siblings.not_asked(&blob.digest));
         outcome.mount = mount_status(&asked, &not_asked);
@@ -216,6 +220,7 @@ impl<'a> Run<'a> {
     async fn goes_at_once(&self, blob: &Descriptor) -> bool {
         self.mode == (Mode::AsItGoes { familiar: true })
             && !self.siblings.is_held(&blob.digest)
+            && !self.signs.wants_a_question(&blob.digest)
             && self.target.takes_at_once(blob).await
     }
 

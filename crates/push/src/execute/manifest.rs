@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Digest, ManifestReceipt, NewTag, Tag, TargetError, TargetErrorKind};
+use oci::{
+    Digest, ManifestReceipt, NewTag, Presence, Tag, TargetError, TargetErrorKind, Validation,
+};
 
 use super::Run;
 use crate::{
@@ -25,6 +27,8 @@ pub(super) struct Opened {
     /// The blobs that were open when the registry took the root, as positions; it is not known to
     /// refuse what is not complete.
     pub(super) taken_with: Option<Vec<usize>>,
+    /// The documents that turned out to be there, as positions among the nodes.
+    pub(super) held: HashSet<usize>,
 }
 
 impl Run<'_> {
@@ -34,7 +38,13 @@ impl Run<'_> {
         steps: &[Step],
         opened: Opened,
     ) -> Result<Vec<ManifestOutcome>, PushError> {
-        let Opened { proven, put, .. } = opened;
+        let Opened {
+            proven, put, held, ..
+        } = opened;
+        let held = held
+            .iter()
+            .map(|it| self.graph.nodes()[*it].document.digest());
+        let held: HashSet<&Digest> = held.collect();
         let done: HashSet<Digest> = put.iter().map(|it| it.digest.clone()).collect();
         let mut outcomes = put;
         let mut waves: Vec<Vec<(&Node, Option<&Tag>)>> = Vec::new();
@@ -48,6 +58,10 @@ impl Run<'_> {
             match &step.action {
                 _ if done.contains(&step.node.digest) => {}
                 Action::Put { tag: Some(_) } if step.node.digest == *root => {}
+                Action::Put { tag: None } if held.contains(&step.node.digest) => {
+                    self.note_unlisted(node);
+                    outcomes.push(outcome(node, None, ManifestDone::Present, true));
+                }
                 Action::Put { tag: None } if proven && !node.referrer => {
                     outcomes.push(outcome(node, None, ManifestDone::Present, true));
                 }
@@ -105,7 +119,23 @@ impl Run<'_> {
             (NewTag::Taken(_) | NewTag::Unsupported, _) => ManifestReceipt::default(),
         };
         self.was_put(node, tag, &receipt);
+        self.check_sparse(node).await;
         Ok(receipt)
+    }
+
+    /// A document was taken although some of what it lists was left behind: where the registry is
+    /// known to refuse that, it may be there from before, or is not refused any more.
+    async fn check_sparse(&self, node: &Node) {
+        let Some(left_out) = node.left_out.first() else {
+            return;
+        };
+        if self.target.validation(&node.document).await != Validation::Proven {
+            return;
+        }
+        let there = self.target.has_manifest(&left_out.clone().into()).await;
+        if matches!(there, Ok(Presence::Absent)) {
+            self.target.took_incomplete(&node.document);
+        }
     }
 
     pub(super) fn was_put(&self, node: &Node, tag: Option<&Tag>, receipt: &ManifestReceipt) {

@@ -154,11 +154,7 @@ impl Run<'_> {
             if !blobs.contains(&position) || step.action == Action::Point {
                 continue;
             }
-            let present = Step {
-                action: Action::Skip,
-                ..step.clone()
-            };
-            let settled = self.settle(&present).await?;
+            let settled = self.there(step).await?;
             self.outcomes()[position] = Some(settled);
         }
         Ok(())

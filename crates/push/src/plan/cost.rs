@@ -22,11 +22,13 @@
 //! round more, and those that are there cost nothing further. Giving up a session is not
 //! counted in the depth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use oci::Digest;
 
-use super::{Action, Bytes, Opening, Reason, Requests, Siblings, Step, Totals};
+use super::{
+    Action, Beginning, Bytes, Findings, Opening, Reason, Requests, Siblings, Step, Totals,
+};
 use crate::graph::Graph;
 
 /// What went into the questions, and what will go into more of them.
@@ -44,6 +46,10 @@ pub(crate) struct Counted<'a> {
     pub(crate) siblings: &'a Siblings,
     /// What goes first.
     pub(crate) opening: Opening,
+    /// Which blobs go first, where that may spare the others.
+    pub(crate) beginning: Option<&'a Beginning>,
+    /// What the registry holds.
+    pub(crate) found: &'a Findings,
     /// The largest blob that goes up in a single request, in bytes.
     pub(crate) at_once: u64,
 }
@@ -74,7 +80,10 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
         totals.requests.head += open.len() as u64;
     }
     let is_index = !graph.root().children.is_empty();
-    let blobs_cost = Blobs::of(&open, is_index, counted);
+    let blobs_cost = match counted.beginning {
+        Some(beginning) => Blobs::beginning(graph, blobs, (beginning, counted)),
+        None => Blobs::of(&open, is_index, counted),
+    };
     let asked = counted.blobs_beforehand && !open.is_empty();
     let rounds = counted.rounds + usize::from(asked);
     totals.requests += blobs_cost.requests;
@@ -102,6 +111,9 @@ fn puts(
             root_by_digest |= is_root && tag.is_none();
             // The root taken, all of it is there.
             if blobs.all_there && tag.is_none() && !is_root {
+                continue;
+            }
+            if tag.is_none() && blobs.held.contains(&step.node.digest) {
                 continue;
             }
             requests.put += 1;
@@ -141,6 +153,8 @@ struct Blobs {
     roots: usize,
     /// Whether that settles everything below it.
     all_there: bool,
+    /// The documents that turn out to be there.
+    held: HashSet<Digest>,
 }
 
 impl Blobs {
@@ -170,6 +184,41 @@ impl Blobs {
             cost.roots = 2;
             cost.all_there = true;
         }
+        cost
+    }
+
+    /// Some first, and the others only as far as no manifest is there that lists them.
+    fn beginning(
+        graph: &Graph,
+        blobs: &[Step],
+        (beginning, counted): (&Beginning, Counted<'_>),
+    ) -> Self {
+        let mut cost = Self::default();
+        // None of the first goes up in the request that asks for it.
+        let asked = Counted {
+            at_once: 0,
+            ..counted
+        };
+        cost.round(beginning.first.iter().map(|it| &blobs[*it]), asked);
+        let is_there = |it: usize| blobs[it].action == Action::Skip;
+        let likely = beginning.signs.iter().filter(|it| is_there(it.config));
+        let likely: Vec<usize> = likely.map(|it| it.node).collect();
+        cost.requests.head += likely.len() as u64;
+        let held = likely.iter().map(|it| (*it, counted.found.nodes[*it]));
+        let held: Vec<usize> = held
+            .filter(|(_, it)| it.is_held())
+            .map(|(it, _)| it)
+            .collect();
+        let nodes = graph.nodes();
+        let spared = |blob: &usize| held.iter().any(|it| nodes[*it].blobs.contains(blob));
+        let rest = beginning.rest.iter().filter(|it| !spared(it));
+        let mut late = Self::default();
+        late.round(rest.map(|it| &blobs[*it]), counted);
+        cost.requests += late.requests;
+        let known = 1 + usize::from(!likely.is_empty());
+        cost.depth = cost.depth.max(known + late.depth);
+        let held = held.iter().map(|it| nodes[*it].document.digest().clone());
+        cost.held = held.collect();
         cost
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) tags: &'a [Tag],
     /// What was seen before, and what becomes of the rest; none to ask for every tag and manifest.
     pub(crate) sparing: Option<(&'a Recalled, Unseen)>,
+    /// For each document, whether its being there says that what it lists is there too.
+    pub(crate) proves: &'a [bool],
     /// For each blob, whether to ask for it if no manifest settles it; the rest is left open.
     pub(crate) ask_blob: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
     /// Whether an upload of this blob was interrupted: then nothing that it is a part of is there.
@@ -46,6 +48,8 @@ pub(crate) struct Findings {
     pub(crate) held_digest_tags: HashSet<Tag>,
     pub(crate) nodes: Vec<Standing>,
     pub(crate) blobs: Vec<Standing>,
+    /// For each document, whether its being there says that what it lists is there too.
+    pub(crate) proves: Vec<bool>,
     /// How many questions were asked for manifests.
     pub(crate) questions: u64,
     /// How many rounds they took.
@@ -78,6 +82,7 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
         held_digest_tags: HashSet::new(),
         nodes: vec![Standing::NotAsked; asking.graph.nodes().len()],
         blobs: vec![Standing::NotAsked; asking.graph.blobs().len()],
+        proves: asking.proves.to_vec(),
         questions: 0,
         rounds: 0,
     };
@@ -219,9 +224,11 @@ impl Asking<'_> {
     async fn nodes(&self, findings: &mut Findings, which: Vec<usize>) -> Result<(), PushError> {
         let wanted = |at: &usize| {
             findings.nodes[*at] == Standing::NotAsked
-                && self
-                    .sparing
-                    .is_none_or(|(seen, unseen)| unseen == Unseen::Asked || seen.nodes[*at])
+                && self.sparing.is_none_or(|(seen, unseen)| {
+                    unseen == Unseen::Asked
+                        || seen.nodes[*at]
+                        || findings.is_listed(self.graph, *at)
+                })
         };
         let which: Vec<usize> = which.into_iter().filter(wanted).collect();
         let digest = |&it: &usize| self.graph.nodes()[it].document.digest().clone();
@@ -388,6 +395,7 @@ impl Findings {
             held_digest_tags: self.held_digest_tags.clone(),
             nodes: vec![Standing::NotAsked; self.nodes.len()],
             blobs: self.blobs.clone(),
+            proves: self.proves.clone(),
             questions: 0,
             rounds: 0,
         };
@@ -408,7 +416,7 @@ impl Findings {
         } else {
             foreseen.nodes[0] = Standing::Held;
             foreseen.settle_below(graph, 0);
-            Vec::new()
+            foreseen.children_to_ask(graph, &[0])
         };
         foreseen.pretend_digest_tags(graph, self);
         frontier.extend(unattached(graph, &foreseen));
@@ -454,7 +462,11 @@ impl Findings {
 
     /// As if these had been asked for, with the answers that were found; if they are asked for.
     fn pretend(&mut self, graph: &Graph, which: &[usize], (found, wanted): (&Self, &[bool])) {
-        let asked: Vec<usize> = which.iter().copied().filter(|it| wanted[*it]).collect();
+        let asked: Vec<usize> = which
+            .iter()
+            .copied()
+            .filter(|it| wanted[*it] || self.is_listed(graph, *it))
+            .collect();
         self.questions += asked.len() as u64;
         self.rounds += usize::from(!asked.is_empty());
         for position in asked {
@@ -468,9 +480,17 @@ impl Findings {
         }
     }
 
-    /// All that is below a held document is held, unless it is one that goes without some of it.
+    /// Whether it is listed by a document that is there and does not prove that it is there, too.
+    fn is_listed(&self, graph: &Graph, position: usize) -> bool {
+        let nodes = graph.nodes().iter().zip(&self.nodes);
+        nodes
+            .filter(|(_, standing)| **standing == Standing::Held)
+            .any(|(node, _)| node.children.contains(&position))
+    }
+
+    /// All that is below a held document is held, where its being there proves that.
     fn settle_below(&mut self, graph: &Graph, position: usize) {
-        if graph.nodes()[position].is_sparse() {
+        if !self.proves[position] {
             return;
         }
         for &child in &graph.nodes()[position].children {
@@ -481,15 +501,15 @@ impl Findings {
         }
     }
 
-    /// The children that nothing is known about of documents that are absent, sparse or were not
-    /// asked for, each once. Where the target could not say, it is not asked for the parts either.
+    /// The children that nothing is known about of documents that are absent, prove nothing or were
+    /// not asked for, each once. Where the target could not say, it is not asked for the parts either.
     fn children_to_ask(&mut self, graph: &Graph, parents: &[usize]) -> Vec<usize> {
         let mut open: Vec<usize> = Vec::new();
         for &parent in parents {
             for &child in &graph.nodes()[parent].children {
                 match self.nodes[parent] {
                     Standing::Absent | Standing::NotAsked => open.push(child),
-                    _ if graph.nodes()[parent].is_sparse() => open.push(child),
+                    Standing::Held if !self.proves[parent] => open.push(child),
                     Standing::Unknown if !self.nodes[child].is_held() => {
                         self.nodes[child] = Standing::Unknown;
                     }

@@ -230,6 +230,40 @@ async fn p3_a_push_that_begins_with_its_manifest_is_foreseen_exactly() {
     }
 }
 
+/// Also where the config is there, which has the image asked for: it may be there or not.
+#[tokio::test(start_paused = true)]
+async fn p3_a_push_that_begins_with_its_config_is_foreseen_exactly() {
+    for (missing, whole) in [(0, true), (0, false), (3, false), (41, false)] {
+        let image = large(40);
+        let mut there = vec![image.config.clone()];
+        there.extend(image.layers.iter().cloned());
+        there.rotate_left(usize::from(missing != 41));
+        let target = holding(target(), &there[missing..]);
+        let target = if whole {
+            target.holding_manifest(&image.root, &[])
+        } else {
+            target
+        };
+        let engine = || {
+            Engine::builder()
+                .layers(std::sync::Arc::new(LayerRepos::new()))
+                .sightings(&State::unmade())
+                .build()
+        };
+        let plan = engine()
+            .plan(&image.source, &target, &tagged(&["2"]))
+            .await
+            .unwrap();
+        target.clear();
+        let report = push(&engine(), &image, &target, &["2"]).await.unwrap();
+        let requests = target.requests();
+        assert_eq!(requests, plan.totals().requests, "{missing} {whole}");
+        assert_eq!(requests.head, u64::from(missing < 41));
+        assert_eq!(requests.post, if whole { 32 } else { 41 });
+        assert_eq!(report.bytes, plan.totals().bytes);
+    }
+}
+
 /// An image that was pushed is asked for under its name; another is not asked for at all.
 #[tokio::test(start_paused = true)]
 async fn p8_only_what_was_seen_is_asked_for_first() {
