@@ -85,6 +85,30 @@ fn e10_times_modes_and_threads_do_not_show() {
     assert_ne!(first.diff_id, dated.diff_id, "asked for, they do");
 }
 
+/// The linter that runs beside the writer knows the epoch and the view on names: it would see
+/// an entry that is later, or one that the tree should not have taken.
+#[test]
+fn e10_the_linter_beside_the_writer_is_told_what_was_promised() {
+    let layer = |timestamps| {
+        let mut tar = Vec::new();
+        layer_tar::write(&tree(50, 0), timestamps, &mut tar).unwrap();
+        tar
+    };
+    let found = |promised, tar: &[u8]| {
+        let mut linter = linter(&LayerTree::windows(), promised).unwrap();
+        linter.feed(tar);
+        linter.finish().errors().len()
+    };
+    assert_eq!(
+        found(Timestamps::Clamp(60), &layer(Timestamps::Clamp(60))),
+        0
+    );
+    assert!(found(Timestamps::Clamp(60), &layer(Timestamps::Source)) > 0);
+    assert!(found(Timestamps::Fixed(60), &layer(Timestamps::Source)) > 0);
+    assert_eq!(found(Timestamps::Source, &layer(Timestamps::Source)), 0);
+    assert!(linter(&LayerTree::linux(), Timestamps::Source).is_none());
+}
+
 /// What a tree takes with a warning, its layer has; the linter is told to take it, too.
 #[test]
 fn names_taken_with_a_warning_are_written() {
