@@ -320,9 +320,14 @@ type Opened = (Box<dyn Source>, Option<Subset>, Option<Keeping>);
 impl Opening<'_> {
     async fn open(self, from: &Place) -> Result<Opened, AppError> {
         let args = self.args;
+        let transfer = &args.transfer;
+        let client = self.client;
         let (source, keeping) = match from {
             Place::Registry(named) => self.in_registry(named)?,
-            Place::Path { path, name } => (in_files(args, path, name.as_deref()).await?, None),
+            Place::Path { path, name } => {
+                let source = in_files(args, path, name.as_deref()).await?;
+                (transfer.with_foreign(source, client)?, None)
+            }
         };
         let mode = match (args.subset, &args.platforms[..]) {
             (_, []) => return Ok((source, None, keeping)),
@@ -353,7 +358,8 @@ impl Opening<'_> {
         if let Some(to) = self.course.destination(0) {
             source = source.to_be_pushed_to(to.repository());
         }
-        let source: Box<dyn Source> = Box::new(source);
+        let transfer = &self.args.transfer;
+        let source = transfer.with_foreign(Box::new(source), self.client)?;
         Ok(match self.store {
             Some(store) => {
                 let (source, keeping) = Keeping::before(source, store, named, true);

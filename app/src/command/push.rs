@@ -259,6 +259,7 @@ pub(crate) async fn prepare(
     };
     let open = async |course: &Course, client: &registry::Client| {
         let source = open::source(&args.source, course.source(), &selection, client).await?;
+        let source = args.transfer.with_foreign(source, client)?;
         let (Some(store), Some(named)) = (store, named) else {
             return Ok(source);
         };

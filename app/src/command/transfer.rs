@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use oci::{Digest, Repository, Tag};
+use oci::{Digest, Repository, Source, Tag};
 use push::{AskFirst, Engine, Foreign, LayerRepos, MustMount, Options, Sessions, State};
 
-use crate::settings::Settings;
+use registry::{Client, Elsewhere, WithElsewhere};
+
+use crate::{error::AppError, settings::Settings};
 
 /// What goes along, and what must not
 #[derive(Args, Clone, Debug, Default)]
@@ -47,6 +49,16 @@ pub(crate) struct TransferArgs {
     /// The same as --foreign=include
     #[arg(long, hide = true, conflicts_with = "foreign")]
     pub(crate) push_foreign: bool,
+
+    /// Fetch included or embedded foreign layers from their urls where the source has not got
+    /// them: over TLS, from public addresses, without credentials
+    #[arg(long)]
+    pub(crate) allow_foreign_fetch: bool,
+
+    /// A host of your own that foreign layers may be fetched from without TLS and at a private
+    /// address; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]", requires = "allow_foreign_fetch")]
+    pub(crate) foreign_host: Vec<String>,
 
     /// Push what the source holds about the image as well: signatures, attestations
     #[arg(long, short)]
@@ -134,6 +146,25 @@ impl TransferArgs {
             ask_first: self.ask_first.into(),
             ..Options::default()
         }
+    }
+
+    /// The source, with foreign layers from their urls if that is allowed.
+    pub(crate) fn with_foreign(
+        &self,
+        source: Box<dyn Source>,
+        client: &Client,
+    ) -> Result<Box<dyn Source>, AppError> {
+        if !self.allow_foreign_fetch {
+            return Ok(source);
+        }
+        if self.foreign() == Foreign::Keep {
+            return Err(AppError::Usage(
+                "--allow-foreign-fetch fetches layers to push them, and foreign layers stay where they are: say --foreign=include or --foreign=embed".into(),
+            ));
+        }
+        let hosts = self.foreign_host.iter();
+        let elsewhere = hosts.fold(Elsewhere::new(), |all, host| all.trust(host.as_str()));
+        Ok(Box::new(WithElsewhere::new(source, client, elsewhere)))
     }
 
     /// What becomes of foreign layers.

@@ -293,4 +293,7 @@ async fn z4_a_foreign_layer_without_urls_and_bytes_stops_an_inclusion_before_the
     image.assert_unnamed(&there, "copied");
 }
 
+#[cfg(test)]
+mod fetch;
+#[cfg(test)]
 mod policy;

@@ -372,7 +372,7 @@ impl PushError {
             }
             Self::LocalBlob { cause, foreign, .. } => match **cause {
                 SourceError::Missing { .. } if *foreign => Some(
-                    "its bytes are not there, as is usual for a foreign layer: leave it where it is with --foreign=keep",
+                    "its bytes are not there, as is usual for a foreign layer: leave it where it is with --foreign=keep, or have it fetched from its urls with --allow-foreign-fetch",
                 ),
                 SourceError::Missing { .. } => {
                     Some("the image is incomplete: fetch or build it again")

@@ -28,6 +28,7 @@
 mod auth;
 mod blobs;
 mod client;
+mod elsewhere;
 mod error;
 mod event;
 #[doc(hidden)]
@@ -55,6 +56,7 @@ pub use auth::{
     trusted::{TrustedHost, TrustedHostError},
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
+pub use elsewhere::{Elsewhere, MAX_URLS, WithElsewhere};
 pub use event::{ClientEvent, ClientObserver};
 pub use manner::{ChunkSize, UploadProfile};
 pub use profile::{

@@ -34,7 +34,12 @@ use crate::{
 /// manifest, wherever and whenever.
 #[derive(Args, Clone, Debug)]
 // Whatever type a file has, it is to be pushed; and files hold nothing about one another.
-#[command(mut_arg("foreign", |it| it.hide(true)), mut_arg("referrers", |it| it.hide(true)))]
+#[command(
+    mut_arg("foreign", |it| it.hide(true)),
+    mut_arg("allow_foreign_fetch", |it| it.hide(true)),
+    mut_arg("foreign_host", |it| it.hide(true)),
+    mut_arg("referrers", |it| it.hide(true))
+)]
 #[command(override_usage = "longshore artifact push [OPTIONS] [FILE[:TYPE]]... <REFERENCE>")]
 pub(crate) struct ArtifactPushArgs {
     /// The files, each as FILE or `FILE:TYPE/SUBTYPE` [default type:

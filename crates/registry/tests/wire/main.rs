@@ -14,6 +14,7 @@ mod chunks;
 mod commits;
 mod concurrency;
 mod crowded;
+mod elsewhere;
 mod endpoints;
 mod exchange;
 mod fixture;
