@@ -31,6 +31,8 @@ pub mod base;
 mod built;
 mod compress;
 pub mod configure;
+pub mod context;
+pub mod copy;
 pub mod dockerfile;
 mod error;
 mod event;

@@ -1,0 +1,53 @@
+//! What files are copied from: the context, what another stage has, an archive.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::ContextError;
+use crate::FileBody;
+
+/// Something that can be copied.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Where it is, links resolved, its names parted by `/`.
+    pub(crate) path: String,
+    /// Whether it is left out itself, and looked at for what is in it alone.
+    pub(crate) hidden: bool,
+    pub(crate) kind: NodeKind,
+    pub(crate) mtime: Option<SystemTime>,
+    /// The permission bits.
+    pub(crate) mode: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum NodeKind {
+    Directory {
+        /// The directories on the way here, links resolved, itself included.
+        trail: Vec<Arc<str>>,
+    },
+    File(FileBody),
+    Symlink {
+        target: String,
+        to_directory: bool,
+    },
+}
+
+impl Node {
+    pub(crate) fn is_directory(&self) -> bool {
+        matches!(self.kind, NodeKind::Directory { .. })
+    }
+}
+
+/// A tree of files to copy from.
+pub(crate) trait Files {
+    /// What is at a path, links followed. The empty path is the root.
+    fn find(&self, path: &str) -> Result<Option<Node>, ContextError>;
+
+    /// What is in a directory, by name.
+    fn children(&self, of: &Node) -> Result<Vec<(String, Node)>, ContextError>;
+
+    /// Whether a path is one that is there but left out: for messages.
+    fn is_left_out(&self, path: &str) -> bool;
+
+    /// How a message calls a path.
+    fn describe(&self, path: &str) -> String;
+}

@@ -1,0 +1,111 @@
+//! What another stage copied, to copy from: the entries of its tree.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Entry, EntryKind, LayerPath, LayerTree,
+    context::{ContextError, Files, Node, NodeKind},
+};
+
+/// How many symbolic links lead on to each other, inclusive.
+const MAX_LINKS: usize = 16;
+
+/// The files of a stage.
+pub(super) struct Staged<'a> {
+    tree: &'a LayerTree,
+    children: BTreeMap<String, Vec<&'a Entry>>,
+}
+
+impl<'a> Staged<'a> {
+    pub(super) fn new(tree: &'a LayerTree) -> Self {
+        let mut children: BTreeMap<String, Vec<&'a Entry>> = BTreeMap::new();
+        for entry in tree.entries() {
+            let parent = entry.path().parent().unwrap_or_else(LayerPath::root);
+            children.entry(parent.to_string()).or_default().push(entry);
+        }
+        Self { tree, children }
+    }
+
+    fn entry(&self, path: &str) -> Option<&'a Entry> {
+        self.tree.get(&path.parse().ok()?)
+    }
+}
+
+fn node(entry: &Entry) -> Node {
+    let kind = match entry.kind() {
+        EntryKind::File(body) => NodeKind::File(body.clone()),
+        EntryKind::Symlink {
+            target,
+            to_directory,
+        } => NodeKind::Symlink {
+            target: target.clone(),
+            to_directory: *to_directory,
+        },
+        EntryKind::Directory { .. } => NodeKind::Directory { trail: Vec::new() },
+    };
+    Node {
+        path: entry.path().to_string(),
+        hidden: false,
+        kind,
+        mtime: entry.meta().mtime,
+        mode: entry.meta().mode,
+    }
+}
+
+/// Where a link leads, seen from the root.
+fn led_to(path: &str, target: &str) -> String {
+    let (base, rest) = match (target.strip_prefix('/'), target.get(1..3)) {
+        (Some(rest), _) => ("", rest),
+        (None, Some(":/" | ":\\")) => ("", &target[3..]),
+        (None, _) => (path.rsplit_once('/').map_or("", |it| it.0), target),
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for name in base.split('/').chain(rest.split(['/', '\\'])) {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join("/")
+}
+
+impl Files for Staged<'_> {
+    fn find(&self, path: &str) -> Result<Option<Node>, ContextError> {
+        if path.is_empty() {
+            let trail: Vec<Arc<str>> = Vec::new();
+            return Ok(Some(Node {
+                path: String::new(),
+                hidden: false,
+                kind: NodeKind::Directory { trail },
+                mtime: None,
+                mode: 0o755,
+            }));
+        }
+        let mut at = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            let Some(entry) = self.entry(&at) else {
+                return Ok(None);
+            };
+            let EntryKind::Symlink { target, .. } = entry.kind() else {
+                return Ok(Some(node(entry)));
+            };
+            at = led_to(entry.path().as_str(), target);
+        }
+        Err(ContextError::Loop(path.to_owned()))
+    }
+
+    fn children(&self, of: &Node) -> Result<Vec<(String, Node)>, ContextError> {
+        let entries = self.children.get(&of.path).into_iter().flatten();
+        let named = entries.filter_map(|it| Some((it.path().name()?.to_owned(), node(it))));
+        Ok(named.collect())
+    }
+
+    fn is_left_out(&self, _: &str) -> bool {
+        false
+    }
+
+    fn describe(&self, path: &str) -> String {
+        path.to_owned()
+    }
+}
