@@ -106,19 +106,35 @@ fn an_upload_that_does_not_end_in_time_is_cut_and_can_be_resumed() {
     assert!(read(&mut rest).starts_with("HTTP/1.1 201 "));
 }
 
+/// Whichever of the two each of them is; what the session was told stays.
 #[test]
 fn a_second_signal_ends_what_the_first_one_left_running() {
-    let home = tempfile::tempdir().unwrap();
-    let args = ["--shutdown-timeout", "1h"];
-    let mut served = Served::start(home.path(), &args);
-    let location = open(&served, "app");
-    let mut upload = served.ask("PATCH", &location, "content-length: 10\r\n");
-    upload.write_all(b"half ").unwrap();
-    served.signal();
-    served.says("stopping");
-    served.signal();
-    assert_eq!(read(&mut upload), "");
-    served.ended().succeeded();
+    for signals in [["-TERM", "-INT"], ["-INT", "-TERM"]] {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join("store");
+        let args = [
+            "--shutdown-timeout",
+            "1h",
+            "--store",
+            store.to_str().unwrap(),
+        ];
+        let mut served = Served::start(home.path(), &args);
+        let location = open(&served, "app");
+        let said = "content-length: 9\r\nconnection: close\r\n";
+        let mut upload = served.ask("PATCH", &location, said);
+        upload.write_all(b"told this").unwrap();
+        assert!(read(&mut upload).starts_with("HTTP/1.1 202 "));
+        let mut upload = served.ask("PATCH", &location, "content-length: 10\r\n");
+        upload.write_all(b" and").unwrap();
+        served.signal_by(signals[0]);
+        served.says("stopping");
+        served.signal_by(signals[1]);
+        assert_eq!(read(&mut upload), "");
+        served.ended().succeeded();
+
+        let served = Served::start(home.path(), &args);
+        assert!(length(&served.answer("GET", &location, "")) >= 9);
+    }
 }
 
 #[test]

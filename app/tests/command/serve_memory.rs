@@ -1,6 +1,8 @@
 //! The memory `serve` takes: bounded, however many clients there are.
 
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http2;

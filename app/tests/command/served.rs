@@ -55,8 +55,14 @@ impl Served {
     /// Asks it to stop.
     #[cfg(unix)]
     pub(crate) fn signal(&self) {
+        self.signal_by("-TERM");
+    }
+
+    /// Sends it this signal, as `kill` calls it.
+    #[cfg(unix)]
+    pub(crate) fn signal_by(&self, signal: &str) {
         let process = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-TERM", &process]).status();
+        let kill = Command::new("kill").args([signal, &process]).status();
         assert!(kill.unwrap().success());
     }
 

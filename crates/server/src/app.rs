@@ -9,6 +9,7 @@ use crate::{
     Faults, Limits, RequestLog,
     allowance::Allowance,
     auth::Guard,
+    clients,
     health::Health,
     metrics::{Levels, Metrics},
     options::Options,
@@ -20,8 +21,6 @@ use crate::{
 /// How long the manifests may be together that are parsed and stored at the same time, in bytes;
 /// long ones are parsed one after the other.
 const PARSED_AT_ONCE: usize = 1024 * 1024;
-/// How many requests are under way at once for each connection there may be.
-const REQUESTS_A_CONNECTION: usize = 2;
 /// How many manifests that come slowly are written to files at a time.
 const WRITTEN_AT_ONCE: usize = 8;
 /// How many manifests are read at a time.
@@ -52,11 +51,7 @@ impl Turns {
             writing: turns(WRITTEN_AT_ONCE),
             reading: turns(READ_AT_ONCE),
             pages: turns(PAGES_AT_ONCE),
-            requests: turns(
-                connections
-                    .saturating_mul(REQUESTS_A_CONNECTION)
-                    .clamp(1, Semaphore::MAX_PERMITS),
-            ),
+            requests: clients::places(connections),
         }
     }
 }

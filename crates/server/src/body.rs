@@ -6,6 +6,8 @@
 //! read and dropped, within bounds, while the answer is already on its way.
 
 use std::{
+    error::Error as _,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -50,7 +52,7 @@ pub(crate) struct Intake {
     ended: bool,
     /// More came than was announced.
     is_too_long: bool,
-    /// Nothing came for too long, or too little, and nothing is expected to.
+    /// Nothing came for too long, or too little, or what is no body; and nothing is expected to.
     silent: bool,
 }
 
@@ -154,6 +156,10 @@ impl Intake {
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "request body broke off");
+                    if is_unreadable(&error) {
+                        self.silent = true;
+                        return Err(unreadable());
+                    }
                     self.ended = true;
                     return Err(Refusal::Abandoned);
                 }
@@ -255,6 +261,26 @@ async fn drop_bytes(mut body: Body, limit: u64) {
             return;
         }
     }
+}
+
+/// Whether a body ended because what came is not what HTTP/1.1 says a body in chunks is, rather
+/// than because nothing more came: its client is there and waits for an answer.
+fn is_unreadable(error: &axum::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{InvalidData, InvalidInput};
+            return matches!(error.kind(), InvalidInput | InvalidData);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-7.1).
+fn unreadable() -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid)
+        .message("the body's chunks are not framed as HTTP/1.1 has it; what came before was taken")
 }
 
 fn silent(message: &str) -> Refusal {

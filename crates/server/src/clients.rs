@@ -1,4 +1,4 @@
-//! How many connections each client has.
+//! How many connections each client has, and how many requests it may have under way.
 //!
 //! A client is an IPv4 address, or the first 64 bits of an IPv6 one, which is what one household
 //! or one machine is given.
@@ -9,19 +9,38 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// How many connections each client has; as many entries as there are clients connected.
+use tokio::sync::Semaphore;
+
+/// How many requests may be under way for each connection there may be: of one client, and of all.
+pub(crate) const REQUESTS_A_CONNECTION: usize = 2;
+
+/// Those who are connected; as many entries as there are clients.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(crate) struct Clients(Arc<Mutex<HashMap<IpAddr, Client>>>);
+
+/// A client that is connected.
+#[derive(Debug)]
+struct Client {
+    connections: usize,
+    requests: Arc<Semaphore>,
+}
 
 /// One connection of a client, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Seat {
     clients: Clients,
     client: IpAddr,
+    requests: Arc<Semaphore>,
+}
+
+/// Places for requests that are under way, until their answers have left, over so many connections.
+pub(crate) fn places(connections: usize) -> Arc<Semaphore> {
+    let places = connections.saturating_mul(REQUESTS_A_CONNECTION);
+    Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)))
 }
 
 impl Clients {
-    fn all(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -29,13 +48,27 @@ impl Clients {
     pub(crate) fn seat(&self, address: IpAddr, limit: usize) -> Option<Seat> {
         let client = client(address);
         let mut all = self.all();
-        let count = all.get(&client).copied().unwrap_or(0);
-        if count >= limit {
+        let entry = all.entry(client).or_insert_with(|| Client {
+            connections: 0,
+            requests: places(limit),
+        });
+        if entry.connections >= limit {
             return None;
         }
-        all.insert(client, count + 1);
-        let clients = self.clone();
-        Some(Seat { clients, client })
+        entry.connections += 1;
+        Some(Seat {
+            clients: self.clone(),
+            client,
+            requests: Arc::clone(&entry.requests),
+        })
+    }
+}
+
+impl Seat {
+    /// Where the places for this client's requests are taken from, over all of its connections:
+    /// whoever leaves answers unread takes up no more than its own.
+    pub(crate) fn requests(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.requests)
     }
 }
 
@@ -43,7 +76,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut all = self.clients.all();
         match all.get_mut(&self.client) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(it) if it.connections > 1 => it.connections -= 1,
             _ => {
                 all.remove(&self.client);
             }

@@ -13,11 +13,10 @@ use std::{
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     allowance::held_with,
-    socket::{Connection, Leaving},
+    socket::{Connection, Leaving, Place},
 };
 
 /// A body whose pieces are followed until they are sent.
@@ -25,15 +24,11 @@ struct Followed {
     body: Body,
     leaving: Arc<Leaving>,
     /// One of the requests that are under way at once.
-    _seat: Option<OwnedSemaphorePermit>,
+    _seat: Option<Place>,
 }
 
 /// Lets the connection know of an answer until all of it has left; `seat` is kept until then.
-pub(crate) fn follow(
-    response: Response,
-    connection: &Connection,
-    seat: Option<OwnedSemaphorePermit>,
-) -> Response {
+pub(crate) fn follow(response: Response, connection: &Connection, seat: Option<Place>) -> Response {
     if response.body().is_end_stream() {
         return response;
     }

@@ -52,6 +52,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// The most that is read from a connection at once: the longest target and head, and some.
 const READ_BYTES: usize = 96 * 1024;
+/// How many streams of a connection a client may have reset before the registry came to look at
+/// them; one more ends the connection
+/// ([CVE-2023-44487](https://nvd.nist.gov/vuln/detail/CVE-2023-44487)).
+const RESET_STREAMS: usize = 20;
+/// How many streams of a connection the registry resets because a client breaks the protocol on
+/// them; one more ends the connection
+/// ([CVE-2025-8671](https://nvd.nist.gov/vuln/detail/CVE-2025-8671)).
+const FAULTY_STREAMS: usize = 64;
 /// What connections are numbered that were not accepted from the listener.
 const PIPED: u64 = u64::MAX;
 
@@ -372,7 +380,7 @@ impl Accepting {
             };
             let connection = Connection::new(
                 number,
-                Some(client),
+                Some((client, seat.requests())),
                 limits.streams,
                 &self.app.memory.allowance,
             );
@@ -564,6 +572,8 @@ fn protocol(limits: &Limits, window: &Window) -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(window.bytes)
         .initial_connection_window_size(window.bytes)
         .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(Some(RESET_STREAMS))
+        .max_local_error_reset_streams(Some(FAULTY_STREAMS))
         .max_frame_size(window.frame_bytes)
         .max_header_list_size(window.head_bytes);
     http

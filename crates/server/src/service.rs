@@ -50,7 +50,7 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
     let tasks = app.tasks.clone();
     let under_way = connection.begin(request.version() == Version::HTTP_2).await;
     let counted = app.metrics.under_way();
-    let seat = Arc::clone(&app.turns.requests).try_acquire_owned().ok();
+    let seat = connection.place(&app.turns.requests);
     let handling = exchange(app, request, connection.clone(), seat.is_some());
     let task = tasks.spawn(async move {
         let response = handling.await;
@@ -255,6 +255,14 @@ impl Exchange {
         let hosts = self.headers.get_all(header::HOST).iter().count();
         if self.version == Version::HTTP_11 && hosts != 1 {
             let message = format!("a request has one Host header, this one has {hosts}");
+            return refused(StatusCode::BAD_REQUEST, message);
+        }
+        // Any other coding is one that nobody here undoes:
+        // https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let is_plain = |it: &HeaderValue| it.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if codings.next().is_some_and(|it| !is_plain(it)) || codings.next().is_some() {
+            let message = "the only transfer coding taken is chunked, once".to_owned();
             return refused(StatusCode::BAD_REQUEST, message);
         }
         let limits = &self.app.limits;

@@ -49,6 +49,8 @@ struct Shared {
     activity: Activity,
     /// Requests that may be under way at once.
     turns: Arc<Semaphore>,
+    /// Requests that the client may have under way over all of its connections, if it is known.
+    of_client: Option<Arc<Semaphore>>,
     /// Set when the connection is to be dropped at once.
     broken: CancellationToken,
     /// Set when it is gone.
@@ -58,6 +60,13 @@ struct Shared {
     budget: AtomicU64,
     /// Where room for a large buffer is taken from.
     allowance: Allowance,
+}
+
+/// A request's place among those that are under way, until its answer has left.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _of_client: Option<OwnedSemaphorePermit>,
 }
 
 /// A request that is under way, as long as this lives.
@@ -88,19 +97,22 @@ pub(crate) struct Socket {
 // === impl Connection ===
 
 impl Connection {
-    /// One on which `turns` requests may be under way at once.
+    /// One on which `turns` requests may be under way at once; of a client with the places that its
+    /// requests share, if it is known.
     pub(crate) fn new(
         number: u64,
-        client: Option<SocketAddr>,
+        client: Option<(SocketAddr, Arc<Semaphore>)>,
         turns: u32,
         allowance: &Allowance,
     ) -> Self {
+        let (client, of_client) = client.unzip();
         let turns = usize::try_from(turns).unwrap_or(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             number,
             client,
             activity: Activity::new(),
             turns: Arc::new(Semaphore::new(turns.clamp(1, Semaphore::MAX_PERMITS))),
+            of_client,
             broken: CancellationToken::new(),
             closed: CancellationToken::new(),
             resets: AtomicBool::new(false),
@@ -127,6 +139,18 @@ impl Connection {
             connection: self.clone(),
             _turn: turn,
         }
+    }
+
+    /// A place for a request among all that there are, if there is one.
+    pub(crate) fn place(&self, all: &Arc<Semaphore>) -> Option<Place> {
+        let of_client = match &self.0.of_client {
+            Some(places) => Some(Arc::clone(places).try_acquire_owned().ok()?),
+            None => None,
+        };
+        Some(Place {
+            _of_all: Arc::clone(all).try_acquire_owned().ok()?,
+            _of_client: of_client,
+        })
     }
 
     /// An answer's body begins to leave.

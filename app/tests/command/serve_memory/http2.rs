@@ -10,10 +10,10 @@ use super::{Measured, many::digest, upload};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -26,7 +26,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A request's head, as literals without indexing.
-fn request(stream: u32, method: &str, path: &str, flags: u8) -> Vec<u8> {
+pub(super) fn request(stream: u32, method: &str, path: &str, flags: u8) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in [
         (":method", method),
@@ -50,7 +50,7 @@ fn request(stream: u32, method: &str, path: &str, flags: u8) -> Vec<u8> {
 }
 
 /// A connection on which the server may send all it wants to.
-fn connect(served: &Measured) -> TcpStream {
+pub(super) fn connect(served: &Measured) -> TcpStream {
     let mut stream = served.connect();
     let window = (1_u32 << 30).to_be_bytes();
     let setting = [&[0, 4][..], &window].concat();
@@ -62,7 +62,7 @@ fn connect(served: &Measured) -> TcpStream {
     stream
 }
 
-fn still_serves(served: &Measured) {
+pub(super) fn still_serves(served: &Measured) {
     upload(served.served.address, 9, 1);
     served.is_bounded();
 }

@@ -33,10 +33,11 @@ impl Grace {
         (self.clock.0)()
     }
 
-    /// What was relied on before this is over.
+    /// What is noted as relied on before this is over. What was not noted, as something younger
+    /// was, still has its whole period: so this is later by as much as that may be.
     pub(crate) fn cutoff(&self) -> SystemTime {
         let now = self.now();
-        now.checked_sub(self.period)
+        now.checked_sub(self.period + self.unnoted())
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
@@ -45,7 +46,12 @@ impl Grace {
     pub(crate) fn renewed(&self, noted: SystemTime) -> Option<SystemTime> {
         let now = self.now();
         let age = now.duration_since(noted).unwrap_or_default();
-        (age >= self.period / 16).then_some(now)
+        (age >= self.unnoted()).then_some(now)
+    }
+
+    /// For so long it is not noted that something is relied on again.
+    fn unnoted(&self) -> Duration {
+        self.period / 16
     }
 }
 

@@ -9,7 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::client::{INDEX, MANIFEST, Reply, TestReg};
+use crate::{
+    client::{INDEX, MANIFEST, Reply, TestReg, manifest},
+    frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, get, post},
+};
 
 /// Soon enough for a test, and long enough for a machine that is busy.
 const SHORT: Duration = Duration::from_millis(200);
@@ -346,57 +349,6 @@ async fn connections_over_the_limit_wait_and_those_of_one_client_are_closed() {
     assert!(refusals(&reg, "connections-of-client").await >= 1);
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// `GET /v2/` by the static table of HPACK, and the host as it is.
-fn get(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
-    block.extend(path.as_bytes());
-    block.extend([0x41, 1, b'x']);
-    block
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Streams opened and reset as fast as they can be written: the connection is ended, and at no
-/// moment are there more requests under way than streams that a client may have.
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_that_are_reset_at_once_gain_a_client_nothing() {
-    let reg = reg_with(|it| it.streams = 16).await;
-    let (mut reads, mut writes) = connect(&reg).await.into_split();
-    let mut start = PREFACE.to_vec();
-    start.extend(frame(4, 0, 0, &[]));
-    writes.write_all(&start).await.unwrap();
-    let flood = tokio::spawn(async move {
-        for stream in (1..40_001).step_by(2) {
-            let mut pair = frame(1, 0x5, stream, &get("/v2/app/tags/list"));
-            pair.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
-            if writes.write_all(&pair).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut raw = Vec::new();
-    let _ = reads.read_to_end(&mut raw).await;
-    flood.await.unwrap();
-    // GOAWAY, ENHANCE_YOUR_CALM.
-    let calm = frame(7, 0, 0, &[]);
-    assert!(
-        raw.windows(4).any(|it| it == [0, 0, 0, 0x0b]),
-        "{raw:?} has no {calm:?}"
-    );
-    assert!(reg.server.log().peak_in_flight() <= 16);
-    assert_eq!(reg.get("/v2/").await.status, 200);
-}
-
 /// The request's body will not come, and nobody reads it: what ends the wait is the client's end.
 #[tokio::test]
 async fn a_client_that_leaves_ends_what_waits_for_it() {
@@ -458,5 +410,82 @@ async fn a_long_manifest_is_the_same_as_a_short_one() {
             let entry = reg.server.log().entries().pop().unwrap();
             assert_eq!(entry.answer_length, 0);
         }
+    }
+}
+
+/// Requests that are under way are counted over all connections, twice as many as there may be of
+/// those; one more is told when to come again at once, and served then.
+#[tokio::test]
+async fn requests_over_the_limit_are_refused_and_told_when_to_come_again() {
+    let reg = reg_with(|it| it.connections = 3).await;
+    let mut held = connect(&reg).await;
+    let mut start = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    for number in 0..6 {
+        // Bodies that do not come.
+        let opening = post(
+            "/v2/app/blobs/uploads/?digest=sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        );
+        start.extend(frame(HEADERS, END_HEADERS, 1 + 2 * number, &opening));
+    }
+    held.write_all(&start).await.unwrap();
+    while reg.server.log().requests() < 6 {
+        tokio::task::yield_now().await;
+    }
+    let refused = reg.get("/v2/").await;
+    assert_eq!(
+        (refused.status, refused.codes()),
+        (429, vec!["TOOMANYREQUESTS".into()])
+    );
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(
+        reg.server.log().entries()[..6]
+            .iter()
+            .filter(|it| it.outcome == Outcome::Open)
+            .count(),
+        6
+    );
+    // One of the six ends.
+    held.write_all(&frame(DATA, END_STREAM, 1, b"{}"))
+        .await
+        .unwrap();
+    while reg.get("/v2/").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    let blob = reg
+        .head(format!("/v2/app/blobs/{}", Digest::of(b"{}")))
+        .await;
+    assert_eq!(blob.status, 200);
+}
+
+/// However many are missing, no more are named than make an answer of a few hundred KiB.
+#[tokio::test]
+async fn of_the_children_that_are_missing_a_thousand_are_named() {
+    for reg in TestReg::each().await {
+        for (count, named) in [(1000, 1000), (1001, 1000), (3000, 1000)] {
+            let missing: Vec<_> = (0..count)
+                .map(|it| Digest::of(format!("missing {it}").as_bytes()))
+                .collect();
+            let layers: Vec<_> = missing.iter().map(|it| (it, 9)).collect();
+            let config = reg.push("app", b"{}").await;
+            let body = manifest(&config, 2, &layers);
+            let reply = reg
+                .put_manifest("/v2/app/manifests/1", MANIFEST, &body)
+                .await;
+            assert_eq!(reply.status, 400);
+            let errors = reply.json()["errors"].clone();
+            let errors = errors.as_array().unwrap();
+            let details: Vec<_> = errors
+                .iter()
+                .map(|it| it["detail"].as_str().unwrap())
+                .collect();
+            let first: Vec<_> = missing
+                .iter()
+                .take(named)
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(details, first);
+            assert!(reply.body.len() < 512 * 1024, "{}", reply.body.len());
+        }
+        assert_eq!(reg.get("/v2/app/manifests/1").await.status, 404);
     }
 }

@@ -26,7 +26,11 @@ mod directory;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
 mod health;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod log;
 #[cfg(test)]

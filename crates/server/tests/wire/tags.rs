@@ -1,5 +1,7 @@
 //! Lists: tags, repositories, referrers.
 
+use std::collections::BTreeSet;
+
 use oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 
@@ -225,10 +227,7 @@ async fn r7_a_long_list_of_referrers_comes_in_pages_that_link_on() {
             let page = digests(&reply.json());
             pages.push(page.len());
             all.extend(page);
-            next = reply.find("link").map(|it| {
-                let target = it.strip_prefix('<').unwrap();
-                target.strip_suffix(">; rel=\"next\"").unwrap().to_owned()
-            });
+            next = reply.find("link").map(target_of);
         }
         assert_eq!(
             (all, pages),
@@ -238,4 +237,72 @@ async fn r7_a_long_list_of_referrers_comes_in_pages_that_link_on() {
             )
         );
     }
+}
+
+/// As many as one page never has: each is listed once, and no page is longer than the bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_ten_thousand_referrers_of_one_subject_come_in_bounded_pages() {
+    const COUNT: usize = 10_000;
+    let reg = TestReg::new().await;
+    reg.push("app", b"{}").await;
+    let subject = Digest::of(b"subject");
+    let about = |number: usize| {
+        let it = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": if number == 7 { "application/rare" } else { "application/signature" },
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::of(b"{}").to_string(), "size": 2},
+            "layers": [],
+            "annotations": {"number": format!("{number:0700}")},
+            "subject": {"mediaType": MANIFEST, "digest": subject.to_string(), "size": 1},
+        });
+        it.to_string().into_bytes()
+    };
+    let mut expected = BTreeSet::new();
+    let numbers: Vec<usize> = (0..COUNT).collect();
+    for some in numbers.chunks(32) {
+        let puts = some.iter().map(|number| {
+            let body = about(*number);
+            let digest = Digest::of(&body);
+            assert!(expected.insert(digest.to_string()));
+            let target = format!("/v2/app/manifests/{digest}");
+            let reg = &reg;
+            async move { reg.put_manifest(target, MANIFEST, &body).await.status }
+        });
+        let puts: Vec<_> = puts.collect();
+        let statuses = futures_util::future::join_all(puts).await;
+        assert!(statuses.iter().all(|it| *it == 201), "{statuses:?}");
+    }
+    let path = format!("/v2/app/referrers/{subject}");
+    let (mut next, mut listed, mut pages) = (Some(path.clone()), Vec::new(), 0);
+    while let Some(target) = next {
+        let reply = reg.get(target).await;
+        assert_eq!(reply.status, 200);
+        assert!(
+            reply.body.len() <= 3 * 1024 * 1024 + 1024,
+            "{}",
+            reply.body.len()
+        );
+        listed.extend(digests(&reply.json()));
+        pages += 1;
+        next = reply.find("link").map(target_of);
+    }
+    assert!(pages >= 3, "{pages}");
+    // Each once, in order.
+    assert_eq!(listed, expected.into_iter().collect::<Vec<_>>());
+    // One among so many: the pages before it are read, not sent.
+    let rare = reg
+        .get(format!("{path}?artifactType=application/rare"))
+        .await;
+    let one = Digest::of(&about(7)).to_string();
+    assert_eq!(
+        (digests(&rare.json()), rare.find("link")),
+        (vec![one], None)
+    );
+}
+
+/// Where a `Link` to the next page leads.
+fn target_of(link: &str) -> String {
+    let target = link.strip_prefix('<').unwrap();
+    target.strip_suffix(">; rel=\"next\"").unwrap().to_owned()
 }

@@ -102,6 +102,8 @@ pub(super) fn create(
         owner: ticket.owner.clone(),
         algorithm: ticket.algorithm.to_string(),
     })?;
+    // Before there is anything of it: whoever looks for garbage leaves it alone.
+    store.staging().insert(id.to_owned());
     let created = (|| {
         store.files.make_directory(&directory)?;
         // Not synced: a session that a power loss takes costs work, nothing else.
@@ -114,6 +116,7 @@ pub(super) fn create(
         Err(error) => {
             // What cannot be removed now goes with the garbage.
             let _ = store.files.remove_tree(&directory);
+            store.staging().remove(id);
             Err(error)
         }
     }

@@ -1,5 +1,8 @@
 //! What goes, what stays, and what happens to who comes in between; with a clock that is driven.
 
+#[cfg(test)]
+mod race;
+
 use std::{fs, ops::ControlFlow, sync::Mutex, time::SystemTime};
 
 use super::*;
@@ -122,7 +125,7 @@ fn a_blob_that_nothing_refers_to_goes_when_its_grace_is_over() {
         kept.pass(23 * HOUR);
         assert_eq!(kept.collect(&KEEP_UNTAGGED), Collected::default());
         assert!(kept.holds("app", b"content"));
-        kept.pass(2 * HOUR);
+        kept.pass(3 * HOUR);
         let collected = kept.collect(&KEEP_UNTAGGED);
         assert_eq!(collected.blobs, 1);
         assert_eq!(collected.contents, Tally { count: 1, bytes: 7 });
@@ -165,7 +168,7 @@ fn who_asks_for_a_blob_begins_its_grace_anew() {
             kept.pass(23 * HOUR);
             kept.collect(&KEEP_UNTAGGED);
             assert!(kept.holds("app", b"content"));
-            kept.pass(2 * HOUR);
+            kept.pass(3 * HOUR);
             kept.collect(&KEEP_UNTAGGED);
             assert!(!kept.holds("app", b"content"));
         }
@@ -221,7 +224,7 @@ fn untagged_manifests_go_where_that_is_asked_for() {
         ] {
             assert_eq!(kept.put(it), Put::Stored);
         }
-        kept.pass(25 * HOUR);
+        kept.pass(26 * HOUR);
         assert_eq!(kept.put(&young), Put::Stored);
         let dry = kept.collect(&Rules {
             dry_run: true,
@@ -252,7 +255,7 @@ fn a_dry_run_says_what_a_run_does_and_removes_nothing() {
             commit(&kept.store, repository, b"content");
         }
         commit(&kept.store, "app", b"other content");
-        kept.pass(25 * HOUR);
+        kept.pass(26 * HOUR);
         let dry_run = Rules {
             dry_run: true,
             ..KEEP_UNTAGGED
@@ -305,7 +308,7 @@ fn who_comes_in_between_keeps_what_it_was_told() {
                 commit(&kept.store, repository, b"a");
                 commit(&kept.store, repository, b"b");
             }
-            kept.pass(25 * HOUR);
+            kept.pass(26 * HOUR);
             let (mut steps, mut told) = (0, None);
             kept.collect_beside(&KEEP_UNTAGGED, &mut || {
                 if steps == at {
@@ -331,7 +334,7 @@ fn who_comes_in_between_keeps_what_it_was_told() {
 fn a_run_stops_when_it_is_told_to() {
     for kept in Kept::both() {
         commit(&kept.store, "app", b"content");
-        kept.pass(25 * HOUR);
+        kept.pass(26 * HOUR);
         let stopped = kept.collect_beside(&KEEP_UNTAGGED, &mut || ControlFlow::Break(()));
         assert_eq!(stopped.unwrap_err().kind(), io::ErrorKind::Interrupted);
         assert!(kept.holds("app", b"content"));
@@ -350,7 +353,7 @@ fn nothing_goes_from_a_repository_with_a_manifest_that_cannot_be_read() {
     let root = kept.dir.as_ref().unwrap().path();
     let stored = root.join("blobs/sha256").join(image.digest.encoded());
     fs::write(&stored, "{}").unwrap();
-    kept.pass(25 * HOUR);
+    kept.pass(26 * HOUR);
     let collected = kept.collect(&KEEP_UNTAGGED);
     assert_eq!(collected.unreadable, ["app"]);
     assert_eq!(collected.blobs, 1);
