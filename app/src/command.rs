@@ -16,6 +16,7 @@ pub(crate) mod plan;
 pub(crate) mod profile;
 pub(crate) mod promote;
 pub(crate) mod push;
+pub(crate) mod run;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod session;

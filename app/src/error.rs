@@ -75,14 +75,12 @@ pub(crate) enum AppError {
     #[error("some tags were refused: {}", .tags.join(", "))]
     Partly { tags: Vec<String> },
     /// Told of one by one already.
-    #[error(
-        "{} of {of} destinations did not get the image: {}",
-        .destinations.len(),
-        .destinations.join(", ")
-    )]
+    #[error("{} of {of} {what}: {}", .named.len(), .named.join(", "))]
     SomeFailed {
         cause: Cause,
-        destinations: Vec<String>,
+        /// What they are, and what did not become of them.
+        what: &'static str,
+        named: Vec<String>,
         of: usize,
     },
     #[error("{tag} was moved: it names {actual} now, not {expected}")]
@@ -314,6 +312,19 @@ fn serve_hint(error: &ServerError) -> Option<&'static str> {
         ServerError::NotAStore { .. } => Some(
             "give --store a directory that is empty or not there yet, or one of an earlier run",
         ),
+        ServerError::Store { error, .. } => match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(
+                "the store is written to: give --store a directory that this user may write, or \
+                 leave --store out to keep everything in memory",
+            ),
+            ErrorKind::NotADirectory | ErrorKind::NotFound | ErrorKind::AlreadyExists => Some(
+                "a part of the path is no directory, or cannot be made: give --store another one",
+            ),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Some("make room there, or give --store a directory on another disk")
+            }
+            _ => None,
+        },
         ServerError::Listen { error, .. } => match error.kind() {
             ErrorKind::AddrInUse => Some(
                 "another program listens there: choose another address with --listen; port 0 is \

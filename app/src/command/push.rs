@@ -13,6 +13,7 @@ use crate::{
         copy::{CopyArgs, SubsetArg, copy},
         json::JsonArgs,
         plan,
+        run::RunArgs,
         transfer::TransferArgs,
     },
     env::Environment,
@@ -21,7 +22,6 @@ use crate::{
     open::{self, Company, course::Course},
     render::{human, progress::Progress},
     settings::ConnectionArgs,
-    state::{StateArgs, UnfinishedArgs},
     store::{Keeping, StoreArgs},
     warning::warn,
 };
@@ -40,25 +40,8 @@ pub(crate) struct PushArgs {
     #[arg(value_name = "REFERENCE")]
     others: Vec<String>,
 
-    /// Print the plan and stop: nothing is uploaded, mounted or tagged
-    #[arg(long)]
-    dry_run: bool,
-
     #[command(flatten)]
-    output: JsonArgs,
-
-    /// Show nothing while it runs
-    #[arg(long, short)]
-    quiet: bool,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-
-    #[command(flatten)]
-    state: StateArgs,
-
-    #[command(flatten)]
-    unfinished: UnfinishedArgs,
+    run: RunArgs,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -109,25 +92,25 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     if !args.others.is_empty() {
         return Box::pin(copy(&args.to_several(), environment)).await;
     }
-    let state = if args.dry_run {
-        args.state.look(environment).await?
+    let state = if args.run.dry_run {
+        args.run.state.look(environment).await?
     } else {
-        args.state.open(environment).await?
+        args.run.state.open(environment).await?
     };
-    let sessions = args.unfinished.sessions(&state);
-    let progress = Arc::new(if args.dry_run {
+    let sessions = args.run.unfinished.sessions(&state);
+    let progress = Arc::new(if args.run.dry_run {
         Progress::plain()
     } else {
-        Progress::new(args.quiet)
+        Progress::new(args.run.quiet)
     });
     let read = open::source_reference(&args.image.source)?;
     let store = args
         .store
-        .of(read.as_ref(), !args.dry_run, environment, &progress);
+        .of(read.as_ref(), !args.run.dry_run, environment, &progress);
     let preparing = async {
         prepare(
             &args.image,
-            &args.connection,
+            &args.run.connection,
             environment,
             (state, sessions, store.await?),
             progress.clone(),
@@ -135,10 +118,10 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
         .await
     };
     let job = preparing.await.inspect_err(|_| progress.finish())?;
-    if args.dry_run {
-        return plan::show(&job, args.output.json).await;
+    if args.run.dry_run {
+        return plan::show(&job, args.run.output.json).await;
     }
-    carry_out(&job, &progress, &args.output).await
+    carry_out(&job, &progress, &args.run.output).await
 }
 
 impl PushArgs {
@@ -158,12 +141,12 @@ impl PushArgs {
                 None => SubsetArg::default(),
             },
             transfer: image.transfer.clone(),
-            dry_run: self.dry_run,
-            output: self.output,
-            quiet: self.quiet,
-            connection: self.connection.clone(),
-            state: self.state.clone(),
-            unfinished: self.unfinished.clone(),
+            dry_run: self.run.dry_run,
+            output: self.run.output,
+            quiet: self.run.quiet,
+            connection: self.run.connection.clone(),
+            state: self.run.state.clone(),
+            unfinished: self.run.unfinished.clone(),
             store: self.store.clone(),
         }
     }

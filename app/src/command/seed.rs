@@ -19,6 +19,7 @@ use crate::{
         json::JsonArgs,
         plan::{over_limit, planned},
         push::{ImageArgs, Job, all_tags, carried_out, prepare_from},
+        run::RunArgs,
         transfer::{ForeignPolicy, TransferArgs},
     },
     env::Environment,
@@ -26,8 +27,6 @@ use crate::{
     exit::Cause,
     open::{self, course::Course},
     render::{human, progress::Progress},
-    settings::ConnectionArgs,
-    state::{StateArgs, UnfinishedArgs},
 };
 
 /// Put the layers of base images into a registry, so that no push to it sends them again
@@ -58,25 +57,8 @@ pub(crate) struct SeedArgs {
     #[arg(long, value_name = "BYTES")]
     max_upload_bytes: Option<u64>,
 
-    /// Print the plans and stop: nothing is uploaded, mounted or tagged
-    #[arg(long, visible_alias = "plan")]
-    dry_run: bool,
-
     #[command(flatten)]
-    output: JsonArgs,
-
-    /// Show nothing while it runs
-    #[arg(long, short)]
-    quiet: bool,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-
-    #[command(flatten)]
-    state: StateArgs,
-
-    #[command(flatten)]
-    unfinished: UnfinishedArgs,
+    run: RunArgs,
 }
 
 /// What is known of a base when it has been read.
@@ -97,22 +79,54 @@ pub(crate) async fn seed(args: &SeedArgs, environment: &Environment) -> Result<(
             to.repository()
         )));
     }
-    let state = if args.dry_run {
-        args.state.look(environment).await?
+    let state = if args.run.dry_run {
+        args.run.state.look(environment).await?
     } else {
-        args.state.open(environment).await?
+        args.run.state.open(environment).await?
     };
-    let sessions = args.unfinished.sessions(&state);
-    let mut told = Vec::new();
+    let sessions = args.run.unfinished.sessions(&state);
+    let (mut told, mut failed) = (Vec::new(), Vec::new());
     for base in &bases {
         let kept = (state.clone(), sessions);
-        told.extend(Box::pin(one(args, base, environment, kept)).await?);
+        match Box::pin(one(args, base, environment, kept)).await {
+            Ok(seeded) => told.extend(seeded),
+            Err(error) if bases.len() == 1 || stops_all(&error) => return Err(error),
+            // What becomes of one says nothing about the next.
+            Err(error) => {
+                let _ = write!(std::io::stderr(), "{base}: {}", error.text());
+                told.push(failure(base, &error));
+                failed.push((base.to_string(), error.cause()));
+            }
+        }
     }
-    if args.output.json {
-        let seeds = json!({ "seeds": told, "cause": Cause::Done });
+    let cause = match failed.first() {
+        None => Cause::Done,
+        Some((_, cause)) if failed.len() == bases.len() => *cause,
+        Some(_) => Cause::Partly,
+    };
+    if args.run.output.json {
+        let seeds = json!({ "seeds": told, "cause": cause });
         writeln!(std::io::stdout(), "{seeds}").map_err(AppError::Output)?;
     }
-    Ok(())
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(AppError::SomeFailed {
+        cause,
+        what: "bases were not seeded",
+        named: failed.into_iter().map(|it| it.0).collect(),
+        of: bases.len(),
+    })
+}
+
+/// Whether nobody waits for what comes next.
+fn stops_all(error: &AppError) -> bool {
+    matches!(error, AppError::Interrupted | AppError::Timeout)
+}
+
+fn failure(base: &Reference, error: &AppError) -> Value {
+    let failure = json!({ "cause": error.cause(), "error": error.as_json() });
+    about(failure, base, None)
 }
 
 /// A base is in a registry, whether it is written as a source or as a reference.
@@ -130,10 +144,10 @@ async fn one(
     environment: &Environment,
     kept: (State, Sessions),
 ) -> Result<Option<Value>, AppError> {
-    let progress = Arc::new(if args.dry_run {
+    let progress = Arc::new(if args.run.dry_run {
         Progress::plain()
     } else {
-        Progress::new(args.quiet)
+        Progress::new(args.run.quiet)
     });
     let image = ImageArgs {
         source: format!("docker://{base}"),
@@ -157,23 +171,23 @@ async fn one(
     };
     let preparing = prepare_from(
         &image,
-        &args.connection,
+        &args.run.connection,
         environment,
         kept,
         progress.clone(),
         open,
     );
     let job = preparing.await.inspect_err(|_| progress.finish())?;
-    if !args.output.json {
+    if !args.run.output.json {
         headline(base, facts.as_ref())?;
     }
-    if args.dry_run {
-        return dry_run(&job, args.output, base, facts.as_ref()).await;
+    if args.run.dry_run {
+        return dry_run(&job, args.run.output, base, facts.as_ref()).await;
     }
     let report = carried_out(&job, &progress).await?;
     let traffic = job.client.traffic();
     all_tags(&report)?;
-    if args.output.json {
+    if args.run.output.json {
         let told = human::report_json(&report, &traffic);
         let told = human::routed(told, job.routed.as_ref());
         return Ok(Some(about(told, base, facts.as_ref())));
@@ -260,6 +274,6 @@ fn about(mut told: Value, base: &Reference, facts: Option<&Facts>) -> Value {
             "layers": it.layers,
         })
     });
-    told["base"] = facts.unwrap_or_default();
+    told["base"] = facts.unwrap_or_else(|| json!({ "name": base.to_string() }));
     told
 }

@@ -11,6 +11,7 @@ mod access;
 mod certificate;
 mod faults;
 mod operation;
+mod reload;
 mod service_manager;
 mod source;
 mod storage;
@@ -87,6 +88,7 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     }
     let builder = args.validation.apply(builder).listen(args.listen);
     let (builder, access) = args.access.apply(builder)?;
+    let reload = reload::Reload::of(&args.access)?;
     let (builder, operation) = args.operation.apply(builder, args.print_address)?;
     let builder = match &faults {
         Some(file) => faults::apply(file, builder),
@@ -119,6 +121,6 @@ pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
             .and_then(|()| stdout.flush())
             .map_err(AppError::Output)?;
     }
-    operation.run(running).await;
+    operation.run(running, reload).await;
     Ok(())
 }

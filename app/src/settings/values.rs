@@ -1,13 +1,12 @@
 //! Values as people write them: times and sizes.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use registry::{ChunkSize, Rate, RequestRate, TrustedHost, TrustedHostError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// A time in the settings file.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Time(pub(super) Duration);
 
 /// A host in the settings file that may have credentials.
@@ -15,23 +14,20 @@ pub(super) struct Time(pub(super) Duration);
 #[serde(try_from = "String")]
 pub(super) struct Trusted(pub(super) TrustedHost);
 
-/// `10s`, `5m`, `500ms`, `2h`; a plain number is seconds.
+/// `10s`, `5m`, `500ms`, `1h30m`; a plain number is seconds. The grammar is
+/// [humantime's](https://docs.rs/humantime/latest/humantime/fn.parse_duration.html).
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text:?} is not a time: expected for instance 30s, 5m or 500ms"))?;
-    let unit = match &text[digits.len()..] {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        unit => return Err(format!("unit {unit:?} is not known: use ms, s, m or h")),
-    };
-    number
-        .checked_mul(unit)
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is too long a time"))
+    use humantime::DurationError;
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|error| match error {
+        DurationError::UnknownUnit { unit, .. } if !unit.is_empty() => {
+            format!("unit {unit:?} is not known: use ms, s, m, h or d")
+        }
+        DurationError::NumberOverflow => format!("{text:?} is too long a time"),
+        _ => format!("{text:?} is not a time: expected for instance 90, 30s, 5m, 1h30m or 500ms"),
+    })
 }
 
 /// `auto`, or a number of bytes, also with a unit; 0 for one body each.
@@ -164,11 +160,34 @@ impl TryFrom<Amount> for Speed {
     }
 }
 
-impl TryFrom<String> for Time {
-    type Error = String;
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TimeVisitor)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
-        duration(&text).map(Self)
+/// Takes a text, or a whole number of seconds.
+struct TimeVisitor;
+
+impl de::Visitor<'_> for TimeVisitor {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"30s\" or \"1h30m\", or a whole number of seconds")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+        duration(text).map(Time).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Time, E> {
+        Ok(Time(Duration::from_secs(seconds)))
+    }
+
+    fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Time, E> {
+        let positive = u64::try_from(seconds);
+        let seconds = positive.map_err(|_| E::custom(format!("{seconds} is not a time")))?;
+        self.visit_u64(seconds)
     }
 }
 
@@ -265,7 +284,18 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert!(duration("5 parsecs").is_err());
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for (text, part) in [
+            ("5 parsecs", "\"parsecs\" is not known"),
+            ("", "not a time"),
+            ("-5s", "not a time"),
+            ("1h30", "not a time"),
+            ("soon", "not a time"),
+        ] {
+            let error = duration(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
         assert!(duration("99999999999999999999s").is_err());
         assert!(duration("18446744073709551615h").is_err());
     }

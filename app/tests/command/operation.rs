@@ -177,6 +177,11 @@ fn what_cannot_be_done_is_said_before_anything_is_served() {
             "both want standard output",
         ),
         (&["--shutdown-timeout", "soon"], "is not a time"),
+        (
+            &["--store", "/dev/null/store"],
+            "a part of the path is no directory",
+        ),
+        (&["--store", "/proc/store"], "give --store "),
     ] {
         let all = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
         let failed = run(home.path(), all);

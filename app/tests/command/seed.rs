@@ -434,3 +434,40 @@ async fn p15_a_plan_of_an_image_in_another_registry_names_its_layers() {
     }]);
     assert_eq!(run.json()["bases"], expected);
 }
+
+/// What becomes of one base says nothing about the next; each is told of, and how many failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn p15_a_base_that_cannot_be_seeded_does_not_keep_others_from_it() {
+    let two = Two::new().await;
+    let (one, other) = (two.image("one", 1, &[]), two.image("two", 2, &[]));
+    let first = two.base(&one, &[]).await;
+    let [last, absent] = ["other", "absent"].map(|it| first.replace("base", it));
+    let push = ["push", other.path.to_str().unwrap(), &last];
+    two.run(&push).await.succeeded();
+    let to = two.stage.reference("bases");
+    let given = ["seed", &first, &absent, &last, "--to", &to];
+    let run = two.run(&[&given[..], &["--json"]].concat()).await;
+    assert_eq!(run.code, Some(10), "{run:#?}");
+    let told = run.json();
+    assert_eq!(told["cause"], "partly");
+    let seeds = told["seeds"].as_array().unwrap();
+    let names: Vec<_> = seeds
+        .iter()
+        .map(|it| it["base"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, [&first, &absent, &last]);
+    let causes: Vec<_> = seeds.iter().map(|it| &it["cause"]).collect();
+    assert_eq!(causes[1], "source-not-found", "{causes:?}");
+    assert!(run.stderr.contains(&format!("{absent}: ")), "{run:#?}");
+    assert!(run.stderr.contains("there is no image"), "{run:#?}");
+    // The first layer of both is one.
+    assert_eq!(two.sent(), bytes(other.layers()) + EMPTY);
+    assert_eq!(two.stage.server.log().calls(Endpoint::ManifestPut), 2);
+    assert!(
+        run.stderr.contains("1 of 3 bases were not seeded"),
+        "{run:#?}"
+    );
+    // All of them: how it ends is how the first did.
+    let run = two.run(&["seed", &absent, &absent, "--to", &to]).await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+}

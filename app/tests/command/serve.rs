@@ -2,6 +2,8 @@
 
 mod access;
 mod faults;
+#[cfg(unix)]
+mod reload;
 mod validation;
 
 use crate::{

@@ -117,6 +117,7 @@ impl App {
     pub(crate) fn levels(&self) -> Levels {
         Levels {
             sessions: self.sessions.count(),
+            stored: self.store.size(),
             tokens: self.guard.token_count(),
             uptime: self.started.elapsed().as_secs_f64(),
         }

@@ -28,7 +28,10 @@ mod tokens;
 mod users;
 mod verify;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use axum::{
     http::{HeaderMap, StatusCode, header},
@@ -72,7 +75,7 @@ pub enum Auth {
 #[derive(Debug)]
 pub(crate) struct Guard {
     scheme: Scheme,
-    policy: Arc<Policy>,
+    policy: RwLock<Arc<Policy>>,
 }
 
 #[derive(Debug)]
@@ -119,8 +122,34 @@ impl Guard {
         };
         Ok(Self {
             scheme,
-            policy: Arc::new(policy),
+            policy: RwLock::new(Arc::new(policy)),
         })
+    }
+
+    /// The rules as they are at this moment: a request goes by the same ones to its end.
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by these rules from now on. What tokens grant that were issued before stays.
+    pub(crate) fn replace_rules(&self, rules: Rules) {
+        let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        let denied = policy.denied.clone();
+        *policy = Arc::new(Policy { rules, denied });
+    }
+
+    /// Knows these users from now on. Tokens of those who are gone, or have another password, are
+    /// worthless at once. False if nobody is asked who they are.
+    pub(crate) fn replace_users(&self, users: Users) -> io::Result<bool> {
+        let verifier = match &self.scheme {
+            Scheme::Open => return Ok(false),
+            Scheme::Basic(verifier) => verifier,
+            Scheme::Bearer(tokens) => tokens.verifier(),
+        };
+        for user in verifier.replace(users)? {
+            self.revoke(Some(&user));
+        }
+        Ok(true)
     }
 
     /// Who asks, if they may do what they ask; a challenge if not.
@@ -147,7 +176,7 @@ impl Guard {
         let needs = Needs::of(endpoint, resource);
         match &self.scheme {
             Scheme::Open => {
-                let anybody = Principal::ruled(None, &self.policy);
+                let anybody = Principal::ruled(None, &self.policy());
                 let is_base = matches!(needs, Needs::Login);
                 if is_base || self.suffices(&anybody, &needs) {
                     return Ok(anybody);
@@ -169,7 +198,7 @@ impl Guard {
                 if !scopes.covers(&needs.scopes()) {
                     return Err(challenge(Some("insufficient_scope")));
                 }
-                Ok(Principal::scoped(user, scopes, &self.policy))
+                Ok(Principal::scoped(user, scopes, &self.policy()))
             }
         }
     }
@@ -184,7 +213,7 @@ impl Guard {
         };
         match Given::of(headers) {
             Given::Basic(user, password) if verifier.check(&user, password.expose()).await? => {
-                Ok(Principal::ruled(Some(user), &self.policy))
+                Ok(Principal::ruled(Some(user), &self.policy()))
             }
             _ => Err(unauthorized(&basic_challenge())),
         }
@@ -195,10 +224,10 @@ impl Guard {
     async fn check_visitor(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let is_open = match self.scheme {
             Scheme::Open => true,
-            _ => self.policy.allows_catalog(None) && matches!(Given::of(headers), Given::Nothing),
+            _ => self.policy().allows_catalog(None) && matches!(Given::of(headers), Given::Nothing),
         };
         if is_open {
-            return Ok(Principal::ruled(None, &self.policy));
+            return Ok(Principal::ruled(None, &self.policy()));
         }
         self.check_user(headers).await
     }
@@ -221,7 +250,7 @@ impl Guard {
                 return Err(unauthorized(&basic_challenge()));
             }
         };
-        let principal = Principal::ruled(user, &self.policy);
+        let principal = Principal::ruled(user, &self.policy());
         match (self.suffices(&principal, needs), &principal.user) {
             (true, _) => Ok(principal),
             (false, None) => Err(unauthorized(&basic_challenge())),
@@ -234,7 +263,7 @@ impl Guard {
     fn suffices(&self, principal: &Principal, needs: &Needs<'_>) -> bool {
         match needs {
             Needs::Login => principal.user.is_some(),
-            Needs::Catalog => self.policy.allows_catalog(principal.user.as_deref()),
+            Needs::Catalog => self.policy().allows_catalog(principal.user.as_deref()),
             Needs::Repository(name, actions) => actions.iter().all(|it| principal.may(name, it)),
         }
     }
@@ -246,7 +275,7 @@ impl Guard {
         headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
         self.tokens()?
-            .answer_get(query, headers, &self.policy)
+            .answer_get(query, headers, &self.policy())
             .await
     }
 
@@ -257,7 +286,7 @@ impl Guard {
         form: &Bytes,
     ) -> Result<Response, Refusal> {
         self.tokens()?
-            .answer_post(headers, form, &self.policy)
+            .answer_post(headers, form, &self.policy())
             .await
     }
 

@@ -23,6 +23,7 @@ use crate::{
     allowance::Allowance,
     answer::{self, Refusal},
     log::{Entry, Outcome},
+    store::Tally,
 };
 
 /// Upper ends of the buckets that requests' durations are counted in, in seconds.
@@ -48,6 +49,8 @@ pub(crate) struct Metrics {
     sessions: Gauge,
     tokens: Gauge,
     uptime: Gauge<f64, AtomicU64>,
+    contents: Gauge,
+    content_bytes: Gauge,
 }
 
 /// What is read off other parts when the numbers are asked for.
@@ -55,6 +58,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Levels {
     pub(crate) sessions: usize,
     pub(crate) tokens: usize,
+    pub(crate) stored: Tally,
     /// Seconds since the server started.
     pub(crate) uptime: f64,
 }
@@ -78,6 +82,8 @@ impl Metrics {
             sessions: Gauge::default(),
             tokens: Gauge::default(),
             uptime: Gauge::default(),
+            contents: Gauge::default(),
+            content_bytes: Gauge::default(),
         };
         metrics.register_counters();
         metrics.register_levels();
@@ -154,6 +160,17 @@ impl Metrics {
             "Tokens of the own token service that are remembered",
             self.tokens.clone(),
         );
+        all.register(
+            "store_contents",
+            "Blobs and manifests that are kept, each once",
+            self.contents.clone(),
+        );
+        all.register_with_unit(
+            "store_content",
+            "Bytes of blobs and manifests that are kept, each once",
+            Unit::Bytes,
+            self.content_bytes.clone(),
+        );
         all.register_with_unit(
             "uptime",
             "Since the server started",
@@ -224,9 +241,11 @@ impl Metrics {
         levels: Levels,
         allowance: &Allowance,
     ) -> Result<Response, Refusal> {
-        let level = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.sessions.set(level(levels.sessions));
-        self.tokens.set(level(levels.tokens));
+        let level = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.sessions.set(level(levels.sessions as u64));
+        self.tokens.set(level(levels.tokens as u64));
+        self.contents.set(level(levels.stored.count));
+        self.content_bytes.set(level(levels.stored.bytes));
         self.uptime.set(levels.uptime);
         let mut body = String::new();
         text::encode(&mut body, &self.registry).map_err(std::io::Error::other)?;

@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConnection};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AccessLog, Faults, Limits, RequestLog, ServerBuilder, ServerError,
+    AccessLog, Faults, Limits, RequestLog, Rules, ServerBuilder, ServerError, Users,
     activity::Still,
     allowance::Taken,
     app::{App, Bounded, Turns},
@@ -255,6 +255,21 @@ impl RunningServer {
     /// Forgets every open upload session, as a registry does that lost its memory.
     pub async fn lose_sessions(&self) {
         self.app.sessions.lose_all().await;
+    }
+
+    /// Knows these users from now on, and no others. Upload sessions stay; tokens of users who are
+    /// gone or have another password do not. False if this server asks nobody who they are.
+    ///
+    /// Fails where the system has no random numbers; the users are then those of before.
+    pub fn replace_users(&self, users: Users) -> Result<bool, ServerError> {
+        let replaced = self.app.guard.replace_users(users);
+        replaced.map_err(ServerError::Random)
+    }
+
+    /// Goes by these rules from now on, and no others. Requests under way end by the rules they
+    /// began with, and tokens grant what they did until they end.
+    pub fn replace_rules(&self, rules: Rules) {
+        self.app.guard.replace_rules(rules);
     }
 
     /// Makes every token worthless that was issued so far, refresh tokens too.

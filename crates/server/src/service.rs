@@ -36,8 +36,8 @@ use crate::{
 const MAX_STALL: Duration = Duration::from_hours(1);
 /// A head that is longer, target included, needs room as long as its request is under way, in bytes.
 const LONG_HEAD_BYTES: usize = 16 * 1024;
-/// So much: it is there twice, here and in its connection's buffer.
-const LONG_HEAD_ROOM: usize = 160 * 1024;
+/// So much: it is there twice, here and in its connection's buffer, with what allocators keep of both.
+const LONG_HEAD_ROOM: usize = 256 * 1024;
 /// The longest form the token service takes, in bytes, inclusive.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 

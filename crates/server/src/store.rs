@@ -108,6 +108,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether writes work now: tries one that leaves nothing behind.
     fn try_write(&self) -> io::Result<()>;
 
+    /// How much content there is, without looking through it; nothing where none is kept.
+    fn size(&self) -> Tally {
+        Tally::default()
+    }
+
     /// All repositories, in order.
     fn repositories(&self) -> io::Result<Vec<Name>>;
 

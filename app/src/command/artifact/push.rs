@@ -13,17 +13,15 @@ use super::{
 };
 use crate::{
     command::{
-        json::JsonArgs,
         plan,
         push::{ImageArgs, carry_out, prepare_from},
+        run::RunArgs,
         transfer::{ForeignPolicy, TransferArgs},
     },
     env::Environment,
     error::AppError,
     open::{self, course::Course},
     render::progress::Progress,
-    settings::ConnectionArgs,
-    state::{StateArgs, UnfinishedArgs},
     timestamp,
 };
 
@@ -90,25 +88,8 @@ pub(crate) struct ArtifactPushArgs {
     #[command(flatten)]
     transfer: TransferArgs,
 
-    /// Print the plan and stop: nothing is uploaded, mounted or tagged
-    #[arg(long, visible_alias = "plan")]
-    dry_run: bool,
-
     #[command(flatten)]
-    output: JsonArgs,
-
-    /// Show nothing while it runs
-    #[arg(long, short)]
-    quiet: bool,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-
-    #[command(flatten)]
-    state: StateArgs,
-
-    #[command(flatten)]
-    unfinished: UnfinishedArgs,
+    run: RunArgs,
 }
 
 pub(crate) async fn push(
@@ -130,16 +111,16 @@ pub(crate) async fn push(
         },
         ..ImageArgs::default()
     };
-    let state = if args.dry_run {
-        args.state.look(environment).await?
+    let state = if args.run.dry_run {
+        args.run.state.look(environment).await?
     } else {
-        args.state.open(environment).await?
+        args.run.state.open(environment).await?
     };
-    let sessions = args.unfinished.sessions(&state);
-    let progress = Arc::new(if args.dry_run {
+    let sessions = args.run.unfinished.sessions(&state);
+    let progress = Arc::new(if args.run.dry_run {
         Progress::plain()
     } else {
-        Progress::new(args.quiet)
+        Progress::new(args.run.quiet)
     });
     let open = async |course: &Course, client: &Client| {
         let builder = match &subject {
@@ -156,7 +137,7 @@ pub(crate) async fn push(
     let kept = (state, sessions);
     let preparing = prepare_from(
         &image,
-        &args.connection,
+        &args.run.connection,
         environment,
         kept,
         progress.clone(),
@@ -169,10 +150,10 @@ pub(crate) async fn push(
         // What is about an image is found by that; `latest` is the image's.
         job.destination.tags.clone_from(&args.transfer.tags);
     }
-    if args.dry_run {
-        return plan::show(&job, args.output.json).await;
+    if args.run.dry_run {
+        return plan::show(&job, args.run.output.json).await;
     }
-    carry_out(&job, &progress, &args.output).await
+    carry_out(&job, &progress, &args.run.output).await
 }
 
 /// What was given is files, and a reference last.

@@ -109,7 +109,8 @@ pub(super) fn reports(
     let named = failed.iter().map(|(end, _)| end.text.clone()).collect();
     Err(AppError::SomeFailed {
         cause,
-        destinations: named,
+        what: "destinations did not get the image",
+        named,
         of: job.ends.len(),
     })
 }

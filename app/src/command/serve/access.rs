@@ -7,7 +7,7 @@ use clap::Args;
 use server::{Auth, Bearer, Rules, ServerBuilder, Users};
 
 use super::certificate::{self, Certificate};
-use crate::{error::AppError, interrupt::say, settings::duration};
+use crate::{error::AppError, settings::duration, warning::warn};
 
 /// Clients take a token for good for at least so long, whatever they are told.
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_mins(1);
@@ -87,14 +87,8 @@ impl AccessArgs {
                     .into(),
             ));
         }
-        let users = match &self.htpasswd {
-            Some(path) => {
-                warn_if_open(path, "the users");
-                Some(Users::htpasswd(path).map_err(AppError::Users)?)
-            }
-            None => None,
-        };
-        if let Some(rules) = self.rules(users.as_ref())? {
+        let (users, rules) = self.read()?;
+        if let Some(rules) = rules {
             let serves_anonymous = rules.serve_anonymous();
             builder = builder.rules(rules);
             builder = self.ask(builder, users, serves_anonymous);
@@ -107,6 +101,29 @@ impl AccessArgs {
         builder = builder.allow_clear_text(self.allow_insecure_credentials);
         let (builder, certificate) = self.secure(builder)?;
         Ok((builder, Access { certificate }))
+    }
+
+    /// The files that say who may do what.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.htpasswd, &self.access]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+
+    /// The users and the rules, as far as flags say that there are some.
+    ///
+    /// Fails where a file cannot be read or used, and where there are rules for users and no users.
+    pub(super) fn read(&self) -> Result<(Option<Users>, Option<Rules>), AppError> {
+        let users = match &self.htpasswd {
+            Some(path) => {
+                warn_if_open(path, "the users");
+                Some(Users::htpasswd(path).map_err(AppError::Users)?)
+            }
+            None => None,
+        };
+        let rules = self.rules(users.as_ref())?;
+        Ok((users, rules))
     }
 
     /// How users say who they are. Docker sends no request at all without credentials to a
@@ -152,8 +169,8 @@ impl AccessArgs {
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
             let path = path.display();
-            say(&format!(
-                "warning: {path} names users who cannot log in: {unknown}"
+            warn(format_args!(
+                "{path} names users who cannot log in: {unknown}"
             ));
         }
         Ok(Some(rules))
@@ -197,8 +214,8 @@ fn warn_if_open(path: &Path, what: &str) {
         let mode = std::fs::metadata(path).map(|it| it.permissions().mode());
         if mode.is_ok_and(|mode| mode & 0o006 != 0) {
             let path = path.display();
-            say(&format!(
-                "warning: every user of this machine can read {what} at {path}: chmod o-rw {path}"
+            warn(format_args!(
+                "every user of this machine can read {what} at {path}: chmod o-rw {path}"
             ));
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use server::{AccessLog, AccessLogFormat, Limits, RunningServer, ServerBuilder, Warning};
 
-use super::service_manager;
+use super::{reload::Reload, service_manager};
 use crate::{
     error::AppError,
     interrupt::{self, Signals},
@@ -187,9 +187,16 @@ fn warning_in(text: &str) -> Result<Warning, String> {
 
 impl Operation {
     /// Tells who started this that it serves, waits for a signal, and stops.
-    pub(super) async fn run(mut self, running: RunningServer) {
+    pub(super) async fn run(mut self, running: RunningServer, reload: Option<Reload>) {
         service_manager::ready(&running.url());
+        let reloading = async {
+            match reload {
+                Some(mut reload) => reload.watch(&running).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            never = reloading => match never {},
             () = self.signals.next() => {}
             never = service_manager::watch() => match never {},
         }

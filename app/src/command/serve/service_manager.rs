@@ -19,7 +19,7 @@ mod systemd {
     use listenfd::ListenFd;
     use sd_notify::NotifyState;
 
-    use crate::interrupt;
+    use crate::warning::warn;
 
     /// The socket that was handed over, if one was. An error says what is wrong with it.
     pub(crate) fn listener() -> Result<Option<TcpListener>, String> {
@@ -65,9 +65,7 @@ mod systemd {
 
     fn say(state: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(state) {
-            interrupt::say(&format!(
-                "warning: could not tell the service manager: {error}"
-            ));
+            warn(format_args!("could not tell the service manager: {error}"));
         }
     }
 }

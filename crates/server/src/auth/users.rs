@@ -23,6 +23,16 @@ pub(crate) struct Hash {
     pub(crate) cost: u32,
 }
 
+impl Password {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Plain(one), Self::Plain(other)) => one.is(other.expose()),
+            (Self::Bcrypt(one), Self::Bcrypt(other)) => one.text.is(other.text.expose()),
+            _ => false,
+        }
+    }
+}
+
 impl Users {
     /// Nobody.
     pub fn new() -> Self {
@@ -52,6 +62,15 @@ impl Users {
 
     pub(super) fn password(&self, user: &str) -> Option<&Password> {
         self.0.get(user)
+    }
+
+    /// Those who are not in `next`, or with another password.
+    pub(super) fn changed_in(&self, next: &Self) -> Vec<String> {
+        let is_same = |user: &str, password: &Password| {
+            next.password(user).is_some_and(|it| it.is_same(password))
+        };
+        let changed = self.0.iter().filter(|it| !is_same(it.0, it.1));
+        changed.map(|it| it.0.clone()).collect()
     }
 
     /// The highest cost of a hash; none if there is no hash.

@@ -15,7 +15,7 @@ use std::{
     collections::HashMap,
     hint, io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -39,18 +39,25 @@ const MAX_TURNS: usize = 4;
 /// Checks passwords.
 #[derive(Debug)]
 pub(crate) struct Verifier {
-    users: Arc<Users>,
-    /// The highest cost there is; none if nothing has to be hashed.
-    highest: Option<u32>,
-    key: hmac::Key,
-    memory: Mutex<Memory>,
+    known: RwLock<Arc<Known>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// How many checks were hashed, for tests.
     hashed: AtomicU64,
 }
 
-/// A name and a password under the process's key.
+/// The users, and what was found out about their passwords: both go when there are other users,
+/// so that no password is right for having been right before.
+#[derive(Debug)]
+struct Known {
+    users: Users,
+    /// The highest cost there is; none if nothing has to be hashed.
+    highest: Option<u32>,
+    key: hmac::Key,
+    memory: Mutex<Memory>,
+}
+
+/// A name and a password under a key of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Fingerprint([u8; 32]);
 
@@ -62,7 +69,7 @@ struct Memory {
 }
 
 /// A check that others with the same fingerprint wait for; over when this is dropped.
-struct Pending<'a>(&'a Verifier, Fingerprint);
+struct Pending<'a>(&'a Known, Fingerprint);
 
 /// A place in the queue, left when this is dropped.
 struct Waiting<'a> {
@@ -74,18 +81,25 @@ struct Waiting<'a> {
 
 impl Verifier {
     pub(crate) fn new(users: Users) -> io::Result<Self> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| io::Error::other("no random numbers"))?;
         let turns = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
-            highest: users.highest_cost(),
-            users: Arc::new(users),
-            key,
-            memory: Mutex::default(),
+            known: RwLock::new(Arc::new(Known::of(users)?)),
             turns: Arc::new(Semaphore::new(turns.min(MAX_TURNS))),
             waiting: AtomicUsize::new(0),
             hashed: AtomicU64::new(0),
         })
+    }
+
+    /// Knows these users instead of all before; those whose password is no longer what it was.
+    pub(crate) fn replace(&self, users: Users) -> io::Result<Vec<String>> {
+        let next = Arc::new(Known::of(users)?);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *known, Arc::clone(&next));
+        Ok(before.users.changed_in(&next.users))
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether this is the user's password.
@@ -94,26 +108,68 @@ impl Verifier {
         if password.contains('\0') {
             return Ok(false);
         }
-        let Some(highest) = self.highest else {
-            return Ok(is_plain(self.users.password(user), password));
+        let known = self.known();
+        let Some(highest) = known.highest else {
+            return Ok(is_plain(known.users.password(user), password));
         };
-        let fingerprint = self.fingerprint(user, password);
+        let fingerprint = known.fingerprint(user, password);
         let cell = {
-            let mut memory = self.memory();
+            let mut memory = known.memory();
             if memory.recall(fingerprint) {
                 return Ok(true);
             }
             Arc::clone(memory.pending.entry(fingerprint).or_default())
         };
-        let _pending = Pending(self, fingerprint);
+        let _pending = Pending(&known, fingerprint);
         let right = cell
-            .get_or_try_init(|| self.hash(user, password, highest))
+            .get_or_try_init(|| self.hash(&known, user, password, highest))
             .await
             .copied();
         if matches!(right, Ok(true)) {
-            self.memory().remember(fingerprint);
+            known.memory().remember(fingerprint);
         }
         right
+    }
+
+    /// Waits for a turn and hashes on a thread that may block.
+    async fn hash(
+        &self,
+        known: &Arc<Known>,
+        user: &str,
+        password: &str,
+        highest: u32,
+    ) -> Result<bool, Refusal> {
+        let waiting = Waiting::begin(&self.waiting);
+        if waiting.others >= MAX_WAITING {
+            return Err(busy());
+        }
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        drop(waiting);
+        let turn = turn.map_err(io::Error::other)?;
+        self.hashed.fetch_add(1, Ordering::Relaxed);
+        let known = Arc::clone(known);
+        let (user, password) = (user.to_owned(), Secret::from(password));
+        let checked = tokio::task::spawn_blocking(move || {
+            let checked = prove(known.users.password(&user), password.expose(), highest);
+            drop(turn);
+            checked
+        });
+        Ok(checked.await.map_err(io::Error::other)?.0)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn of(users: Users) -> io::Result<Self> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| io::Error::other("no random numbers"))?;
+        Ok(Self {
+            highest: users.highest_cost(),
+            users,
+            key,
+            memory: Mutex::default(),
+        })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -128,26 +184,6 @@ impl Verifier {
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(context.sign().as_ref());
         Fingerprint(fingerprint)
-    }
-
-    /// Waits for a turn and hashes on a thread that may block.
-    async fn hash(&self, user: &str, password: &str, highest: u32) -> Result<bool, Refusal> {
-        let waiting = Waiting::begin(&self.waiting);
-        if waiting.others >= MAX_WAITING {
-            return Err(busy());
-        }
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        drop(waiting);
-        let turn = turn.map_err(io::Error::other)?;
-        self.hashed.fetch_add(1, Ordering::Relaxed);
-        let users = Arc::clone(&self.users);
-        let (user, password) = (user.to_owned(), Secret::from(password));
-        let checked = tokio::task::spawn_blocking(move || {
-            let checked = prove(users.password(&user), password.expose(), highest);
-            drop(turn);
-            checked
-        });
-        Ok(checked.await.map_err(io::Error::other)?.0)
     }
 }
 

@@ -305,4 +305,10 @@ impl Tally {
         self.count += other.count;
         self.bytes += other.bytes;
     }
+
+    /// Takes away what was added before.
+    pub(crate) fn subtract(&mut self, other: Self) {
+        self.count = self.count.saturating_sub(other.count);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
 }

@@ -33,10 +33,12 @@
 //! found to be there stays there until it is linked to. Nothing that takes long is done
 //! under either: bytes are synced before, large files are freed after.
 
+mod claim;
 mod content;
 mod files;
 mod garbage;
 mod integrity;
+mod known;
 mod manifests;
 mod staged;
 mod syncs;
@@ -44,7 +46,7 @@ mod view;
 
 use std::{
     collections::{HashSet, hash_map::RandomState},
-    fs::{File, TryLockError},
+    fs::File,
     hash::BuildHasher as _,
     io,
     path::{Path, PathBuf},
@@ -53,27 +55,23 @@ use std::{
 };
 
 use oci::{Digest, Tag};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
     Collect, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Staged, Store,
-    StoredManifest, Ticket,
+    StoredManifest, Tally, Ticket,
     watch::{Watch, Watches},
 };
 use crate::{ServerError, route::Name};
 
-const MARKER: &str = "longshore-store.json";
-const VERSION: u32 = 1;
+pub(crate) use claim::is_store;
+
 /// A file that is written to see whether that works.
 const TRIAL: &str = "trial~";
 /// Tags are moved under one of so many locks, by repository.
 const TAG_LOCKS: usize = 64;
-
-/// Whether a store stands at `root`, of whatever version.
-pub(crate) fn is_store(root: &Path) -> bool {
-    root.join(MARKER).is_file()
-}
+/// The most contents that are remembered as released; what is beyond goes with the garbage.
+const MAX_RELEASED: usize = 10_000;
 
 /// A store in a directory, held by this process alone.
 #[derive(Debug)]
@@ -98,11 +96,11 @@ struct Shared {
     views: view::Views,
     integrity: integrity::Integrity,
     spare: Arc<content::Spare>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Marker {
-    version: u32,
+    names: known::Names,
+    tagged: known::Tagged,
+    size: known::Size,
+    /// Content that a repository no longer holds, and perhaps none does.
+    released: Mutex<HashSet<Digest>>,
 }
 
 impl Directory {
@@ -117,7 +115,7 @@ impl Directory {
             path: root.to_owned(),
             error,
         };
-        let lock = claim(root, &files)?;
+        let lock = claim::claim(root, &files)?;
         // Nobody else has it open, so nobody is about to finish these.
         files.remove_tree(&root.join("scratch")).map_err(failed)?;
         for directory in [
@@ -131,7 +129,7 @@ impl Directory {
                 .make_directory(&root.join(directory))
                 .map_err(failed)?;
         }
-        write_marker(root, &files).map_err(failed)?;
+        claim::write_marker(root, &files).map_err(failed)?;
         let store = Self(Arc::new(Shared {
             root: root.to_owned(),
             files,
@@ -145,90 +143,17 @@ impl Directory {
             views: view::Views::default(),
             integrity: integrity::Integrity::default(),
             spare: Arc::default(),
+            names: known::Names::default(),
+            tagged: known::Tagged::default(),
+            size: known::Size::default(),
+            released: Mutex::default(),
         }));
-        let names = store.repositories().map_err(failed)?;
+        let names = found_repositories(root).map_err(failed)?;
         view::look(&store.0, &names).map_err(failed)?;
+        store.0.names.fill(names);
+        store.0.measure().map_err(failed)?;
         Ok(store)
     }
-}
-
-/// Makes sure that a directory is a store or can become one, and that it is this process's.
-fn claim(root: &Path, files: &files::Files) -> Result<File, ServerError> {
-    let failed = |error| ServerError::Store {
-        path: root.to_owned(),
-        error,
-    };
-    let strange = |reason: &str| ServerError::NotAStore {
-        path: root.to_owned(),
-        reason: reason.to_owned(),
-    };
-    if root.is_file() {
-        return Err(strange("it is a file"));
-    }
-    files.make_directory(root).map_err(failed)?;
-    let marker = root.join(MARKER);
-    let is_new = !marker.try_exists().map_err(failed)?;
-    if is_new && !is_unfinished(root).map_err(failed)? {
-        let is_layout = root.join(oci::layout::MARKER).is_file();
-        return Err(strange(if is_layout {
-            "it is an OCI image layout, which is served by its path, without --store"
-        } else {
-            "it holds other files, and a store begins in an empty directory or one that is not there"
-        }));
-    }
-    let lock = File::create(root.join("lock")).map_err(failed)?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => ServerError::StoreInUse {
-            path: root.to_owned(),
-        },
-        TryLockError::Error(error) => failed(error),
-    })?;
-    if let Some(text) = files::read(&marker).map_err(failed)? {
-        match serde_json::from_slice(&text) {
-            Ok(Marker { version: VERSION }) => {}
-            Ok(Marker { version }) => {
-                return Err(strange(&format!(
-                    "version {version} was made by a newer longshore, this one knows {VERSION}"
-                )));
-            }
-            Err(_) => return Err(strange("its marker cannot be read")),
-        }
-    }
-    Ok(lock)
-}
-
-/// Whether a directory without a marker is empty, or holds no more than what a start makes
-/// that was cut off before it came to the marker.
-fn is_unfinished(root: &Path) -> io::Result<bool> {
-    for name in files::names(root)? {
-        let is_ours = match name.as_str() {
-            "lock" => true,
-            "blobs" => {
-                let algorithms = files::names(&root.join(&name))?;
-                let mut all = algorithms.iter().map(|it| root.join(&name).join(it));
-                all.try_fold(true, |so_far, it| {
-                    io::Result::Ok(so_far && it.is_dir() && files::names(&it)?.is_empty())
-                })?
-            }
-            "repositories" | "uploads" => files::names(&root.join(&name))?.is_empty(),
-            // What is prepared there is the marker.
-            "scratch" => files::names(&root.join(&name))?.len() <= 1,
-            _ => false,
-        };
-        if !is_ours {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn write_marker(root: &Path, files: &files::Files) -> io::Result<()> {
-    let marker = root.join(MARKER);
-    if marker.try_exists()? {
-        return Ok(());
-    }
-    let text = serde_json::json!(Marker { version: VERSION }).to_string();
-    files.write_whole(&marker, text.as_bytes())
 }
 
 // === impl Shared ===
@@ -298,7 +223,46 @@ impl Shared {
         self.watches.note([digest]);
         self.files.sync_parent(&self.content(digest))?;
         let link = self.blob_link(name, digest);
-        self.files.touch(&link, self.grace.now())
+        self.files.touch(&link, self.grace.now())?;
+        self.names.note(name);
+        Ok(())
+    }
+
+    /// Finds out how much content there is.
+    fn measure(&self) -> io::Result<()> {
+        let mut size = self.size.held();
+        for algorithm in files::ALGORITHMS {
+            let directory = self.root.join("blobs").join(algorithm);
+            for name in files::names(&directory)? {
+                let length = files::length(&directory.join(name))?;
+                size.add(length.map_or_else(Tally::default, Tally::one));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has content of a length come to its place, and counts it.
+    fn place_content(
+        &self,
+        at: &Path,
+        length: u64,
+        place: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut size = self.size.held();
+        let before = files::length(at)?;
+        place()?;
+        size.subtract(before.map_or_else(Tally::default, Tally::one));
+        size.add(Tally::one(length));
+        Ok(())
+    }
+
+    /// Takes content from its place, and counts that; where it is until it is removed.
+    fn take_content(&self, at: &Path) -> io::Result<PathBuf> {
+        let mut size = self.size.held();
+        let length = files::length(at)?;
+        let aside = self.files.set_aside(at)?;
+        size.subtract(length.map_or_else(Tally::default, Tally::one));
+        Ok(aside)
     }
 
     /// Notes that somebody relies on what a link stands for. The caller has the lock to link.
@@ -333,23 +297,52 @@ impl Shared {
         self.watches.begin()
     }
 
-    /// Removes content, if no repository holds it any more.
-    fn drop_unheld(&self, store: &Directory, digest: &Digest) -> io::Result<()> {
-        let watch = self.watch();
-        for name in store.repositories()? {
-            if self.blob_link(&name, digest).try_exists()? || self.has_manifest(&name, digest)? {
-                return Ok(());
-            }
+    /// Notes that a repository no longer holds something. Whether another one does takes a look at
+    /// each of them, which is done once for many, and not while a client waits.
+    fn release(&self, digest: &Digest) {
+        let mut released = self.released();
+        if released.len() < MAX_RELEASED {
+            released.insert(digest.clone());
         }
-        let content = self.content(digest);
-        let aside = {
-            let _removing = self.removing();
-            if watch.saw(digest) || files::length(&content)?.is_none() {
-                return Ok(());
+        drop(released);
+        self.views.notify.notify_one();
+    }
+
+    fn released(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what was released and no repository holds any more. What fails is left to
+    /// garbage collection.
+    fn drop_unheld(&self) -> io::Result<()> {
+        let mut unheld = std::mem::take(&mut *self.released());
+        if unheld.is_empty() {
+            return Ok(());
+        }
+        let watch = self.watch();
+        for name in self.names.all() {
+            let mut held = Vec::new();
+            for digest in &unheld {
+                if self.blob_link(&name, digest).try_exists()?
+                    || self.has_manifest(&name, digest)?
+                {
+                    held.push(digest.clone());
+                }
             }
-            self.files.set_aside(&content)?
-        };
-        self.files.remove(&aside).map(drop)
+            unheld.retain(|it| !held.contains(it));
+        }
+        for digest in unheld {
+            let content = self.content(&digest);
+            let aside = {
+                let _removing = self.removing();
+                if watch.saw(&digest) || files::length(&content)?.is_none() {
+                    continue;
+                }
+                self.take_content(&content)?
+            };
+            self.files.remove(&aside)?;
+        }
+        Ok(())
     }
 }
 
@@ -403,7 +396,7 @@ impl Store for Directory {
         };
         if removed {
             self.0.files.sync_parent(&link)?;
-            self.0.drop_unheld(self, digest)?;
+            self.0.release(digest);
         }
         Ok(removed)
     }
@@ -462,7 +455,7 @@ impl Store for Directory {
     fn remove_manifest(&self, name: &Name, digest: &Digest) -> io::Result<bool> {
         let removed = manifests::remove(&self.0, name, digest)?;
         if removed {
-            self.0.drop_unheld(self, digest)?;
+            self.0.release(digest);
         }
         Ok(removed)
     }
@@ -483,10 +476,11 @@ impl Store for Directory {
     }
 
     fn repositories(&self) -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        find_repositories(&self.0.root.join("repositories"), "", &mut names)?;
-        names.sort_unstable();
-        Ok(names)
+        Ok(self.0.names.all())
+    }
+
+    fn size(&self) -> Tally {
+        self.0.size.get()
     }
 
     fn garbage(&self) -> Option<&dyn Collect> {
@@ -498,8 +492,16 @@ impl Store for Directory {
     }
 
     fn renew_views(&self) -> io::Result<()> {
-        view::renew(&self.0)
+        let dropped = self.0.drop_unheld();
+        view::renew(&self.0).and(dropped)
     }
+}
+
+/// All repositories that there are on the disk.
+fn found_repositories(root: &Path) -> io::Result<Vec<Name>> {
+    let mut names = Vec::new();
+    find_repositories(&root.join("repositories"), "", &mut names)?;
+    Ok(names)
 }
 
 /// Directories that hold something of a repository, at any depth below `at`.

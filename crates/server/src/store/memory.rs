@@ -17,7 +17,7 @@ use oci::{Digest, Tag};
 
 use super::{
     Collect, Content, Grace, Leftover, NewManifest, OpenManifest, Put, Staged, Store,
-    StoredManifest, Ticket, children, watch::Watches,
+    StoredManifest, Tally, Ticket, children, watch::Watches,
 };
 use crate::route::Name;
 
@@ -324,6 +324,16 @@ impl Store for Memory {
 
     fn repositories(&self) -> io::Result<Vec<Name>> {
         Ok(self.kept().repositories.keys().cloned().collect())
+    }
+
+    /// Bytes of uploads that are under way included, as the bound on memory has it.
+    fn size(&self) -> Tally {
+        let kept = self.kept();
+        let manifests = kept.repositories.values().map(|it| it.manifests.len());
+        Tally {
+            count: (kept.contents.len() + manifests.sum::<usize>()) as u64,
+            bytes: self.0.used.load(Ordering::Relaxed),
+        }
     }
 
     fn garbage(&self) -> Option<&dyn Collect> {

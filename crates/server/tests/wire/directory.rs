@@ -1,6 +1,6 @@
 //! The store in a directory: what is there after a restart, and how it looks.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use longshore_server::{Server, ServerError};
 use oci::{Algorithm, Digest};
@@ -151,6 +151,7 @@ async fn what_is_no_store_is_left_alone() {
     }
 }
 
+/// A moment after the answer: whether another one holds it takes a look at each repository.
 #[tokio::test]
 async fn content_goes_when_nobody_holds_it() {
     let dir = TempDir::new().unwrap();
@@ -158,11 +159,25 @@ async fn content_goes_when_nobody_holds_it() {
     let digest = reg.push("one", b"content").await;
     reg.push("two", b"content").await;
     let stored = dir.path().join("blobs/sha256").join(digest.encoded());
-    for (name, remains) in [("one", true), ("two", false)] {
-        let delete = reg.ask("DELETE", format!("/v2/{name}/blobs/{digest}"));
-        assert_eq!(delete.send().await.status, 202);
-        assert_eq!(stored.exists(), remains);
+    let other = reg.push("one", b"other content").await;
+    let marker = dir.path().join("blobs/sha256").join(other.encoded());
+    for target in [format!("one/blobs/{digest}"), format!("one/blobs/{other}")] {
+        let delete = reg.delete(format!("/v2/{target}")).await;
+        assert_eq!(delete.status, 202);
     }
+    while marker.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(stored.exists(), "two holds it");
+    assert_eq!(
+        reg.delete(format!("/v2/two/blobs/{digest}")).await.status,
+        202
+    );
+    reg.server.shutdown().await;
+    assert!(
+        !stored.exists(),
+        "what is not removed yet goes before the end"
+    );
 }
 
 /// A manifest and a blob may be the same bytes; each is deleted for itself.
@@ -245,10 +260,10 @@ async fn a_repository_is_a_layout_while_the_server_runs_and_after() {
     // Nothing tells when the view was renewed: it comes by itself.
     let renewed = async {
         while names() != before {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let limit = std::time::Duration::from_secs(30);
+    let limit = Duration::from_secs(30);
     tokio::time::timeout(limit, renewed).await.unwrap();
     let stored = layout
         .join("blobs/sha256")
@@ -282,4 +297,51 @@ async fn an_address_in_use_is_an_error() {
     let reg = TestReg::new().await;
     let second = Server::builder().listen(reg.server.addr()).start().await;
     assert!(matches!(second, Err(ServerError::Listen { .. })));
+}
+
+/// Without looking through the store: what the numbers say is what there is, after whatever came
+/// and went, and after a restart.
+#[tokio::test]
+async fn the_size_of_the_store_is_what_there_is() {
+    let dir = TempDir::new().unwrap();
+    let counted = async |reg: &TestReg| {
+        let text = String::from_utf8(reg.get("/metrics").await.body).unwrap();
+        let number = |name: &str| -> u64 {
+            let line = text.lines().find_map(|it| it.strip_prefix(name));
+            line.unwrap().trim().parse().unwrap()
+        };
+        (
+            number("longshore_store_contents "),
+            number("longshore_store_content_bytes "),
+        )
+    };
+    let there = || {
+        let files = fs::read_dir(dir.path().join("blobs/sha256")).unwrap();
+        let lengths: Vec<u64> = files
+            .map(|it| it.unwrap().metadata().unwrap().len())
+            .collect();
+        (lengths.len() as u64, lengths.iter().sum::<u64>())
+    };
+    let reg = at(dir.path()).await;
+    assert_eq!(counted(&reg).await, (0, 0));
+    let image = reg.push_image("app", "v1").await;
+    assert_eq!(counted(&reg).await, (3, 4 + image.len() as u64));
+    // The same again, elsewhere.
+    reg.push_image("other", "v1").await;
+    reg.push("third", b"v1").await;
+    assert_eq!(counted(&reg).await.0, 3);
+    assert_eq!(there(), (3, 4 + image.len() as u64));
+    let extra = reg.push("app", &[7; 1000]).await;
+    assert_eq!(counted(&reg).await, there());
+    assert_eq!(
+        reg.delete(format!("/v2/app/blobs/{extra}")).await.status,
+        202
+    );
+    while there().0 > 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(counted(&reg).await, (3, 4 + image.len() as u64));
+    reg.server.shutdown().await;
+    let reg = at(dir.path()).await;
+    assert_eq!(counted(&reg).await, there());
 }

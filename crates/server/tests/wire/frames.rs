@@ -37,6 +37,14 @@ pub(crate) fn post(path: &str) -> Vec<u8> {
     request(0x83, path)
 }
 
+/// `PATCH <path>`, the method as it is.
+pub(crate) fn patch(path: &str) -> Vec<u8> {
+    let mut block = vec![0x02, 5];
+    block.extend(b"PATCH");
+    block.extend(&request(0, path)[1..]);
+    block
+}
+
 fn request(method: u8, path: &str) -> Vec<u8> {
     let mut block = vec![method, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend(path.as_bytes());

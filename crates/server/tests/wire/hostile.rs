@@ -16,7 +16,7 @@ use crate::{
     client::{Reply, TestReg, with_digest},
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PREFACE,
-        RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, frames, get, goaway, post,
+        RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, frames, get, goaway, patch, post,
     },
 };
 
@@ -318,4 +318,35 @@ async fn raw(reg: &TestReg, method: &str, target: &str, headers: &str, body: &[u
     let reading = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut raw));
     let _ = reading.await.expect("the connection is closed");
     Reply::parse(&raw, false).unwrap_or_else(|| panic!("{headers}: {}", raw.escape_ascii()))
+}
+
+/// A client that gives up a request, or is gone, lets go of its upload session at once: whoever
+/// comes next has it, with all that had arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_reset_lets_go_of_its_session_at_once() {
+    for reg in TestReg::each().await {
+        // CANCEL, NO_ERROR, INTERNAL_ERROR; and a connection that ends instead.
+        for reason in [Some(8_u32), Some(0), Some(2), None] {
+            let location = reg.open("app").await;
+            let (reads, mut writes) = http2(&reg).await;
+            let mut begun = frame(HEADERS, END_HEADERS, 1, &patch(&location));
+            begun.extend(frame(DATA, 0, 1, b"first"));
+            writes.write_all(&begun).await.unwrap();
+            let before = reg.server.log().body_bytes();
+            while reg.server.log().body_bytes() < before.max(5) {
+                tokio::task::yield_now().await;
+            }
+            match reason {
+                Some(reason) => {
+                    let reset = frame(RST_STREAM, 0, 1, &reason.to_be_bytes());
+                    writes.write_all(&reset).await.unwrap();
+                }
+                None => drop((reads, writes)),
+            }
+            let next = reg.ask("PATCH", &location).body(b" second").send().await;
+            assert_eq!(next.status, 202, "{reason:?}: {next:?}");
+            assert_eq!(next.header("range"), "0-11", "{reason:?}");
+            reg.server.log().clear();
+        }
+    }
 }

@@ -56,7 +56,7 @@ fn what_contradicts_itself_is_refused() {
         ),
         ("seed = 1\naction = \"stall\"", "needs a probability"),
         ("method = \"A B\"\naction = \"stall\"", "not a method"),
-        ("action = { delay = \"5 s\" }", "is not a time"),
+        ("action = { delay = \"5 x\" }", "is not a time"),
         ("action = { delay = \"61m\" }", "at most one hour"),
         (
             "action = { answer = { status = 99 } }",

@@ -68,6 +68,9 @@ pub(super) struct Prepared<'a> {
 
 // === reading ===
 
+/// The algorithms that content is kept by, each in a directory of its own.
+pub(super) const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
+
 /// `<directory>/<algorithm>/<hex>`.
 pub(super) fn by_digest(directory: &Path, digest: &Digest) -> PathBuf {
     directory

@@ -18,8 +18,6 @@ use crate::{
     },
 };
 
-const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
-
 impl Directory {
     fn link(&self, name: &Name, kind: Held, digest: &Digest) -> PathBuf {
         match kind {
@@ -39,7 +37,7 @@ impl Directory {
 /// The digests that files below a directory are named by.
 fn digests(directory: &Path) -> io::Result<Vec<Digest>> {
     let mut found = Vec::new();
-    for algorithm in ALGORITHMS {
+    for algorithm in files::ALGORITHMS {
         let names = files::names(&directory.join(algorithm))?;
         let digest = |it: &String| format!("{algorithm}:{it}").parse().ok();
         found.extend(names.iter().filter_map(digest));
@@ -94,7 +92,7 @@ impl Collect for Directory {
         drop(removing);
         if !gone.is_empty() && !pass.dry_run {
             // Before the content goes: a power loss must not bring back what is then not there.
-            for algorithm in ALGORITHMS {
+            for algorithm in files::ALGORITHMS {
                 let links = self.holdings(name, kind).join(algorithm);
                 self.0.files.sync_directory(&links)?;
             }
@@ -121,7 +119,7 @@ impl Collect for Directory {
                 }
                 dropped.add(Tally::one(bytes));
                 if !pass.dry_run {
-                    aside.push(self.0.files.set_aside(&path)?);
+                    aside.push(self.0.take_content(&path)?);
                 }
             }
         }

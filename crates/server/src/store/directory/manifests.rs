@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use oci::{Digest, MediaType, Tag};
 
-use super::{Shared, content, files};
+use super::{Shared, content, files, known};
 use crate::{
     route::Name,
     store::{Condition, NewManifest, OpenManifest, Put, StoredManifest, children},
@@ -79,7 +79,7 @@ pub(super) fn put(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<
     }
     // First what it refers to, then itself, then what refers to it.
     renew_children(store, name, new)?;
-    for algorithm in ["sha256", "sha512"] {
+    for algorithm in files::ALGORITHMS {
         let links = store.repository(name).join("_blobs").join(algorithm);
         store.files.sync_directory(&links)?;
     }
@@ -89,6 +89,7 @@ pub(super) fn put(store: &Shared, name: &Name, new: &NewManifest) -> io::Result<
     }
     for (tag, prepared) in new.tags.iter().zip(tags) {
         prepared.place(&tag_path(store, name, tag))?;
+        store.tagged.moved(name, tag, &new.digest);
     }
     drop(tags_lock);
     if let Some(tag) = new.tags.first() {
@@ -124,10 +125,11 @@ fn place(
     let at = store.content(&new.digest);
     // What is there and was damaged since is healed by who puts it again.
     if files::read(&at)?.as_deref() != Some(&new.bytes) {
-        match content {
-            Some(content) => content.place(&at)?,
-            None => store.files.prepare(&new.bytes)?.place(&at)?,
-        }
+        let content = match content {
+            Some(content) => content,
+            None => store.files.prepare(&new.bytes)?,
+        };
+        store.place_content(&at, new.bytes.len() as u64, || content.place(&at))?;
     }
     // Also if it was there: who put it there may not have come to this yet.
     store.files.sync_parent(&at)?;
@@ -138,6 +140,7 @@ fn place(
     }
     let link = store.manifest_link(name, &new.digest);
     media_type.place(&link)?;
+    store.names.note(name);
     store.files.set_modified(&link, store.grace.now())?;
     store.files.sync_parent(&link)
 }
@@ -235,16 +238,49 @@ pub(super) fn remove_tag(store: &Shared, name: &Name, tag: &Tag) -> io::Result<b
     let path = tag_path(store, name, tag);
     let removed = store.files.remove(&path)?;
     if removed {
+        store.tagged.removed(name, tag);
         store.files.sync_parent(&path)?;
         store.views.changed(name);
     }
     Ok(removed)
 }
 
-/// Removes a manifest with every tag that points to it. Its tags are looked for without a
-/// lock, since there may be very many: who tagged it meanwhile is seen by a watch, and then
-/// they are looked for again.
+/// Removes a manifest with every tag that points to it.
 pub(super) fn remove(store: &Shared, name: &Name, digest: &Digest) -> io::Result<bool> {
+    learn_tags(store, name)?;
+    {
+        let _removing = store.removing();
+        if let Some(tags) = store.tagged.of(name, digest) {
+            return unlink(store, name, digest, &tags);
+        }
+    }
+    remove_from_many(store, name, digest)
+}
+
+/// Reads where all tags of a repository point to, unless that is known.
+fn learn_tags(store: &Shared, name: &Name) -> io::Result<()> {
+    if store.tagged.knows(name) {
+        return Ok(());
+    }
+    // There may be too many to know them: then nobody is held up.
+    let count = tags(store, name)?.unwrap_or_default().len();
+    if count > known::MAX_TAGS {
+        return Ok(());
+    }
+    let _tags = store.moving_tags(name);
+    let mut all = Vec::new();
+    for tag in tags(store, name)?.unwrap_or_default() {
+        if let Some(digest) = self::tag(store, name, &tag)? {
+            all.push((tag, digest));
+        }
+    }
+    store.tagged.learn(name, &all);
+    Ok(())
+}
+
+/// The same where there are more tags than are known. They are looked for without a lock: who
+/// tagged the manifest meanwhile is seen by a watch, and then they are looked for again.
+fn remove_from_many(store: &Shared, name: &Name, digest: &Digest) -> io::Result<bool> {
     for _ in 0..LOOKS {
         let watch = store.watch();
         let tags = tags_of(store, name, digest)?;
@@ -286,6 +322,7 @@ pub(super) fn unlink(
         let path = tag_path(store, name, tag);
         if self::tag(store, name, tag)?.as_ref() == Some(digest) {
             store.files.remove(&path)?;
+            store.tagged.removed(name, tag);
             untagged = Some(path);
         }
     }

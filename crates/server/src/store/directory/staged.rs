@@ -291,7 +291,8 @@ impl FileStaged {
     fn rename_to(&self, blob: &Path, digest: &Digest) -> io::Result<()> {
         let files = &self.store.files;
         files.touch(&intent(&self.directory, digest), self.store.grace.now())?;
-        let renamed = files.rename(&data(&self.directory), blob);
+        let rename = || files.rename(&data(&self.directory), blob);
+        let renamed = self.store.place_content(blob, self.length, rename);
         if renamed.is_err() {
             self.forget_intent(digest);
         }

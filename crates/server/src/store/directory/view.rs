@@ -152,7 +152,7 @@ impl Manifests {
     fn of(store: &Shared, name: &Name) -> io::Result<Self> {
         let mut found = Self::default();
         let mut in_an_index = HashSet::new();
-        for algorithm in ["sha256", "sha512"] {
+        for algorithm in files::ALGORITHMS {
             let directory = store.repository(name).join("_manifests").join(algorithm);
             for hex in files::names(&directory)? {
                 let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
