@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 pub(crate) mod artifact;
+pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod demo;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Copy(Box<copy::CopyArgs>),
     Promote(Box<promote::PromoteArgs>),
     Artifact(artifact::ArtifactArgs),
+    Build(Box<build::BuildArgs>),
     Seed(seed::SeedArgs),
     Serve(serve::ServeArgs),
     Login(login::LoginArgs),

@@ -12,6 +12,7 @@ use push::{
 };
 use serde_json::{Value, json};
 use server::{ImageError, ServerError};
+use wcow::{BaseError, BuildError};
 
 use crate::{
     auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, routes::RouteError,
@@ -101,6 +102,16 @@ pub(crate) enum AppError {
     /// A report has said which.
     #[error("the store held {0} blobs or manifests that were altered: they are removed")]
     Altered(usize),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("the context cannot be used")]
+    Context(#[from] wcow::context::ContextError),
+    #[error("could not read the Dockerfile {name}")]
+    Dockerfile {
+        name: String,
+        #[source]
+        error: std::io::Error,
+    },
     #[error("could not look at the layer {name}")]
     Lint {
         name: String,
@@ -161,7 +172,12 @@ impl AppError {
             Self::Moved { .. } => Cause::Gate,
             Self::Interrupted => Cause::Interrupted,
             Self::Serve(error) => serve_cause(error),
-            Self::Altered(_) | Self::Lint { .. } | Self::NotForWindows(_) => Cause::LocalData,
+            Self::Altered(_)
+            | Self::Lint { .. }
+            | Self::NotForWindows(_)
+            | Self::Dockerfile { .. }
+            | Self::Context(_) => Cause::LocalData,
+            Self::Build(error) => build_cause(error),
             Self::State(_)
             | Self::Store(_)
             | Self::Profiles(_)
@@ -280,6 +296,19 @@ impl AppError {
     }
 }
 
+fn build_cause(error: &BuildError) -> Cause {
+    match error {
+        BuildError::Platform(_) | BuildError::NoTagToReplace { .. } => Cause::Usage,
+        BuildError::Base { error, .. } => match &**error {
+            BaseError::Source { error, .. } => source_cause(error),
+            BaseError::NoPlatform { .. } => Cause::SourceNotFound,
+            BaseError::SeveralBuilds { .. } | BaseError::Version(_) => Cause::Usage,
+            _ => Cause::LocalData,
+        },
+        _ => Cause::LocalData,
+    }
+}
+
 fn keep_cause(error: &KeepError) -> Cause {
     match error {
         KeepError::Nowhere | KeepError::File(_) => Cause::Usage,
@@ -381,7 +410,9 @@ fn source_cause(error: &SourceError) -> Cause {
         SourceError::Unreadable { error, .. } => match error.downcast_ref::<TargetError>() {
             Some(error) if error.status() == Some(404) => Cause::SourceNotFound,
             Some(error) => target_cause(error),
-            None => Cause::LocalData,
+            None => error
+                .downcast_ref::<AppError>()
+                .map_or(Cause::LocalData, AppError::cause),
         },
         _ => Cause::LocalData,
     }

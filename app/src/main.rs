@@ -73,6 +73,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Copy(args) => command::copy::copy(&args, environment).await,
             Command::Promote(args) => command::promote::promote(&args, environment).await,
             Command::Seed(args) => command::seed::seed(&args, environment).await,
+            Command::Build(args) => command::build::build(&args, environment).await,
             Command::Artifact(args) => command::artifact::artifact(&args, environment).await,
             Command::Serve(args) => command::serve::serve(&args).await,
             Command::Login(args) => command::login::login(&args, environment).await,

@@ -67,6 +67,9 @@ pub(crate) async fn show(job: &Job, as_json: bool) -> Result<(), AppError> {
         if !savings.is_empty() {
             plan["bases"] = savings.iter().map(Saving::json).collect();
         }
+        if let Some(built) = &job.built {
+            plan["build"] = built.clone();
+        }
         writeln!(stdout, "{}", human::routed(plan, job.routed.as_ref()))
     } else {
         let savings: String = savings.iter().map(|it| it.text() + "\n").collect();

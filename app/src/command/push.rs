@@ -82,6 +82,10 @@ pub(crate) struct Job {
     pub(crate) from: Option<oci::Reference>,
     /// What is kept of what is fetched.
     pub(crate) keeping: Option<Keeping>,
+    /// What was built, as JSON, if it was built just now.
+    pub(crate) built: Option<serde_json::Value>,
+    /// What it was built on.
+    pub(crate) bases: Vec<oci::Reference>,
     /// What is elsewhere than it was named, as JSON.
     pub(crate) routed: Option<serde_json::Value>,
     /// When the command has to be over.
@@ -165,6 +169,9 @@ pub(crate) async fn carry_out(
         let mut report = human::report_json(&report, &traffic);
         if let Some(keeping) = &job.keeping {
             report["store"] = keeping.json();
+        }
+        if let Some(built) = &job.built {
+            report["build"] = built.clone();
         }
         writeln!(stdout, "{}", human::routed(report, job.routed.as_ref()))
     } else {
@@ -298,6 +305,8 @@ pub(crate) async fn prepare_from(
         destination,
         from: read,
         keeping: None,
+        built: None,
+        bases: Vec::new(),
         routed: course.json(0),
         deadline,
     })

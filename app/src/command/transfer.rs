@@ -88,7 +88,7 @@ pub(crate) enum MustMountArg {
 }
 
 impl MustMountArg {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {
             ALL => Ok(Self::All),
             digest => digest.parse().map(Self::Blob).map_err(|error| {

@@ -80,7 +80,7 @@ impl Progress {
     }
 
     /// A line, beside what else is shown.
-    fn say(&self, line: String) {
+    pub(crate) fn say(&self, line: String) {
         match self {
             Self::Bars(bars) => {
                 let _ = lock(bars).screen.println(line);

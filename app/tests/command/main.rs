@@ -6,6 +6,8 @@ mod artifact;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod build;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod copy;

@@ -37,7 +37,8 @@ pub use error::BuildError;
 pub use release::Release;
 
 use crate::{
-    BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Timestamps,
+    BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Owner,
+    Timestamps,
     base::Bases,
     dockerfile::{BuildArguments, Dockerfile, Plan, PlanOptions, Predefined, TargetOs},
     os_version::Chosen,
@@ -69,6 +70,8 @@ pub struct AssembleOptions {
     pub squash: bool,
     /// What is done about names that Windows cannot open.
     pub names: NameRules,
+    /// Who owns what is copied, unless `--chown` says so.
+    pub owner: Owner,
     /// Whether `${PATH}` is what Windows has in its registry, where a base has none.
     pub path_default: bool,
     /// The version of Windows that images say they are for, whatever the base says.
@@ -116,6 +119,7 @@ impl AssembleOptions {
             oci: false,
             squash: false,
             names: NameRules::default(),
+            owner: Owner::default(),
             path_default: false,
             os_version: None,
             from_map: FromMap::default(),

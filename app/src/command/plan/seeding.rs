@@ -43,15 +43,7 @@ pub(super) async fn savings(job: &Job, plan: &Plan) -> Vec<Saving> {
     }
     let here = job.target.repository().registry();
     let mut savings = Vec::new();
-    for base in plan.bases().into_iter().take(MOST) {
-        let Ok(reference) = base.name.parse::<Reference>() else {
-            continue;
-        };
-        let at = match base.digest {
-            Some(digest) => format!("{}@{digest}", reference.repository()).parse(),
-            None => Ok(reference.clone()),
-        };
-        let Ok(at) = at else { continue };
+    for (reference, at) in bases(job, plan).into_iter().take(MOST) {
         let layers = layers(job, &at).await;
         savings.push(saving(here, &reference, layers, plan));
     }
@@ -63,6 +55,29 @@ pub(super) async fn savings(job: &Job, plan: &Plan) -> Vec<Saving> {
     }
     savings.retain(|it| it.bytes != Ok(0));
     savings
+}
+
+/// The bases, each as it is called, and where it is read: what the image was built on just now, or
+/// what it says itself.
+fn bases(job: &Job, plan: &Plan) -> Vec<(Reference, Reference)> {
+    if !job.bases.is_empty() {
+        return job
+            .bases
+            .iter()
+            .map(|it| (it.clone(), it.clone()))
+            .collect();
+    }
+    let said = plan.bases().into_iter().filter_map(|base| {
+        let reference: Reference = base.name.parse().ok()?;
+        let at = match base.digest {
+            Some(digest) => format!("{}@{digest}", reference.repository())
+                .parse()
+                .ok()?,
+            None => reference.clone(),
+        };
+        Some((reference, at))
+    });
+    said.collect()
 }
 
 fn saving(

@@ -2,7 +2,11 @@
 
 use std::{error::Error, fmt};
 
-use crate::{LayerTree, dockerfile::Instruction};
+use crate::{
+    LayerTree,
+    copy::{Copying, Place},
+    dockerfile::{Instruction, TargetOs},
+};
 
 /// Carries out `COPY` and `ADD`.
 pub trait Copier: fmt::Debug + Send + Sync {
@@ -24,6 +28,10 @@ pub struct CopyJob<'a> {
     pub line: usize,
     /// The directory that a relative destination is in; empty if none was said.
     pub working_dir: &'a str,
+    /// Which system the image is for.
+    pub os: TargetOs,
+    /// What the stage has copied so far.
+    pub there: &'a LayerTree,
     /// Where sources are.
     pub from: CopyFrom<'a>,
 }
@@ -38,18 +46,15 @@ pub enum CopyFrom<'a> {
     Stage(&'a LayerTree),
 }
 
-impl<'a> CopyJob<'a> {
-    pub(super) fn new(
-        instruction: &'a Instruction,
-        line: usize,
-        working_dir: &'a str,
-        from: CopyFrom<'a>,
-    ) -> Self {
-        Self {
-            instruction,
-            line,
-            working_dir,
-            from,
-        }
+impl Copier for Copying {
+    fn copy(&self, job: &CopyJob<'_>, tree: &mut LayerTree) -> Result<Vec<String>, CopyFailure> {
+        let mut place = Place::new(job.os, job.line);
+        place.working_directory = job.working_dir;
+        place.there = Some(job.there);
+        place.from = match job.from {
+            CopyFrom::Context => None,
+            CopyFrom::Stage(files) => Some(files),
+        };
+        Ok(self.carry_out(job.instruction, &place, tree)?)
     }
 }

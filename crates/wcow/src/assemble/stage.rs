@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Base, BuildEvent, Configuration, EntryKind, LayerPath, LayerTree, Meta, NameRules, Origin,
-    TreeError, Wanted,
+    Owner, TreeError, Wanted,
     configure::working_dir,
     dockerfile::{
         self, Dockerfile, Instruction, Plan, PlannedStage, Scope, StageRef, Step, TargetOs,
@@ -353,11 +353,12 @@ impl Work<'_> {
                 ));
             }
         };
-        let working_dir = state.configuration.working_dir().to_owned();
+        let working_dir = state.configuration.working_dir();
         let said = format!(
-            "{} {} {instruction:?} {working_dir} {}",
+            "{} {} {instruction:?} {working_dir} {} {}",
             state.platform.os,
             step.line,
+            state.key(),
             from.map(StageState::key).unwrap_or_default(),
         );
         let key = key(&said);
@@ -365,12 +366,37 @@ impl Work<'_> {
         if let Some(tree) = known {
             return Ok(Draft { key, tree });
         }
-        let mut tree = empty(os_of(&state.platform)?, self.assembler.options.names);
+        let tree = self.filled(state, step, instruction, from).await?;
+        let tree = Arc::new(tree);
+        let trees = &mut self.assembler.known().trees;
+        trees.insert(key.clone(), Arc::clone(&tree));
+        Ok(Draft { key, tree })
+    }
+
+    /// What the instruction puts into a layer of its own.
+    async fn filled(
+        &self,
+        state: &StageState,
+        step: &Step,
+        instruction: &Instruction,
+        from: Option<&StageState>,
+    ) -> Result<LayerTree, BuildError> {
+        let os = os_of(&state.platform)?;
+        let mut tree = empty(os, self.assembler.options.names);
+        let there = state.files.clone();
+        let working_dir = state.configuration.working_dir().to_owned();
         let (copier, line) = (Arc::clone(&self.assembler.copier), step.line);
         let (instruction, from) = (instruction.clone(), from.map(|it| it.files.clone()));
         let copying = tokio::task::spawn_blocking(move || {
             let from = from.as_ref().map_or(CopyFrom::Context, CopyFrom::Stage);
-            let job = CopyJob::new(&instruction, line, &working_dir, from);
+            let job = CopyJob {
+                instruction: &instruction,
+                line,
+                working_dir: &working_dir,
+                os,
+                there: &there,
+                from,
+            };
             let warnings = copier.copy(&job, &mut tree)?;
             Ok((tree, warnings))
         });
@@ -382,10 +408,13 @@ impl Work<'_> {
         for warning in tree.warnings() {
             self.warn(step, warning);
         }
-        let tree = Arc::new(tree);
-        let trees = &mut self.assembler.known().trees;
-        trees.insert(key.clone(), Arc::clone(&tree));
-        Ok(Draft { key, tree })
+        if self.assembler.options.owner == Owner::Default {
+            return Ok(tree);
+        }
+        let mut given = empty(os, self.assembler.options.names);
+        let done = merge_as(&tree, &mut given, self.assembler.options.owner);
+        done.map_err(|error| self.tree_error(step, error))?;
+        Ok(given)
     }
 
     fn file(&self) -> String {
@@ -429,8 +458,16 @@ fn empty(os: TargetOs, names: NameRules) -> LayerTree {
 
 /// Puts everything that is in one tree into another.
 fn merge(from: &LayerTree, into: &mut LayerTree) -> Result<(), TreeError> {
+    merge_as(from, into, Owner::Default)
+}
+
+/// The same; what is nobody's in particular is this owner's then.
+fn merge_as(from: &LayerTree, into: &mut LayerTree, owner: Owner) -> Result<(), TreeError> {
     for entry in from.entries() {
-        let (path, meta) = (entry.path(), entry.meta().clone());
+        let (path, mut meta) = (entry.path(), entry.meta().clone());
+        if meta.owner == Owner::Default {
+            meta.owner = owner;
+        }
         match entry.kind() {
             // They are made again where they are needed.
             EntryKind::Directory { implicit: true } => {}

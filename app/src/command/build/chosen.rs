@@ -1,0 +1,167 @@
+//! What the command line chooses, as the assembler takes it.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use oci::Platform;
+use wcow::{
+    AssembleOptions, Copier, NameRules, Owner, Release, Timestamps,
+    context::{Context, ContextOptions, SymlinkPolicy},
+    copy::{CopyOptions, Copying},
+    dockerfile::{Dockerfile, MAX_FILE_BYTES},
+    os_version::Chosen,
+};
+
+use super::{BuildArgs, Names, Owners, Symlinks, WhatArgs};
+use crate::{env::Environment, error::AppError, timestamp};
+
+/// Each platform, those of Windows in each release.
+pub(super) fn releases(what: &WhatArgs) -> Vec<Release> {
+    let mut releases = Vec::new();
+    for platform in &what.platforms {
+        let of = |base_version: Option<&String>| Release {
+            platform: platform.clone(),
+            base_version: base_version.cloned(),
+        };
+        if platform.os == "windows" && !what.base_versions.is_empty() {
+            releases.extend(what.base_versions.iter().map(|it| of(Some(it))));
+        } else {
+            releases.push(of(None));
+        }
+    }
+    releases
+}
+
+/// The Dockerfile, read.
+pub(super) fn dockerfile(args: &BuildArgs) -> Result<Dockerfile, AppError> {
+    let path = dockerfile_path(args);
+    let name = path.display().to_string();
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            AppError::Open(push::source::OpenError::NotFound { path: path.clone() })
+        }
+        _ => AppError::Dockerfile {
+            name: name.clone(),
+            error,
+        },
+    };
+    let file = File::open(&path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte more than there may be tells the parser.
+    let limited = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
+    limited.map_err(unreadable)?;
+    let parsed = Dockerfile::parse(&bytes, &name);
+    parsed.map_err(|error| AppError::Build(error.into()))
+}
+
+/// Where the Dockerfile is.
+pub(super) fn dockerfile_path(args: &BuildArgs) -> PathBuf {
+    let default = || args.context.join("Dockerfile");
+    args.file.clone().unwrap_or_else(default)
+}
+
+/// How images are assembled; layers go to `spool`.
+pub(super) fn options(
+    args: &BuildArgs,
+    environment: &Environment,
+    spool: &Path,
+) -> Result<AssembleOptions, AppError> {
+    let mut options = AssembleOptions::new(spool.to_owned());
+    let (what, windows) = (&args.what, &args.windows);
+    options.target.clone_from(&what.target);
+    for text in &what.build_args {
+        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(AppError::Usage(format!(
+                "--build-arg {text:?} sets nothing: write NAME=VALUE"
+            )));
+        };
+        options.arguments.set(name, value);
+    }
+    (options.timestamps, options.created) = times(what, environment)?;
+    options.build_platform = Platform::new(
+        std::env::consts::OS,
+        match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        },
+    );
+    options.oci = what.oci;
+    options.squash = what.squash_new;
+    options.names = match windows.windows_names {
+        Names::Error => NameRules::Strict,
+        Names::Warn => NameRules::Warn,
+    };
+    options.owner = match windows.windows_owner {
+        Owners::Administrators => Owner::Default,
+        Owners::ContainerUser => Owner::ContainerUser,
+        Owners::ContainerAdministrator => Owner::ContainerAdministrator,
+    };
+    options.path_default = windows.windows_path_default;
+    options.os_version = windows.os_version.map(|version| Chosen {
+        version,
+        forced: windows.force_os_version,
+    });
+    for rule in &what.map_from {
+        let added = options.from_map.add(rule);
+        added.map_err(|error| AppError::Usage(format!("--map-from: {error}")))?;
+    }
+    Ok(options)
+}
+
+/// The times of files, and of the image.
+fn times(what: &WhatArgs, environment: &Environment) -> Result<(Timestamps, String), AppError> {
+    let epoch = environment.source_date_epoch.as_deref();
+    let seconds = |text: &str, name: &str| {
+        let seconds = text.parse::<u64>().ok();
+        let created = seconds.and_then(|_| timestamp::parse(text).ok());
+        seconds.zip(created).ok_or_else(|| {
+            AppError::Usage(format!(
+                "{name} is {text:?}: expected seconds since 1970, before the year 10000"
+            ))
+        })
+    };
+    let epoch = epoch
+        .map(|it| seconds(it, "SOURCE_DATE_EPOCH"))
+        .transpose()?;
+    match (what.timestamp.as_deref(), epoch) {
+        (Some("source"), None) => Ok((Timestamps::Source, start()?.1)),
+        (Some("source"), Some((epoch, created))) => Ok((Timestamps::Clamp(epoch), created)),
+        (Some(text), _) => {
+            let (epoch, created) = seconds(text, "--timestamp")?;
+            Ok((Timestamps::Fixed(epoch), created))
+        }
+        (None, Some((epoch, created))) => Ok((Timestamps::Fixed(epoch), created)),
+        (None, None) => {
+            let (epoch, created) = start()?;
+            Ok((Timestamps::Fixed(epoch), created))
+        }
+    }
+}
+
+/// The beginning of 1970.
+fn start() -> Result<(u64, String), AppError> {
+    Ok((0, timestamp::parse("0").map_err(AppError::Usage)?))
+}
+
+/// How files are copied; what is unpacked waits in `spool`.
+pub(super) fn copier(args: &BuildArgs, spool: &Path) -> Result<Arc<dyn Copier>, AppError> {
+    let symlinks = match args.windows.windows_symlinks {
+        Symlinks::Follow => SymlinkPolicy::Follow,
+        Symlinks::Preserve => SymlinkPolicy::PreserveRelative,
+        Symlinks::Error => SymlinkPolicy::Refuse,
+    };
+    let mut options = ContextOptions::default();
+    options.dockerfile = Some(dockerfile_path(args));
+    options.symlinks = symlinks;
+    let context = Context::open(&args.context, &options)?;
+    let mut options = CopyOptions::new(symlinks);
+    options.strict = args.what.strict;
+    options.allows_empty_wildcard = args.what.allow_empty_wildcard;
+    options.spool = Some(spool.to_owned());
+    Ok(Arc::new(Copying::new(context, options)))
+}

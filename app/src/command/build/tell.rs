@@ -1,0 +1,157 @@
+//! What a build tells while it goes on: lines for a person, and a file for a program.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use push::ByteSize;
+use serde_json::{Value, json};
+use wcow::{BuildEvent, BuildObserver, Built};
+
+use crate::{
+    error::AppError,
+    render::{Short, progress::Progress},
+    warning::warn,
+};
+
+/// Tells of a build.
+pub(super) struct Tell {
+    progress: Arc<Progress>,
+    quiet: bool,
+    file: Option<Mutex<File>>,
+}
+
+impl Tell {
+    pub(super) fn new(
+        progress: Arc<Progress>,
+        quiet: bool,
+        events: Option<&Path>,
+    ) -> Result<Self, AppError> {
+        let file = events.map(|path| {
+            let created = File::create(path).map(Mutex::new);
+            created.map_err(|error| AppError::Io {
+                attempted: format!("write events to {}", path.display()),
+                error,
+            })
+        });
+        Ok(Self {
+            progress,
+            quiet,
+            file: file.transpose()?,
+        })
+    }
+}
+
+impl BuildObserver for Tell {
+    fn observe(&self, event: &BuildEvent) {
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A file that cannot be written to, or nobody reads, is no reason to stop.
+            let _ = writeln!(file, "{}", as_json(event));
+        }
+        match event {
+            BuildEvent::Warning(text) => warn(text),
+            // The error itself is told by whoever ends the command.
+            BuildEvent::Failed { .. } => {}
+            other if !self.quiet => {
+                if let Some(line) = line(other) {
+                    self.progress.say(line);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn line(event: &BuildEvent) -> Option<String> {
+    Some(match event {
+        BuildEvent::Mapped { from, to } => format!("FROM {from} is {to} here"),
+        BuildEvent::Base {
+            reference,
+            platform,
+            digest,
+            bytes,
+        } => format!(
+            "FROM {reference}: {platform}, {}; its {} are not read",
+            Short(digest),
+            ByteSize(*bytes)
+        ),
+        BuildEvent::Layer {
+            instruction,
+            digest,
+            size,
+        } => format!("  {} {:>11}  {instruction}", Short(digest), ByteSize(*size)),
+        BuildEvent::Shared {
+            instruction,
+            digest,
+        } => format!("  {} {:>11}  {instruction}", Short(digest), "the same"),
+        BuildEvent::Image { platform, digest } => format!("image {} for {platform}", Short(digest)),
+        BuildEvent::Index { digest } => format!("index {}", Short(digest)),
+        _ => return None,
+    })
+}
+
+fn as_json(event: &BuildEvent) -> Value {
+    match event {
+        BuildEvent::Mapped { from, to } => json!({ "event": "mapped", "from": from, "to": to }),
+        BuildEvent::Base {
+            reference,
+            platform,
+            digest,
+            bytes,
+        } => json!({
+            "event": "base", "reference": reference, "platform": platform.to_string(),
+            "digest": digest, "layer_bytes": bytes,
+        }),
+        BuildEvent::Layer {
+            instruction,
+            digest,
+            size,
+        } => json!({
+            "event": "layer", "instruction": instruction, "digest": digest, "size": size,
+        }),
+        BuildEvent::Shared {
+            instruction,
+            digest,
+        } => json!({ "event": "shared", "instruction": instruction, "digest": digest }),
+        BuildEvent::Image { platform, digest } => json!({
+            "event": "image", "platform": platform.to_string(), "digest": digest,
+        }),
+        BuildEvent::Index { digest } => json!({ "event": "index", "digest": digest }),
+        BuildEvent::Warning(text) => json!({ "event": "warning", "text": text }),
+        BuildEvent::Failed { causes } => json!({ "event": "failed", "causes": causes }),
+        _ => json!({ "event": "other" }),
+    }
+}
+
+/// What was built, for a program.
+pub(super) fn built_json(built: &Built) -> Value {
+    let images: Vec<Value> = built
+        .parts()
+        .iter()
+        .map(|part| {
+            let base = part.base().map(|it| {
+                json!({
+                    "reference": it.reference(),
+                    "digest": it.manifest().digest(),
+                    "layer_bytes": it.layers().iter().map(|it| it.size).sum::<u64>(),
+                })
+            });
+            let of_base = part.base().map_or(0, |it| it.layers().len());
+            let new = part.image().layers().iter().skip(of_base);
+            let new: Vec<Value> = new
+                .map(|it| json!({ "digest": it.digest, "size": it.size }))
+                .collect();
+            json!({
+                "platform": part.platform().to_string(),
+                "digest": part.image().digest(),
+                "base": base,
+                "layers": new,
+            })
+        })
+        .collect();
+    json!({ "digest": built.digest(), "images": images })
+}
