@@ -83,7 +83,7 @@ pub struct WithElsewhere {
 
 /// Why a layer could not be had from one of its `urls`.
 #[derive(Debug, thiserror::Error)]
-enum NotThere {
+pub(crate) enum NotThere {
     #[error("the URL is not one of https: {0}")]
     Scheme(String),
     #[error("the URL is not one that can be gone to")]
@@ -92,6 +92,8 @@ enum NotThere {
     Status(StatusCode),
     #[error("the answer has more than the layer's {0} bytes")]
     TooLong(u64),
+    #[error("it broke off after {0} bytes, and the server does not go on there")]
+    NoMiddle(u64),
     #[error("the answer ends after {0} bytes")]
     TooShort(u64),
     #[error("the bytes have digest {0}")]
@@ -139,7 +141,7 @@ impl Elsewhere {
     }
 
     /// The URL, if it may be gone to, and how far.
-    fn admit(&self, url: &str) -> Result<(Url, Reach), NotThere> {
+    pub(crate) fn admit(&self, url: &str) -> Result<(Url, Reach), NotThere> {
         let malformed = |_| NotThere::Location(LocationError::Malformed);
         let mut url = Url::parse(url).map_err(malformed)?;
         url.set_fragment(None);
@@ -157,12 +159,72 @@ impl Elsewhere {
         Ok((url, reach))
     }
 
+    /// Asks a URL, and where that leads, for its bytes from some place on.
+    pub(crate) async fn ask(
+        &self,
+        client: &Client,
+        url: &Url,
+        reach: Reach,
+        from: u64,
+    ) -> Result<Answer, NotThere> {
+        let inner = &client.inner;
+        let first = Origin::of(url).map_err(NotThere::Location)?;
+        let (mut url, mut reach) = (url.clone(), reach);
+        for _ in 0..=MAX_REDIRECTS {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, inner.user_agent.clone());
+            headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+            if let Some(range) = range(from) {
+                headers.insert(RANGE, range);
+            }
+            let outgoing = Outgoing {
+                method: Method::GET,
+                url: url.clone(),
+                headers,
+                body: RequestBody::Bytes(Bytes::new()),
+                flow: None,
+                kind: Kind::Download,
+                reach,
+                account: Account::default(),
+            };
+            let answer = inner.transport.exchange(outgoing).await?;
+            match answer.status.as_u16() {
+                200 => return Ok(answer),
+                206 if from > 0 && starts_at(&answer, from) => return Ok(answer),
+                301..=303 | 307 | 308 => {}
+                _ => return Err(NotThere::Status(answer.status)),
+            }
+            let Some(location) = answer.header(LOCATION.as_str()) else {
+                return Err(NotThere::Status(answer.status));
+            };
+            url = location::follow(&url, location, &first).map_err(NotThere::Location)?;
+            (url, reach) = self.admit(url.as_str())?;
+            answer.finish().await;
+        }
+        let error = LocationError::TooManyRedirects(MAX_REDIRECTS);
+        Err(NotThere::Location(error))
+    }
+
     fn file(&self) -> io::Result<NamedTempFile> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".longshore-");
         match &self.directory {
             Some(directory) => builder.tempfile_in(directory),
             None => builder.tempfile(),
+        }
+    }
+}
+
+// === impl NotThere ===
+
+impl NotThere {
+    /// Whether it may be otherwise the next time.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.may_change(),
+            Self::Status(status) => may_change(*status),
+            Self::TooShort(_) => true,
+            _ => false,
         }
     }
 }
@@ -236,7 +298,10 @@ impl WithElsewhere {
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut retry = self.client.inner.retry.start();
         loop {
-            let error = match self.ask(&url, reach, hasher.bytes()).await {
+            let asked = self
+                .elsewhere
+                .ask(&self.client, &url, reach, hasher.bytes());
+            let error = match asked.await {
                 Ok(answer) => {
                     if hasher.bytes() > 0 && answer.status == StatusCode::OK {
                         // It does not go on in the middle: from its beginning, then.
@@ -252,13 +317,7 @@ impl WithElsewhere {
                 }
                 Err(error) => error,
             };
-            let passing = match &error {
-                NotThere::Transport(error) => error.may_change(),
-                NotThere::Status(status) => may_change(*status),
-                NotThere::TooShort(_) => true,
-                _ => false,
-            };
-            match retry.after_failure(None).filter(|_| passing) {
+            match retry.after_failure(None).filter(|_| error.may_pass()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(error),
             }
@@ -287,46 +346,6 @@ impl WithElsewhere {
             return Err(NotThere::TooShort(hasher.bytes()));
         }
         Ok(())
-    }
-
-    /// Asks a URL, and where that leads, for its bytes from some place on.
-    async fn ask(&self, url: &Url, reach: Reach, from: u64) -> Result<Answer, NotThere> {
-        let inner = &self.client.inner;
-        let first = Origin::of(url).map_err(NotThere::Location)?;
-        let (mut url, mut reach) = (url.clone(), reach);
-        for _ in 0..=MAX_REDIRECTS {
-            let mut headers = HeaderMap::new();
-            headers.insert(USER_AGENT, inner.user_agent.clone());
-            headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-            if let Some(range) = range(from) {
-                headers.insert(RANGE, range);
-            }
-            let outgoing = Outgoing {
-                method: Method::GET,
-                url: url.clone(),
-                headers,
-                body: RequestBody::Bytes(Bytes::new()),
-                flow: None,
-                kind: Kind::Download,
-                reach,
-                account: Account::default(),
-            };
-            let answer = inner.transport.exchange(outgoing).await?;
-            match answer.status.as_u16() {
-                200 => return Ok(answer),
-                206 if from > 0 && starts_at(&answer, from) => return Ok(answer),
-                301..=303 | 307 | 308 => {}
-                _ => return Err(NotThere::Status(answer.status)),
-            }
-            let Some(location) = answer.header(LOCATION.as_str()) else {
-                return Err(NotThere::Status(answer.status));
-            };
-            url = location::follow(&url, location, &first).map_err(NotThere::Location)?;
-            (url, reach) = self.elsewhere.admit(url.as_str())?;
-            answer.finish().await;
-        }
-        let error = LocationError::TooManyRedirects(MAX_REDIRECTS);
-        Err(NotThere::Location(error))
     }
 }
 

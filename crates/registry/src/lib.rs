@@ -28,6 +28,7 @@
 mod auth;
 mod blobs;
 mod client;
+mod download;
 mod elsewhere;
 mod error;
 mod event;
@@ -56,6 +57,7 @@ pub use auth::{
     trusted::{TrustedHost, TrustedHostError},
 };
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
+pub use download::DownloadError;
 pub use elsewhere::{Elsewhere, MAX_URLS, WithElsewhere};
 pub use event::{ClientEvent, ClientObserver};
 pub use manner::{ChunkSize, UploadProfile};

@@ -14,6 +14,7 @@ mod chunks;
 mod commits;
 mod concurrency;
 mod crowded;
+mod download;
 mod elsewhere;
 mod endpoints;
 mod exchange;
