@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use clap::{Args, ValueEnum};
 use oci::{Platform, Repository, Source};
 use push::{
-    Destination, Engine, LayoutTarget, Sessions, State,
+    ArchiveTarget, Destination, Engine, LayoutTarget, Sessions, State,
     cache::Store,
     source::{OnePlatform, Selection, SomePlatforms, Subset, SubsetMode},
 };
@@ -30,7 +30,7 @@ use ends::End;
 
 /// Copy an image to one place or to several
 ///
-/// From a registry, an OCI layout, or an archive; to registries or OCI layouts. What a destination
+/// From a registry, an OCI layout, or an archive; to registries, OCI layouts or archives. What a destination
 /// has is not fetched, and inside one registry every blob is linked, not moved: none of its bytes
 /// is read. A whole multi-platform image is copied as it is, digest and all, unless --platform says
 /// otherwise.
@@ -41,7 +41,7 @@ pub(crate) struct CopyArgs {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a registry reference or an OCI layout; each gets it, whatever becomes of the
+    /// Where it goes: a registry reference, an OCI layout, an OCI archive; each gets it, whatever becomes of the
     /// others
     #[arg(value_name = "DST", required = true)]
     pub(crate) destinations: Vec<String>,
@@ -97,7 +97,8 @@ pub(crate) const TEXTS: &str = "\
 How SRC and DST are written:
   registry/repository[:tag][@digest], docker://…   in a registry
   oci:DIRECTORY[:TAG]                              an OCI image layout
-  oci-archive:FILE[:NAME], docker-archive:FILE…    an archive: SRC only
+  oci-archive:FILE[:TAG]                           one in a tar file; DST: replaced as a whole
+  docker-archive:FILE[:NAME]                       what docker save writes: SRC only
   /path, ./path, ../path                           a layout; SRC: an archive too
 Anything else is a reference if nothing on this machine has that name; if something has, say
 which is meant: ./NAME or docker://NAME.";
@@ -324,7 +325,7 @@ impl Opening<'_> {
         let client = self.client;
         let (source, keeping) = match from {
             Place::Registry(named) => self.in_registry(named)?,
-            Place::Path { path, name } => {
+            Place::Path { path, name } | Place::Archive { path, name } => {
                 let source = in_files(args, path, name.as_deref()).await?;
                 (transfer.with_foreign(source, client)?, None)
             }
@@ -430,6 +431,7 @@ impl Ending<'_> {
                         .await?,
                         target: Box::new(self.client.push_target(repository)),
                         layout: None,
+                        archive: None,
                         routed: self.course.json(at),
                     }
                 }
@@ -441,6 +443,19 @@ impl Ending<'_> {
                         destination: in_layout(name.as_deref(), transfer)?,
                         target: Box::new(layout.clone()),
                         layout: Some(layout),
+                        archive: None,
+                        routed: None,
+                    }
+                }
+                Place::Archive { path, name } => {
+                    let archive = ArchiveTarget::new(path);
+                    End {
+                        text: text.clone(),
+                        engine: to_files.clone(),
+                        destination: in_layout(name.as_deref(), transfer)?,
+                        target: Box::new(archive.clone()),
+                        layout: None,
+                        archive: Some(archive),
                         routed: None,
                     }
                 }

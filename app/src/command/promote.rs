@@ -103,7 +103,7 @@ fn in_registry(
 ) -> Result<oci::Reference, AppError> {
     match read(text)? {
         Place::Registry(reference) => Ok(reference),
-        Place::Path { .. } => Err(AppError::Usage(format!(
+        Place::Path { .. } | Place::Archive { .. } => Err(AppError::Usage(format!(
             "{text:?} is not in a registry: a promotion links blobs within one; longshore copy moves them"
         ))),
     }

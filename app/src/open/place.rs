@@ -3,8 +3,8 @@
 //! ```text
 //!   docker://REFERENCE               in a registry
 //!   oci:DIRECTORY[:TAG]              an OCI image layout
-//!   oci-archive:FILE[:NAME]          an archive of one, or what docker save writes: to read from
-//!   docker-archive:FILE[:NAME]
+//!   oci-archive:FILE[:NAME]          an archive of one
+//!   docker-archive:FILE[:NAME]       what docker save writes: to read from
 //!   /…  ./…  ../…                    a path
 //!   anything else                    a reference, if nothing on this machine has that name;
 //!                                    a path, if it cannot be a reference
@@ -45,6 +45,12 @@ pub(crate) enum Place {
         /// Which image there.
         name: Option<String>,
     },
+    /// In an archive that is to be written.
+    Archive {
+        path: PathBuf,
+        /// What the image is called there.
+        name: Option<String>,
+    },
 }
 
 impl Place {
@@ -61,12 +67,18 @@ impl Place {
 
     /// Where an image goes.
     pub(crate) fn destination(text: &str) -> Result<Self, AppError> {
-        if [OCI_ARCHIVE, DOCKER_ARCHIVE]
-            .iter()
-            .any(|it| text.starts_with(it))
-        {
+        if let Some(file) = text.strip_prefix(OCI_ARCHIVE) {
+            return match named_path(file) {
+                Self::Path { path, .. } if path.as_os_str().is_empty() => Err(AppError::Usage(
+                    format!("the destination {text:?} names no file: it is oci-archive:FILE[:TAG]"),
+                )),
+                Self::Path { path, name } => Ok(Self::Archive { path, name }),
+                other => Ok(other),
+            };
+        }
+        if text.starts_with(DOCKER_ARCHIVE) {
             return Err(AppError::Usage(format!(
-                "the destination {text:?} is an archive, and none is written: copy to oci:DIRECTORY, then tar -C DIRECTORY -cf FILE ."
+                "the destination {text:?} is an archive as docker save writes it, and none is written: copy to oci-archive:FILE[:TAG], which is an OCI image layout in one file"
             )));
         }
         Self::of(text, "destination")
@@ -109,7 +121,7 @@ impl Place {
     pub(crate) fn reference(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
-            Self::Path { .. } => None,
+            Self::Path { .. } | Self::Archive { .. } => None,
         }
     }
 }
@@ -235,9 +247,19 @@ mod tests {
 
     #[test]
     fn what_is_not_written_or_read_is_refused_with_what_would_be() {
-        for text in ["oci-archive:a.tar", "docker-archive:a.tar:1"] {
+        for text in ["docker-archive:a.tar:1", "oci-archive:"] {
             let error = Place::destination(text).unwrap_err().to_string();
-            assert!(error.contains("oci:DIRECTORY"), "{error}");
+            assert!(error.contains("oci-archive:FILE"), "{error}");
+        }
+        let archive = |name: Option<&str>| Place::Archive {
+            path: "a.tar".into(),
+            name: name.map(Into::into),
+        };
+        for (text, expected) in [
+            ("oci-archive:a.tar", archive(None)),
+            ("oci-archive:a.tar:1", archive(Some("1"))),
+        ] {
+            assert_eq!(Place::destination(text).unwrap(), expected);
         }
         for text in ["dir:there", "docker-daemon:app:1"] {
             let error = Place::source(text).unwrap_err().to_string();

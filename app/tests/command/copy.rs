@@ -11,6 +11,7 @@ use crate::{
     stage::{Image, Stage, small},
 };
 
+mod archive;
 mod layout;
 mod platforms;
 mod several;

@@ -170,6 +170,13 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
         Ok(MountOutcome::Refused(None))
     }
 
+    /// Says what a push consists of, before the first of it comes: every blob that may be sent and
+    /// every manifest, each once. A target that lays everything out beforehand needs it; the
+    /// default does nothing.
+    async fn expect_contents(&self, _contents: &[Descriptor]) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// Says from which repositories mounts will be asked, before the first request:
     /// a token for all of them can then be fetched at once. Only a hint.
     fn expect_mounts(&self, _from: &[Repository]) {}

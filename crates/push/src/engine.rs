@@ -255,6 +255,7 @@ impl Engine {
             return self.carry_out(plan, ports).await;
         }
         let foreign = ForeignLayers::of(policy, &draft.graph, embedding_of(embedded.as_ref()));
+        self.announce(&draft.graph, target).await?;
         let steps = self.steps(&draft, &draft.findings);
         let opening = self.opening(&draft, &draft.findings);
         let run = Run::new(
@@ -429,6 +430,21 @@ impl Engine {
         made.map(Some).map_err(PushError::of_root)
     }
 
+    /// Says to the target what is coming.
+    async fn announce(&self, graph: &Graph, target: &dyn PushTarget) -> Result<(), PushError> {
+        let blobs = graph.wanted(self.shared.options.foreign).cloned();
+        let documents = graph.nodes().iter().map(|it| &it.document);
+        let documents = documents.map(|it| it.descriptor().clone());
+        let contents: Vec<Descriptor> = blobs.chain(documents).collect();
+        let announced = target.expect_contents(&contents).await;
+        announced.map_err(|error| PushError::ManifestPutFailed {
+            digest: graph.root().document.digest().clone(),
+            repository: target.repository().clone(),
+            tag: None,
+            error: Box::new(error),
+        })
+    }
+
     async fn carry_out(&self, plan: Plan, ports: Ports<'_>) -> Result<Report, PushError> {
         let planned = plan.totals.bytes.uploaded;
         if let Some(limit) = self.shared.options.max_upload_bytes
@@ -436,6 +452,7 @@ impl Engine {
         {
             return Err(PushError::Gate { planned, limit });
         }
+        self.announce(&plan.graph, ports.target).await?;
         let siblings = Siblings::new(
             &plan.repository,
             ports.source,

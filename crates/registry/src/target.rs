@@ -152,6 +152,10 @@ impl PushTarget for RegistryPushTarget {
         self.here().took_incomplete(document);
     }
 
+    async fn expect_contents(&self, _contents: &[Descriptor]) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     fn expect_mounts(&self, from: &[Repository]) {
         self.will_pull_from(from);
     }

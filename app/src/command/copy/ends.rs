@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use oci::{PushTarget, Source};
+use oci::{Document, PushTarget, Repository, Source, TargetError};
 use push::{
-    Destination, Engine, LayoutTarget, PushError, Report,
+    ArchiveTarget, Destination, Engine, LayoutTarget, PushError, Report,
     fanout::{Branch, FanoutOptions, push_to_all},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct End {
     pub(super) destination: Destination,
     /// Itself, if it is a layout.
     pub(super) layout: Option<LayoutTarget>,
+    /// Itself, if it is an archive.
+    pub(super) archive: Option<ArchiveTarget>,
     /// What is elsewhere than it was named, as JSON.
     pub(super) routed: Option<serde_json::Value>,
 }
@@ -86,9 +88,14 @@ pub(super) async fn settle(ends: &[End]) {
 }
 
 impl End {
-    /// The same result; what has no tag is found in a layout afterwards.
+    /// The same result; what has no tag is found in a layout afterwards, and an archive is there.
     async fn listed(&self, result: Delivery, source: &dyn Source) -> Delivery {
         let report = result?;
+        if let Some(archive) = &self.archive {
+            let root = self.engine.pushed_root(source).await?;
+            let finished = archive.finish(&root).await;
+            finished.map_err(|error| not_listed(&root, archive.repository(), error))?;
+        }
         if let Some(layout) = self.layout.as_ref().filter(|_| report.tags.is_empty()) {
             list(layout, &self.engine, source).await?;
         }
@@ -104,10 +111,14 @@ async fn list(
 ) -> Result<(), PushError> {
     let root = engine.pushed_root(source).await?;
     let listed = layout.list(&root, None).await;
-    listed.map_err(|error| PushError::ManifestPutFailed {
+    listed.map_err(|error| not_listed(&root, layout.repository(), error))
+}
+
+fn not_listed(root: &Document, repository: &Repository, error: TargetError) -> PushError {
+    PushError::ManifestPutFailed {
         digest: root.digest().clone(),
-        repository: layout.repository().clone(),
+        repository: repository.clone(),
         tag: None,
         error: Box::new(error),
-    })
+    }
 }

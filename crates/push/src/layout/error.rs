@@ -36,6 +36,14 @@ pub enum LayoutError {
         #[source]
         error: DocumentError,
     },
+    /// An archive would lack something: it was not begun, or what it is made of has not come.
+    #[error("{} is not whole: {missing} is missing", path.display())]
+    Incomplete {
+        /// The archive.
+        path: PathBuf,
+        /// What is missing, for a person.
+        missing: String,
+    },
     /// Another process does not let go of the layout.
     #[error("another process has kept {} locked for {} s", path.display(), waited.as_secs())]
     Locked {

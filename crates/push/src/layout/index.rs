@@ -9,7 +9,7 @@ use crate::verbatim::{Fields, raw};
 ///
 /// What else it says stays as it is. A name belongs to one image: the entry that had it goes. An
 /// image that was listed without a name, and gets one, is not listed twice.
-pub(super) fn listing(
+pub(crate) fn listing(
     index: Option<&[u8]>,
     document: &Document,
     name: Option<&Tag>,

@@ -231,6 +231,10 @@ impl PushTarget for RecordingTarget {
         Ok(MountOutcome::Refused(state.refusal()))
     }
 
+    async fn expect_contents(&self, _contents: &[Descriptor]) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     fn expect_mounts(&self, from: &[Repository]) {
         self.state().expected.extend_from_slice(from);
     }
