@@ -274,6 +274,12 @@ impl AppError {
             Self::Image(ImageError::TagTaken { .. }) => {
                 Some("serve them at names of their own: NAME=PATH for each".into())
             }
+            Self::Build(BuildError::Base { error, .. }) => match &**error {
+                BaseError::NoPlatform { candidates, .. } if !candidates.is_empty() => {
+                    Some("choose what the image is for with --platform, or another base".into())
+                }
+                _ => None,
+            },
             Self::Rejected { .. } => Some(
                 "the other lines were imported; a fact is written as longshore index export does".into(),
             ),

@@ -515,13 +515,22 @@ async fn a_base_of_another_build_or_without_a_version_is_refused() {
         ),
         (&["--os-version", "eleven"], 2, "no version of Windows"),
         (&["--platform", "windows/amd64:10.0.26100"], 4, OLD),
-        (&["--platform", "linux/amd64"], 4, "windows/amd64"),
+        (
+            &["--platform", "linux/amd64"],
+            4,
+            "choose what the image is for with --platform",
+        ),
         (&["--platform", "plan9/amd64"], 2, "no images are assembled"),
         (&["--base-version", "no tag!"], 2, "ARG BASE_VERSION"),
         (&["--target", "nowhere"], 5, "there is no stage"),
         (&["--map-from", "x"], 2, "no rule for FROM"),
         (&["--build-arg", "x"], 2, "NAME=VALUE"),
         (&["--timestamp", "today"], 2, "seconds since 1970"),
+        (
+            &["-t", "r.test/a:1", "-t", "r.test/b:1"],
+            2,
+            "longshore copy",
+        ),
     ] {
         let run = yard.build(&[&["--output", out], args].concat()).await;
         assert_eq!(run.code, Some(code), "{args:?}: {run:#?}");
@@ -600,4 +609,71 @@ async fn b2_a_rule_for_from_is_shown() {
     let run = yard.build(&args).await.succeeded();
     let line = format!("FROM node:ltsc2022 is {}:ltsc2022 here", yard.nanoserver());
     assert!(run.stderr.contains(&line), "{run:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_not_written_in_the_place_of_a_directory() {
+    let yard = Yard::new().await;
+    yard.file("there", "a file");
+    for name in ["image.tar", "image.tar.gz", "context/there"] {
+        let path = yard.stage.path(name);
+        let run = yard.build(&["--output", path.to_str().unwrap()]).await;
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.contains("tar -C DIRECTORY"), "{run:#?}");
+        assert_eq!(yard.far.log().requests(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_for_linux_is_pushed_under_all_its_tags() {
+    let yard = Yard::new().await;
+    yard.dockerfile("FROM scratch\nENV PATH=/app:$PATH\nCOPY app/hello.exe /app/\nUSER 65532\nCMD [\"hello.exe\"]\n");
+    let (one, other) = (
+        yard.stage.reference("team/tool:1"),
+        yard.stage.reference("team/tool:latest"),
+    );
+    let args = [
+        "--platform",
+        "linux/arm64",
+        "-t",
+        &one,
+        "-t",
+        &other,
+        "--push",
+        "--json",
+    ];
+    let run = yard.build(&args).await.succeeded().json();
+    assert_eq!(run["build"]["images"][0]["platform"], "linux/arm64");
+    for name in ["team/tool:1", "team/tool:latest"] {
+        let manifest = yard.document(name).await;
+        assert_eq!(manifest["mediaType"], MediaType::OCI_MANIFEST.as_str());
+        assert_eq!(
+            manifest["layers"][0]["mediaType"],
+            MediaType::OCI_LAYER_GZIP.as_str()
+        );
+    }
+    assert_eq!(yard.far.log().requests(), 0, "scratch is nowhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_may_be_a_layout_on_this_machine() {
+    let yard = Yard::new().await;
+    let path = yard.stage.path("nanoserver");
+    Base::of(OLD).write(&path);
+    yard.dockerfile(&format!("FROM oci:{}\nCOPY app/ /app/\n", path.display()));
+    let to = yard.stage.reference("team/app:1");
+    let run = yard
+        .build(&["-t", &to, "--push", "--json"])
+        .await
+        .succeeded()
+        .json();
+    assert_eq!(
+        run["build"]["images"][0]["platform"],
+        format!("windows/amd64:{OLD}")
+    );
+    let layer = Base::of(OLD).layer();
+    assert_eq!(
+        yard.document("team/app:1").await["layers"][0]["digest"],
+        layer
+    );
 }

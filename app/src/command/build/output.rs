@@ -21,6 +21,7 @@ pub(super) async fn write(
     names: &Named,
 ) -> Result<(), AppError> {
     let args = building.args;
+    refuse_archive(directory)?;
     let state = args.state.look(building.environment).await?;
     let bases = FoundBases::new(
         &args.connection,
@@ -56,6 +57,19 @@ pub(super) async fn write(
     let _ = tokio::time::timeout(CLOSING, target.settle()).await;
     let (built, report) = result?;
     tell(building, directory, &built, &report)
+}
+
+/// No archive is written, and a directory called `image.tar` is not what anybody means.
+fn refuse_archive(path: &Path) -> Result<(), AppError> {
+    let extension = path.extension().and_then(|it| it.to_str());
+    let like_archive = extension.is_some_and(|it| matches!(it, "tar" | "tgz" | "gz" | "zst"));
+    if !like_archive && !path.is_file() {
+        return Ok(());
+    }
+    Err(AppError::Usage(format!(
+        "--output {} is an archive, and none is written: name a directory, then tar -C DIRECTORY -cf FILE .",
+        path.display()
+    )))
 }
 
 /// What has no tag is found in a layout by its being listed.
