@@ -59,7 +59,7 @@ impl<'a> FoundBases<'a> {
         }
         match Place::source(text)? {
             Place::Registry(reference) => self.in_registry(&reference).await,
-            Place::Path { path, name } => {
+            Place::Path { path, name } | Place::Archive { path, name } => {
                 let selection = Selection {
                     name,
                     platform: None,
