@@ -433,6 +433,7 @@ fn push_cause(error: &PushError) -> Cause {
         | PushError::MountRequired { .. }
         | PushError::TagsTaken { .. }
         | PushError::TagUnknown { .. } => Cause::Gate,
+        PushError::NotOfTheImage { .. } => Cause::Usage,
         PushError::Source { error, .. } => source_cause(error),
         _ => Cause::LocalData,
     }

@@ -297,7 +297,7 @@ async fn work(
         releases: &releases,
     };
     match &args.output {
-        Some(directory) => output::write(&building, directory, &names).await,
+        Some(directory) => Box::pin(output::write(&building, directory, &names)).await,
         None => pushed::push(&building, &names).await,
     }
 }

@@ -95,9 +95,8 @@ async fn p23_the_first_copy_inside_a_registry_mounts_every_blob_and_moves_none()
     assert_eq!(copied, fs::read(image.file(image.digest())).unwrap());
 }
 
-/// One token for both ends, asked for once; both are read and written with it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_inside_a_registry_takes_one_token_with_both_scopes() {
+/// A registry that gives tokens, an image in it, and where that is to go.
+async fn tokens_for_a_copy() -> (Stage, Image, String, String) {
     let bearer = Bearer::new().user("someone", "canary-5a1f");
     let server = Server::builder().memory().auth(Auth::Bearer(bearer));
     let stage = Stage::with(server.start().await.unwrap());
@@ -116,6 +115,13 @@ async fn a_copy_inside_a_registry_takes_one_token_with_both_scopes() {
         .longshore(&["push", image.path(), &from])
         .await
         .succeeded();
+    (stage, image, from, to)
+}
+
+/// One token for both ends, asked for once; both are read and written with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_inside_a_registry_takes_one_token_with_both_scopes() {
+    let (stage, _, from, to) = tokens_for_a_copy().await;
     let args = ["copy", &from, &to, "--json"];
     let run = stage.longshore(&args).await.succeeded();
     assert_eq!(run.json()["requests"]["tokens"], 1, "{run:#?}");
@@ -143,24 +149,7 @@ async fn a_copy_inside_a_registry_takes_one_token_with_both_scopes() {
 /// Where a registry gives no token for both, each end has its own: a copy is not lost by it.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_one_token_does_not_do_for_both_ends_each_gets_its_own() {
-    let bearer = Bearer::new().user("someone", "canary-5a1f");
-    let server = Server::builder().memory().auth(Auth::Bearer(bearer));
-    let stage = Stage::with(server.start().await.unwrap());
-    let image = stage.image(&small());
-    let registry = stage.server.registry().to_string();
-    let config = serde_json::json!({ "auths": { registry: {
-        "username": "someone", "password": "canary-5a1f",
-    }}});
-    fs::create_dir(stage.path(".docker")).unwrap();
-    fs::write(stage.path(".docker/config.json"), config.to_string()).unwrap();
-    let (from, to) = (
-        stage.reference("team/staging:1"),
-        stage.reference("team/prod:1"),
-    );
-    stage
-        .longshore(&["push", image.path(), &from])
-        .await
-        .succeeded();
+    let (stage, image, from, to) = tokens_for_a_copy().await;
     let refused = Action::Answer(Answer::error(400, "UNSUPPORTED", "one scope at a time"));
     stage.server.faults().add(
         Rule::on(Endpoint::Token)

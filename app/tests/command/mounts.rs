@@ -1,6 +1,7 @@
 //! What comes of mounting, blob by blob: the state, who was asked, and what must not be sent.
 
 use longshore::push::source::sample::SampleOptions;
+use oci::Digest;
 use serde_json::Value;
 use server::{Action, Answer, Endpoint, Rule};
 
@@ -170,6 +171,20 @@ async fn p2_what_is_there_or_mounted_is_enough_and_sends_nothing() {
     assert_eq!(run.json()["bytes"]["uploaded"], 0);
     let wrong = push(&stage, &image, "third:2", &["--must-mount=sha256:12"]).await;
     assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    // One that is a digest, but of no blob of the image: nobody is asked anything.
+    stage.server.log().clear();
+    let strange = format!("--must-mount={}", Digest::of(b"of another image"));
+    let wrong = push(&stage, &image, "third:2", &[&listed, &strange]).await;
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(
+        wrong.stderr.contains("none of the image's blobs"),
+        "{wrong:#?}"
+    );
+    assert!(
+        !wrong.stderr.contains(&listed["--must-mount=".len()..]),
+        "{wrong:#?}"
+    );
+    assert_eq!(stage.server.log().lines(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

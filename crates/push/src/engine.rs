@@ -308,6 +308,14 @@ impl Engine {
         self.carry_out(plan, ports).await
     }
 
+    /// Reads the source's graph, and makes sure that what is asked of it can be meant.
+    async fn read(&self, ports: Ports<'_>) -> Result<Graph, PushError> {
+        let options = &self.shared.options;
+        let graph = Graph::read(ports.source, options.referrers, ports.observer).await?;
+        graph.check_required(&options.must_mount)?;
+        Ok(graph)
+    }
+
     /// Reads the source, checks it, and asks the target.
     async fn draft(
         &self,
@@ -317,7 +325,7 @@ impl Engine {
     ) -> Result<Draft, PushError> {
         let options = &self.shared.options;
         let repository = ports.target.repository();
-        let graph = Graph::read(ports.source, options.referrers, ports.observer).await?;
+        let graph = self.read(ports).await?;
         let layers = &*self.shared.layers;
         // What stays where it is is nobody's concern: not the index's, not a sibling's.
         let wanted: Vec<&Descriptor> = graph.wanted(options.foreign).collect();

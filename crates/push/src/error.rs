@@ -136,6 +136,12 @@ pub enum PushError {
         /// All of them, and what was tried; never empty.
         blobs: Vec<NotMounted>,
     },
+    /// Blobs that must be mounted are none of the image's. Nothing was asked.
+    #[error("{} none of the image's blobs, and cannot be required to be mounted", listed(.digests))]
+    NotOfTheImage {
+        /// All of them; never empty.
+        digests: Vec<Digest>,
+    },
     /// More would be sent than is allowed.
     #[error("{planned} bytes would be uploaded, over the limit of {limit} bytes")]
     Gate {
@@ -299,6 +305,7 @@ impl PushError {
                 ..
             } => Some(&descriptor.digest),
             Self::MountRequired { blobs, .. } => blobs.first().map(|it| &it.digest),
+            Self::NotOfTheImage { digests } => digests.first(),
             _ => None,
         }
     }
@@ -353,6 +360,9 @@ impl PushError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::MountRequired { blobs, .. } => Some(mount_hint(blobs)),
+            Self::NotOfTheImage { .. } => {
+                Some("longshore plan shows the digests that the image has")
+            }
             Self::SparseRefused { .. } => {
                 Some("copy all platforms, or have the index rewritten: it gets another digest then")
             }

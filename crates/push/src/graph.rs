@@ -24,7 +24,7 @@ use oci::{
 use crate::{
     error::{GraphFault, PushError},
     event::{Event, Observer},
-    options::Foreign,
+    options::{Foreign, MustMount},
 };
 
 #[cfg(test)]
@@ -100,6 +100,20 @@ impl Graph {
 
     pub(crate) fn blobs(&self) -> &[Blob] {
         &self.blobs
+    }
+
+    /// Refuses what requires blobs that the image does not have: a digest with a mistake in it
+    /// would let the blob be sent that was meant.
+    pub(crate) fn check_required(&self, required: &MustMount) -> Result<(), PushError> {
+        let MustMount::These(digests) = required else {
+            return Ok(());
+        };
+        let own: HashSet<&Digest> = self.blobs.iter().map(|it| &it.descriptor.digest).collect();
+        let strange = digests.iter().filter(|it| !own.contains(it));
+        match strange.cloned().collect::<Vec<_>>() {
+            none if none.is_empty() => Ok(()),
+            digests => Err(PushError::NotOfTheImage { digests }),
+        }
     }
 
     /// The blobs that are to be in the repository: all but the foreign ones that stay where they

@@ -24,6 +24,7 @@ mod htpasswd;
 mod needs;
 mod policy;
 mod rules;
+mod text;
 mod tokens;
 mod users;
 mod verify;

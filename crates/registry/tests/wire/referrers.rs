@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use longshore_registry::Client;
+use longshore_registry::{Client, RegistryPushTarget};
 use oci::{
     Attachment, Descriptor, Digest, Document, MediaType, Presence, PushTarget, Repository, Source,
     Tag, TagOrDigest, TargetErrorKind,
@@ -53,16 +53,23 @@ async fn kept(client: &Client, here: &Repository, subject: &Document) -> Vec<Des
         .clone()
 }
 
+/// An image, and two manifests about it of different types, all of them put.
+async fn image_and_two_about_it(target: &RegistryPushTarget) -> [Document; 3] {
+    let image = manifest(&[]);
+    let (one, two) = (about(&image, SIGNATURE, "one"), about(&image, "b/c", "two"));
+    let all = [image, one, two];
+    for document in &all {
+        target.put_manifest(document, None).await.unwrap();
+    }
+    all
+}
+
 #[tokio::test]
 async fn r7_referrers_are_asked_of_the_registry_and_filtered_by_it() {
     let server = with_lists().await;
     let (client, here) = (client(), repository(&server, "app"));
     let target = client.push_target(&here);
-    let image = manifest(&[]);
-    let (one, two) = (about(&image, SIGNATURE, "one"), about(&image, "b/c", "two"));
-    for document in [&image, &one, &two] {
-        target.put_manifest(document, None).await.unwrap();
-    }
+    let [image, one, two] = image_and_two_about_it(&target).await;
     server.log().clear();
     let reader = client.repository(&here);
     let all = reader.referrers(image.digest(), None).await.unwrap();
@@ -283,11 +290,7 @@ async fn p7_the_list_under_the_tag_is_added_to_and_a_second_time_not_touched() {
     let server = without_lists().await;
     let (client, here) = (client(), repository(&server, "app"));
     let target = client.push_target(&here);
-    let image = manifest(&[]);
-    let (one, two) = (about(&image, SIGNATURE, "one"), about(&image, "b/c", "two"));
-    for document in [&image, &one, &two] {
-        target.put_manifest(document, None).await.unwrap();
-    }
+    let [image, one, two] = image_and_two_about_it(&target).await;
     let path = format!("/v2/app/manifests/{}", image.digest().referrers_tag());
     let subject = image.digest();
     for (document, before) in [(&one, 404), (&two, 200)] {

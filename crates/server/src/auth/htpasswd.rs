@@ -6,13 +6,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    io::Read as _,
+    io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    Users,
+    Users, text,
     users::{Hash, Password},
 };
 use crate::secret::Secret;
@@ -94,19 +93,16 @@ impl Users {
     /// The users of an `htpasswd` file with bcrypt hashes (`$2a$`, `$2b$`, `$2y$`).
     pub fn htpasswd(path: impl AsRef<Path>) -> Result<Self, HtpasswdError> {
         let path = path.as_ref();
-        let read = |error| HtpasswdError::Read {
-            path: path.to_owned(),
-            error,
-        };
-        let file = fs::File::open(path).map_err(read)?;
-        let mut text = String::new();
-        let taken = file.take(MAX_BYTES + 1).read_to_string(&mut text);
-        if taken.map_err(read)? as u64 > MAX_BYTES {
-            return Err(HtpasswdError::TooLarge {
+        match text::read(path, MAX_BYTES) {
+            Ok(Some(text)) => Self::from_htpasswd(&text, path),
+            Ok(None) => Err(HtpasswdError::TooLarge {
                 path: path.to_owned(),
-            });
+            }),
+            Err(error) => Err(HtpasswdError::Read {
+                path: path.to_owned(),
+                error,
+            }),
         }
-        Self::from_htpasswd(&text, path)
     }
 
     /// The users of such a file's text; `path` is what errors call it.
@@ -189,6 +185,8 @@ fn scheme(hash: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TAIL: &str = "DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.";

@@ -4,8 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    io::Read as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Grant, PatternError, RepositoryPattern, Rules, Who};
+use crate::auth::text;
 
 /// The longest file read, in bytes, inclusive.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -126,19 +126,16 @@ impl Rules {
     /// The rules of a file; see [`Rules::from_toml`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, RulesError> {
         let path = path.as_ref();
-        let read = |error| RulesError::Read {
-            path: path.to_owned(),
-            error,
-        };
-        let file = fs::File::open(path).map_err(read)?;
-        let mut text = String::new();
-        let taken = file.take(MAX_BYTES + 1).read_to_string(&mut text);
-        if taken.map_err(read)? as u64 > MAX_BYTES {
-            return Err(RulesError::TooLarge {
+        match text::read(path, MAX_BYTES) {
+            Ok(Some(text)) => Self::from_toml(&text, path),
+            Ok(None) => Err(RulesError::TooLarge {
                 path: path.to_owned(),
-            });
+            }),
+            Err(error) => Err(RulesError::Read {
+                path: path.to_owned(),
+                error,
+            }),
         }
-        Self::from_toml(&text, path)
     }
 
     /// The rules of a file's text; `path` is what errors call it.
