@@ -20,6 +20,7 @@ use crate::{
 
 mod bases;
 mod chosen;
+mod downloads;
 mod named;
 mod output;
 mod pushed;
@@ -104,6 +105,11 @@ pub(crate) struct BuildArgs {
     /// Stop before the first write if more than this many bytes would be uploaded
     #[arg(long, value_name = "BYTES")]
     max_upload_bytes: Option<u64>,
+
+    /// A host of your own that ADD may download from at a private address; may be given several
+    /// times
+    #[arg(long = "download-host", value_name = "HOST[:PORT]")]
+    download_hosts: Vec<String>,
 
     /// Write what happens to this file as it happens, a JSON object a line
     #[arg(long, value_name = "FILE")]
@@ -286,13 +292,14 @@ async fn work(
     let releases = chosen::releases(&args.what);
     let mut options = chosen::options(args, environment, spool.path())?;
     options.tags = names.tags();
+    let fetch = downloads::way(args, environment, &dockerfile, progress).await?;
     let building = Building {
         args,
         environment,
         progress,
         events,
         dockerfile: &dockerfile,
-        copier: chosen::copier(args, spool.path())?,
+        copier: chosen::copier(args, spool.path(), fetch)?,
         options,
         releases: &releases,
     };

@@ -677,3 +677,89 @@ async fn a_base_may_be_a_layout_on_this_machine() {
         layer
     );
 }
+
+/// A server with TLS that has one file, under a digest.
+async fn file_server(yard: &Yard) -> (RunningServer, PathBuf, Descriptor) {
+    let (certificate, key) = crate::hosts::pair();
+    let server = Server::builder()
+        .memory()
+        .tls(certificate.as_bytes(), key.as_bytes())
+        .unwrap();
+    let server = server.start().await.unwrap();
+    let roots = yard.stage.path("roots.pem");
+    fs::write(&roots, certificate).unwrap();
+    let image = yard.stage.image(&crate::stage::small());
+    let mut command = longshore(yard.stage.home());
+    let reference = format!("https://{}/files:1", server.registry());
+    command
+        .args(["push", image.path(), &reference, "--no-state"])
+        .env("SSL_CERT_FILE", &roots);
+    let mut command = tokio::process::Command::from(command);
+    finished(command.output().await.unwrap()).succeeded();
+    server.log().clear();
+    (server, roots, image.blobs().remove(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_add_downloads_what_it_was_promised_and_nothing_else() {
+    let yard = Yard::new().await;
+    yard.base("ltsc2022", OLD).await;
+    let (server, roots, blob) = file_server(&yard).await;
+    let host = server.addr().to_string();
+    let from = format!("FROM {}:ltsc2022", yard.nanoserver());
+    let url = format!("https://{host}/v2/files/blobs/{}", blob.digest);
+    let build = async |add: &str, flags: &[&str]| {
+        yard.dockerfile(&format!("{from}\n{add}\n"));
+        let mut command = longshore(yard.stage.home());
+        let to = yard.stage.reference("team/app:1");
+        let context = yard.context();
+        command
+            .args([
+                "build",
+                context.to_str().unwrap(),
+                "-t",
+                &to,
+                "--push",
+                "--json",
+            ])
+            .args(flags)
+            .env("SSL_CERT_FILE", &roots);
+        let mut command = tokio::process::Command::from(command);
+        finished(command.output().await.unwrap())
+    };
+    let trusted = ["--download-host", host.as_str()];
+    let add = format!("ADD --checksum={} {url} C:/tool.bin", blob.digest);
+
+    // Nobody said that the host may be gone to; nobody said what it should have.
+    let refused = build(&add, &[]).await;
+    assert!(refused.stderr.contains("private"), "{refused:#?}");
+    let unsaid = build(&format!("ADD {url} C:/tool.bin"), &trusted).await;
+    assert!(
+        unsaid.stderr.contains("needs --checksum=sha256:"),
+        "{unsaid:#?}"
+    );
+    assert_eq!(server.log().requests(), 0);
+
+    let run = build(&add, &trusted).await.succeeded().json();
+    let layers = run["build"]["images"][0]["layers"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(layers, 1, "{run:#}");
+    assert_eq!(server.log().requests(), 1);
+
+    let other = Digest::of(b"other");
+    let wrong = format!("ADD --checksum={other} {url} C:/tool.bin");
+    let wrong = build(&wrong, &trusted).await;
+    assert!(
+        wrong.stderr.contains(&format!("expected {other}")),
+        "{wrong:#?}"
+    );
+    let gone = add.replace("/files/", "/gone/");
+    let gone = build(&gone, &trusted).await;
+    let told = "Dockerfile:2";
+    assert!(
+        gone.stderr.contains(told) && gone.stderr.contains("answered 404"),
+        "{gone:#?}"
+    );
+}

@@ -11,7 +11,7 @@ use oci::Platform;
 use wcow::{
     AssembleOptions, Copier, NameRules, Owner, Release, Timestamps,
     context::{Context, ContextOptions, SymlinkPolicy},
-    copy::{CopyOptions, Copying},
+    copy::{CopyOptions, Copying, Fetch},
     dockerfile::{Dockerfile, MAX_FILE_BYTES},
     os_version::Chosen,
 };
@@ -149,7 +149,11 @@ fn start() -> Result<(u64, String), AppError> {
 }
 
 /// How files are copied; what is unpacked waits in `spool`.
-pub(super) fn copier(args: &BuildArgs, spool: &Path) -> Result<Arc<dyn Copier>, AppError> {
+pub(super) fn copier(
+    args: &BuildArgs,
+    spool: &Path,
+    fetch: Option<Arc<dyn Fetch>>,
+) -> Result<Arc<dyn Copier>, AppError> {
     let symlinks = match args.windows.windows_symlinks {
         Symlinks::Follow => SymlinkPolicy::Follow,
         Symlinks::Preserve => SymlinkPolicy::PreserveRelative,
@@ -163,5 +167,9 @@ pub(super) fn copier(args: &BuildArgs, spool: &Path) -> Result<Arc<dyn Copier>, 
     options.strict = args.what.strict;
     options.allows_empty_wildcard = args.what.allow_empty_wildcard;
     options.spool = Some(spool.to_owned());
-    Ok(Arc::new(Copying::new(context, options)))
+    let copying = Copying::new(context, options);
+    Ok(Arc::new(match fetch {
+        Some(fetch) => copying.with_fetch(fetch),
+        None => copying,
+    }))
 }

@@ -467,7 +467,7 @@ struct Server {
 }
 
 impl Fetch for Server {
-    fn fetch(&self, url: &str, limit: u64, to: &mut dyn Write) -> Result<(), FetchError> {
+    fn fetch(&self, url: &str, limit: u64, to: &mut (dyn Write + Send)) -> Result<(), FetchError> {
         self.asked.lock().unwrap().push(url.to_owned());
         let bytes = self.answer.as_ref().map_err(|it| FetchError::Status(*it))?;
         if bytes.len() as u64 > limit {

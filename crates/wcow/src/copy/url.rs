@@ -6,7 +6,7 @@ use std::{error::Error, fmt, io::Write};
 pub trait Fetch: fmt::Debug + Send + Sync {
     /// Writes what an `https` URL has to `to`, and stops with an error at more than `limit`
     /// bytes. May block. Redirects lead to `https` only.
-    fn fetch(&self, url: &str, limit: u64, to: &mut dyn Write) -> Result<(), FetchError>;
+    fn fetch(&self, url: &str, limit: u64, to: &mut (dyn Write + Send)) -> Result<(), FetchError>;
 }
 
 /// Why a download failed.
