@@ -63,8 +63,9 @@ pub(crate) struct BuildArgs {
     #[arg(long, requires = "tags")]
     push: bool,
 
-    /// Write the image into an OCI layout: a directory. Layers of its base are fetched for that
-    #[arg(long, short, value_name = "DIRECTORY")]
+    /// Write the image into an OCI layout: a directory, or an archive if the path ends in .tar. Layers
+    /// of its base are fetched for that
+    #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
 
     /// Print what pushing it would do and stop: nothing is uploaded, mounted or tagged
@@ -304,7 +305,7 @@ async fn work(
         releases: &releases,
     };
     match &args.output {
-        Some(directory) => Box::pin(output::write(&building, directory, &names)).await,
+        Some(path) => Box::pin(output::write(&building, path, &names)).await,
         None => pushed::push(&building, &names).await,
     }
 }

@@ -612,14 +612,22 @@ async fn b2_a_rule_for_from_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_is_not_written_in_the_place_of_a_directory() {
+async fn an_output_that_ends_in_tar_is_an_archive_with_the_same_image() {
     let yard = Yard::new().await;
+    yard.base("ltsc2022", OLD).await;
+    let path = yard.stage.path("image.tar");
+    let (to, out) = (yard.stage.reference("team/app:1"), path.to_str().unwrap());
+    let run = yard.build(&["-t", &to, "--output", out, "--json"]).await;
+    let built = run.succeeded().json()["build"]["digest"].clone();
+    let args = ["push", out, &to, "--no-state", "--json"];
+    let pushed = run_beside(yard.stage.home(), args).await.succeeded().json();
+    assert_eq!(pushed["manifests"][0]["digest"], built, "{pushed:#}");
     yard.file("there", "a file");
-    for name in ["image.tar", "image.tar.gz", "context/there"] {
+    for name in ["image.tar.gz", "context/there"] {
         let path = yard.stage.path(name);
         let run = yard.build(&["--output", path.to_str().unwrap()]).await;
         assert_eq!(run.code, Some(2), "{run:#?}");
-        assert!(run.stderr.contains("tar -C DIRECTORY"), "{run:#?}");
+        assert!(run.stderr.contains("ends in .tar"), "{run:#?}");
         assert_eq!(yard.far.log().requests(), 0);
     }
 }

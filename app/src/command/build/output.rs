@@ -1,9 +1,9 @@
-//! An image that was built into an OCI layout.
+//! An image that was built into an OCI layout: a directory, or an archive.
 
 use std::{io::Write as _, path::Path};
 
-use oci::Source;
-use push::{Destination, Engine, LayoutTarget, Options, PushError, Report};
+use oci::{PushTarget, Source, TargetError};
+use push::{ArchiveTarget, Destination, Engine, LayoutTarget, Options, PushError, Report};
 use serde_json::json;
 
 use super::{Building, FoundBases, Named, tell::built_json};
@@ -14,14 +14,20 @@ use crate::{
     interrupt::{self, CLOSING},
 };
 
-/// Assembles, and writes the image into the directory, under the tags that it has.
+/// Where it goes.
+enum Output {
+    Directory(LayoutTarget),
+    Archive(ArchiveTarget),
+}
+
+/// Assembles, and writes the image to the path, under the tags that it has.
 pub(super) async fn write(
     building: &Building<'_>,
-    directory: &Path,
+    path: &Path,
     names: &Named,
 ) -> Result<(), AppError> {
     let args = building.args;
-    refuse_archive(directory)?;
+    let output = Output::at(path)?;
     let state = args.state.look(building.environment).await?;
     let bases = FoundBases::new(
         &args.connection,
@@ -30,7 +36,6 @@ pub(super) async fn write(
         building.progress.clone(),
         None,
     );
-    let target = LayoutTarget::new(directory);
     let transfer = TransferArgs {
         foreign: args.foreign,
         ..TransferArgs::default()
@@ -45,62 +50,80 @@ pub(super) async fn write(
             tags: names.tags(),
             mount_from: Vec::new(),
         };
-        let pushing = engine.push(&built, &target, &destination, &**building.progress);
+        let target = output.target();
+        let pushing = engine.push(&built, target, &destination, &**building.progress);
         let report = pushing.await?;
-        if report.tags.is_empty() {
-            list(&target, &built).await?;
-        }
+        output.finish(&engine, &built, &report).await?;
         Ok((built, report))
     };
     let result = interrupt::until_interrupted(None, work).await;
     building.progress.finish();
-    let _ = tokio::time::timeout(CLOSING, target.settle()).await;
-    let (built, report) = result?;
-    tell(building, directory, &built, &report)
-}
-
-/// No archive is written, and a directory called `image.tar` is not what anybody means.
-fn refuse_archive(path: &Path) -> Result<(), AppError> {
-    let extension = path.extension().and_then(|it| it.to_str());
-    let like_archive = extension.is_some_and(|it| matches!(it, "tar" | "tgz" | "gz" | "zst"));
-    if !like_archive && !path.is_file() {
-        return Ok(());
+    if let Output::Directory(layout) = &output {
+        let _ = tokio::time::timeout(CLOSING, layout.settle()).await;
     }
-    Err(AppError::Usage(format!(
-        "--output {} is an archive, and none is written: name a directory, then tar -C DIRECTORY -cf FILE .",
-        path.display()
-    )))
+    let (built, report) = result?;
+    tell(building, path, &built, &report)
 }
 
-/// What has no tag is found in a layout by its being listed.
-async fn list(target: &LayoutTarget, built: &wcow::Built) -> Result<(), AppError> {
-    let unreadable = |error| AppError::Source {
-        place: "the image".into(),
-        error,
-    };
-    let root = built.root().await.map_err(unreadable)?;
-    let listed = target.list(&root, None).await;
-    listed.map_err(|error| {
-        AppError::Push(PushError::ManifestPutFailed {
+impl Output {
+    /// What a path means: an archive if it ends in `.tar`, else a directory.
+    fn at(path: &Path) -> Result<Self, AppError> {
+        let extension = path
+            .extension()
+            .and_then(|it| it.to_str())
+            .unwrap_or_default();
+        let compressed = ["tgz", "gz", "zst"].contains(&extension);
+        match extension {
+            "tar" if !path.is_dir() => Ok(Self::Archive(ArchiveTarget::new(path))),
+            _ if compressed || path.is_file() => Err(AppError::Usage(format!(
+                "--output {} is neither a directory nor an archive: name a directory, or a file that ends in .tar; its layers are compressed already",
+                path.display()
+            ))),
+            _ => Ok(Self::Directory(LayoutTarget::new(path))),
+        }
+    }
+
+    fn target(&self) -> &dyn PushTarget {
+        match self {
+            Self::Directory(layout) => layout,
+            Self::Archive(archive) => archive,
+        }
+    }
+
+    /// An archive is there when it is whole; what has no tag is found in a layout by its being
+    /// listed.
+    async fn finish(
+        &self,
+        engine: &Engine,
+        source: &dyn Source,
+        report: &Report,
+    ) -> Result<(), PushError> {
+        let root = engine.pushed_root(source).await?;
+        let done: Result<(), TargetError> = match self {
+            Self::Archive(archive) => archive.finish(&root).await,
+            Self::Directory(layout) if report.tags.is_empty() => layout.list(&root, None).await,
+            Self::Directory(_) => Ok(()),
+        };
+        done.map_err(|error| PushError::ManifestPutFailed {
             digest: root.digest().clone(),
-            repository: oci::PushTarget::repository(target).clone(),
+            repository: self.target().repository().clone(),
             tag: None,
             error: Box::new(error),
         })
-    })
+    }
 }
 
 fn tell(
     building: &Building<'_>,
-    directory: &Path,
+    path: &Path,
     built: &wcow::Built,
     report: &Report,
 ) -> Result<(), AppError> {
-    let place = directory.display().to_string();
+    let place = path.display().to_string();
     let mut stdout = std::io::stdout().lock();
     if building.args.json.json {
         let mut value = serde_json::to_value(report).unwrap_or_else(|_| json!({}));
-        value["directory"] = json!(place);
+        value["output"] = json!(place);
         value["build"] = built_json(built);
         value["cause"] = json!(Cause::Done);
         writeln!(stdout, "{value}")
