@@ -7,6 +7,9 @@ use std::{fs, path::Path};
 #[path = "../../fuzz/checks/challenges.rs"]
 mod challenges;
 #[cfg(test)]
+#[path = "../../fuzz/checks/dockerfiles.rs"]
+mod dockerfiles;
+#[cfg(test)]
 #[path = "../../fuzz/checks/documents.rs"]
 mod documents;
 #[cfg(test)]
@@ -29,8 +32,9 @@ mod requests;
 type Check = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-const TARGETS: [(&str, Check); 7] = [
+const TARGETS: [(&str, Check); 8] = [
     ("challenges", challenges::check),
+    ("dockerfiles", dockerfiles::check),
     ("documents", documents::check),
     ("files", files::check),
     ("layers", layers::check),

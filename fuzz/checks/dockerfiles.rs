@@ -1,0 +1,45 @@
+//! Dockerfiles: what is read can be planned and expanded, and stays within bounds.
+//!
+//! An error names a line that there is; what expands is not longer than it may be; and the
+//! same bytes are a `.dockerignore`, too.
+
+use oci::Platform;
+use wcow::{
+    context::Ignore,
+    dockerfile::{Dockerfile, PlanOptions, Predefined, TargetOs},
+};
+
+pub(crate) fn check(data: &[u8]) {
+    if let Ok(ignore) = Ignore::parse(data) {
+        for path in ["a", "a/b.txt", "src/bin/main.rs"] {
+            let _ = ignore.matches(path);
+        }
+    }
+    let file = match Dockerfile::parse(data, "Dockerfile") {
+        Ok(file) => file,
+        Err(error) => {
+            let lines = data.split(|it| *it == b'\n').count();
+            assert!(error.line >= 1 && error.line <= lines, "{error}");
+            return;
+        }
+    };
+    assert!(!file.stages().is_empty());
+    for os in [TargetOs::Windows, TargetOs::Linux] {
+        let predefined = Predefined {
+            target: Platform::new(os.name().to_lowercase(), "amd64"),
+            build: Platform::new("linux", "amd64"),
+            stage: None,
+        };
+        let Ok(plan) = file.plan(&PlanOptions::new(os, predefined)) else {
+            continue;
+        };
+        for stage in plan.stages() {
+            let mut scope = plan.scope(&["Path=C:\\Windows".to_owned()]);
+            for step in &stage.stage.steps {
+                let _ = scope.expand(step);
+            }
+            let held: usize = scope.environment().iter().map(|it| it.1.len()).sum();
+            assert!(held <= 2 << 20);
+        }
+    }
+}
