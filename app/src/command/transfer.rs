@@ -26,6 +26,11 @@ pub(crate) struct TransferArgs {
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) mount_from: Vec<Repository>,
 
+    /// Ask the registry for blobs that no repository is known to hold without saying where from:
+    /// some registries link them from wherever they are
+    #[arg(long)]
+    pub(crate) mount_from_anywhere: bool,
+
     /// Send no blob, or not the one with this digest: it is there already or is mounted, or the
     /// push stops with nothing sent and nothing tagged; with a digest, may be given several times
     #[arg(
@@ -144,6 +149,7 @@ impl TransferArgs {
             max_upload_bytes: self.max_upload_bytes,
             must_mount: self.required(),
             ask_first: self.ask_first.into(),
+            mount_from_anywhere: self.mount_from_anywhere,
             ..Options::default()
         }
     }

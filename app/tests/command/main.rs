@@ -2,6 +2,8 @@
 //! loopback, and everything that went over the wire compared.
 
 #[cfg(test)]
+mod anywhere;
+#[cfg(test)]
 mod artifact;
 #[cfg(test)]
 mod bad_input;

@@ -72,7 +72,7 @@ pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
 pub use source::{BlobStream, DigestTagged, Source, SourceError};
 pub use target::{
-    Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
+    Anywhere, Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
     SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind, UploadObserver,
     UploadReceipt, UploadSession, Validation,
 };

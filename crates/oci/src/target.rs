@@ -177,6 +177,15 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Asks the registry to link a blob from whatever repository of it holds it, without naming one.
+    ///
+    /// Only where the registry is known to do so, or this blob is the one to find out; nothing is
+    /// sent otherwise. A way that is
+    /// [optional](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository).
+    async fn mount_from_anywhere(&self, _blob: &Descriptor) -> Result<Anywhere, TargetError> {
+        Ok(Anywhere::NotAsked)
+    }
+
     /// Says from which repositories mounts will be asked, before the first request:
     /// a token for all of them can then be fetched at once. Only a hint.
     fn expect_mounts(&self, _from: &[Repository]) {}
@@ -315,6 +324,20 @@ pub enum MountOutcome {
     /// The blob is in the repository now.
     Mounted,
     /// It is not. Often the refusal opens a session that an upload can use.
+    Refused(Option<UploadSession>),
+}
+
+/// What came of asking for a mount from wherever a blob is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anywhere {
+    /// Nobody was asked: the registry does not do so, or nobody knows and another blob finds out.
+    NotAsked,
+    /// The blob is in the repository now. Perhaps it was before.
+    Mounted,
+    /// It was there before.
+    Present,
+    /// It is nowhere that the registry would link it from, and not in the repository either.
+    /// Often the refusal opens a session that an upload can use.
     Refused(Option<UploadSession>),
 }
 

@@ -22,9 +22,9 @@ use std::{
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use oci::{
-    Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome, NewTag,
-    Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt, TargetError,
-    TargetErrorKind, UploadReceipt, UploadSession, Validation,
+    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
+    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
+    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
 };
 use tokio::sync::{RwLock, mpsc};
 
@@ -187,6 +187,10 @@ impl PushTarget for LayoutTarget {
         _referrers: &[Document],
     ) -> Result<Attachment, TargetError> {
         Ok(Attachment::Listed)
+    }
+
+    async fn mount_from_anywhere(&self, _blob: &Descriptor) -> Result<Anywhere, TargetError> {
+        Ok(Anywhere::NotAsked)
     }
 
     async fn finds_by_mount(&self) -> bool {

@@ -23,9 +23,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use oci::{
-    Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt, MountOutcome,
-    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
+    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt,
+    MountOutcome, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
+    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
 };
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -446,6 +446,10 @@ impl PushTarget for ArchiveTarget {
         _referrers: &[Document],
     ) -> Result<Attachment, TargetError> {
         Ok(Attachment::Listed)
+    }
+
+    async fn mount_from_anywhere(&self, _blob: &Descriptor) -> Result<Anywhere, TargetError> {
+        Ok(Anywhere::NotAsked)
     }
 
     async fn finds_by_mount(&self) -> bool {

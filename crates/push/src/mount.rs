@@ -28,6 +28,8 @@ pub enum MountStatus {
         /// Where from.
         from: Repository,
     },
+    /// The registry linked it from a repository that nobody named; or it was there before.
+    MountedFromAnywhere,
     /// Repositories are known to hold it, none of them on this registry.
     Unavailable,
     /// The registry would not, and it is pushed instead, in the session the refusal came

@@ -33,6 +33,10 @@ pub struct Options {
     pub must_mount: MustMount,
     /// How many repositories are asked to mount one blob from, at most. Default 4.
     pub mount_candidates: NonZeroUsize,
+    /// Whether a blob that nobody is known to hold is asked for without saying where from
+    /// ([`PushTarget::mount_from_anywhere`](oci::PushTarget::mount_from_anywhere)). Default no:
+    /// registries that do it are few, and may link what others have put there.
+    pub mount_from_anywhere: bool,
     /// The smallest blob, in bytes, whose upload session is kept in the journal. Each kept
     /// session costs some commits to the disk; for smaller blobs that is more than sending
     /// them again. Default 8 MiB.
@@ -122,6 +126,7 @@ impl Default for Options {
             max_upload_bytes: None,
             must_mount: MustMount::default(),
             mount_candidates: CANDIDATES,
+            mount_from_anywhere: false,
             journal_from: JOURNAL_FROM,
             sessions: Sessions::default(),
             ask_first: AskFirst::default(),

@@ -1,7 +1,7 @@
 //! Mounts: a blob linked from a sibling repository, in one request and without its bytes.
 
 use http::{HeaderMap, Method, StatusCode};
-use oci::{Descriptor, MountOutcome, Presence, Repository, TargetError};
+use oci::{Anywhere, Descriptor, MountOutcome, Presence, Repository, TargetError, UploadSession};
 use url::form_urlencoded;
 
 use crate::{
@@ -36,7 +36,7 @@ impl RepositoryClient {
         if *from != self.repository && self.believed(none.key()).await == Some(none) {
             return Ok(MountOutcome::Refused(None));
         }
-        let answer = match self.mount_call(blob, from) {
+        let answer = match self.mount_call(blob, Some(from)) {
             Ok(call) => self.inner().call(&call).await,
             Err(error) => Err(error),
         };
@@ -79,6 +79,86 @@ impl RepositoryClient {
         })
     }
 
+    /// Asks for a mount that does not say where from.
+    ///
+    /// Where nobody knows whether the registry does that, one blob of the process finds out: 201 says yes. A
+    /// refusal says no only if the blob is in the repository itself, from where it could
+    /// have been linked; if it is not there either, nothing is known and the next process tries.
+    pub(crate) async fn mount_from_anywhere(
+        &self,
+        blob: &Descriptor,
+    ) -> Result<Anywhere, TargetError> {
+        let page = self.inner().page(self.repository.registry()).await;
+        let known = || page.known(Fact::MountsFromAnywhere(true).key());
+        if known().is_none() {
+            // The others wait: what it finds out is worth its round trip.
+            let mut tried = page.tried_from_anywhere().await;
+            if known().is_none() {
+                if std::mem::replace(&mut *tried, true) {
+                    return Ok(Anywhere::NotAsked);
+                }
+                return self.link_from_anywhere(blob, true).await;
+            }
+        }
+        if known() != Some(Fact::MountsFromAnywhere(true)) {
+            return Ok(Anywhere::NotAsked);
+        }
+        self.link_from_anywhere(blob, false).await
+    }
+
+    async fn link_from_anywhere(
+        &self,
+        blob: &Descriptor,
+        first: bool,
+    ) -> Result<Anywhere, TargetError> {
+        let attempted = || format!("mount blob {} into {}", blob.digest, self.repository);
+        let answer = match self.mount_call(blob, None) {
+            Ok(call) => self.inner().call(&call).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.map_err(|error| error.into_target(attempted()))?;
+        match answer.status {
+            StatusCode::CREATED => {
+                let said = answer.header(DIGEST).map(str::to_owned);
+                answer.finish().await;
+                let said = said.map_or(Ok(true), |said| check_digest(&said, &blob.digest));
+                said.map_err(|kind| TargetError::new(kind, attempted()).with_status(201))?;
+                self.learn(Fact::MountsFromAnywhere(true));
+                Ok(Anywhere::Mounted)
+            }
+            StatusCode::ACCEPTED => {
+                let session = session_of(self, &answer);
+                answer.finish().await;
+                let session = session.map_err(|fault| fault.into_target(attempted()))?;
+                if !first {
+                    return Ok(Anywhere::Refused(Some(session)));
+                }
+                self.tried_in_vain(blob, session).await
+            }
+            status if quirks::declines_a_mount(status) => {
+                answer.finish().await;
+                self.learn(Fact::MountsFromAnywhere(false));
+                Ok(Anywhere::NotAsked)
+            }
+            _ => Err(refusal(answer, attempted()).await),
+        }
+    }
+
+    /// The first mount from anywhere was refused.
+    async fn tried_in_vain(
+        &self,
+        blob: &Descriptor,
+        session: UploadSession,
+    ) -> Result<Anywhere, TargetError> {
+        if !matches!(self.has_blob(blob).await?, Presence::Held(_)) {
+            return Ok(Anywhere::Refused(Some(session)));
+        }
+        self.learn(Fact::MountsFromAnywhere(false));
+        // It would only have been harmless to leave it.
+        let _ = self.cancel(&session).await;
+        Ok(Anywhere::Present)
+    }
+
     /// Whether this registry has lately found by a mount from the repository itself a blob that was
     /// there: a refusal says then that it is not.
     pub(crate) async fn finds_by_mount(&self) -> bool {
@@ -105,11 +185,17 @@ impl RepositoryClient {
         });
     }
 
-    fn mount_call(&self, blob: &Descriptor, from: &Repository) -> Result<Call<'_>, CallError> {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("mount", &blob.digest.to_string())
-            .append_pair("from", from.path())
-            .finish();
+    fn mount_call(
+        &self,
+        blob: &Descriptor,
+        from: Option<&Repository>,
+    ) -> Result<Call<'_>, CallError> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("mount", &blob.digest.to_string());
+        if let Some(from) = from {
+            query.append_pair("from", from.path());
+        }
+        let query = query.finish();
         Ok(Call {
             repository: &self.repository,
             scopes: self.scopes.clone(),

@@ -51,6 +51,8 @@ pub enum Fact {
     MountsFromItself(bool),
     /// Whether a blob that is there was found so: the answer was 201. 202 says nothing, many always say it.
     FindsByMount(bool),
+    /// Whether it links a blob from a repository that nobody has named.
+    MountsFromAnywhere(bool),
     /// The longest body it takes, in bytes, inclusive.
     BodyLimit(NonZeroU64),
     /// The shortest chunk it takes, in bytes, the last one excepted; 0 for no minimum.
@@ -110,6 +112,7 @@ impl Fact {
             Self::Mounts(_) => "mounts",
             Self::MountsFromItself(_) => "mounts-from-itself",
             Self::FindsByMount(_) => "finds-by-mount",
+            Self::MountsFromAnywhere(_) => "mounts-from-anywhere",
             Self::BodyLimit(_) => "body-limit",
             Self::ChunkMinimum(_) => "chunk-minimum",
             Self::TakesChunks(_) => "takes-chunks",
@@ -136,6 +139,7 @@ impl Fact {
             | Self::TakesChunks(_)
             | Self::KeepsSessions(_)
             | Self::MountsFromItself(_)
+            | Self::MountsFromAnywhere(false)
             | Self::TagParameters(_)
             | Self::SinglePost(false)
             | Self::Http2(_) => 7 * DAY,
@@ -174,6 +178,7 @@ impl Fact {
             "mounts" => of(value, Self::Mounts),
             "mounts-from-itself" => of(value, Self::MountsFromItself),
             "finds-by-mount" => of(value, Self::FindsByMount),
+            "mounts-from-anywhere" => of(value, Self::MountsFromAnywhere),
             "body-limit" => of(value, Self::BodyLimit),
             "chunk-minimum" => of(value, Self::ChunkMinimum),
             "takes-chunks" => of(value, Self::TakesChunks),
@@ -262,6 +267,13 @@ impl Fact {
         let (so, words) = match self {
             Self::Http2(it) => (*it, ["speaks HTTP/2", "speaks HTTP/1.1"]),
             Self::Mounts(it) => (*it, ["mounts blobs", "does not mount blobs"]),
+            Self::MountsFromAnywhere(it) => (
+                *it,
+                [
+                    "mounts blobs from repositories that nobody names",
+                    "mounts blobs only from repositories that are named",
+                ],
+            ),
             Self::FindsByMount(it) => (
                 *it,
                 [

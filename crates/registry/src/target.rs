@@ -4,9 +4,9 @@ use std::sync::{PoisonError, RwLock};
 
 use async_trait::async_trait;
 use oci::{
-    Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome, NewTag,
-    Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt, TargetError,
-    UploadReceipt, UploadSession, Validation,
+    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
+    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
+    TargetError, UploadReceipt, UploadSession, Validation,
     wire::{Scope, ScopeSet},
 };
 
@@ -125,6 +125,12 @@ impl PushTarget for RegistryPushTarget {
                 here.mount(&blob, &from).await
             }
         };
+        self.here().to_its_end(asking).await
+    }
+
+    async fn mount_from_anywhere(&self, blob: &Descriptor) -> Result<Anywhere, TargetError> {
+        let (here, blob) = (self.here(), blob.clone());
+        let asking = async move { here.mount_from_anywhere(&blob).await };
         self.here().to_its_end(asking).await
     }
 

@@ -24,6 +24,8 @@ impl Engine {
         match options.ask_first {
             AskFirst::Always => None,
             AskFirst::Never => Some(Unseen::LeftOut),
+            // From anywhere may be from the repository itself: that does not say whether it was there.
+            AskFirst::Auto if options.mount_from_anywhere => Some(Unseen::Asked),
             AskFirst::Auto if target.finds_by_mount().await => Some(Unseen::LeftOut),
             AskFirst::Auto => Some(Unseen::Asked),
         }
@@ -161,6 +163,12 @@ impl Engine {
         let steps = self.steps(draft, &foreseen);
         let beginning = self.beginning(draft, (&steps, &foreseen), opening);
         let counted = counted(&foreseen, opening, beginning.as_ref());
-        cost(&draft.graph, &steps, counted)
+        let mut totals = cost(&draft.graph, &steps, counted);
+        if self.shared.options.mount_from_anywhere && totals.bytes.uploaded > 0 {
+            // The blob that finds out may have to be asked for again.
+            totals.requests.head += 1;
+            totals.depth += 1;
+        }
+        totals
     }
 }

@@ -11,8 +11,8 @@
 use std::sync::PoisonError;
 
 use oci::{
-    BlobUpload, Descriptor, MountOutcome, Presence, Repository, SessionStatus, TargetError,
-    TargetErrorKind, UploadSession,
+    Anywhere, BlobUpload, Descriptor, MountOutcome, Presence, Repository, SessionStatus,
+    TargetError, TargetErrorKind, UploadSession,
 };
 
 use super::{
@@ -64,6 +64,8 @@ struct Asked<'a> {
     tried: Vec<Tried>,
     /// Not tried: they denied this push another blob.
     denied: Vec<Tried>,
+    /// Whether the registry linked it from wherever it was.
+    from_anywhere: bool,
     /// What needs no upload any more.
     settled: Option<Done>,
     /// A session a refusal came with.
@@ -193,7 +195,8 @@ impl<'a> Run<'a> {
             }
         } else if !siblings.is_empty() {
             self.ask_siblings(blob, siblings, &mut asked).await;
-            if asked.settled.is_none() && self.mode != Mode::Planned && !self.is_missing(blob) {
+            let open = asked.settled.is_none() && self.mode != Mode::Planned;
+            if open && !self.is_missing(blob) && !self.ask_anywhere(blob, &mut asked).await? {
                 self.ask_presence(blob, &mut asked).await?;
             }
         } else if self.mode != Mode::Planned && left {
@@ -202,7 +205,9 @@ impl<'a> Run<'a> {
         } else if !required && (self.is_missing(blob) || self.goes_at_once(blob).await) {
             self.checked(blob, Held::No);
         } else if self.mode != Mode::Planned {
-            self.ask_itself(blob, &mut asked).await?;
+            if !self.ask_anywhere(blob, &mut asked).await? {
+                self.ask_itself(blob, &mut asked).await?;
+            }
         } else if !required {
             self.checked(blob, Held::No);
         }
@@ -220,6 +225,7 @@ impl<'a> Run<'a> {
     async fn goes_at_once(&self, blob: &Descriptor) -> bool {
         self.mode == (Mode::AsItGoes { familiar: true })
             && !self.siblings.is_held(&blob.digest)
+            && !self.shared.options.mount_from_anywhere
             && !self.signs.wants_a_question(&blob.digest)
             && self.target.takes_at_once(blob).await
     }
@@ -307,6 +313,47 @@ impl<'a> Run<'a> {
             Err(error) => self.open_question(blob, error)?,
         }
         Ok(())
+    }
+
+    /// Asks for it without saying where from, if that is wanted; whether that says all there is to know.
+    async fn ask_anywhere(
+        &self,
+        blob: &Descriptor,
+        asked: &mut Asked<'a>,
+    ) -> Result<bool, PushError> {
+        if !self.shared.options.mount_from_anywhere {
+            return Ok(false);
+        }
+        match self.target.mount_from_anywhere(blob).await {
+            Ok(Anywhere::NotAsked) => return Ok(false),
+            Ok(Anywhere::Mounted) => {
+                asked.from_anywhere = true;
+                asked.settled = Some(Done::Mounted);
+            }
+            Ok(Anywhere::Present) => {
+                self.checked(blob, Held::Yes);
+                asked.settled = Some(Done::Present);
+            }
+            Ok(Anywhere::Refused(session)) => {
+                self.checked(blob, Held::No);
+                let session = session.map(|it| Handed::new(self.target, it));
+                match session {
+                    Some(session) if asked.session.is_some() => session.cancel().await,
+                    Some(session) => asked.session = Some(session),
+                    None => {}
+                }
+            }
+            Err(error) => {
+                self.open_question(blob, error)?;
+                return Ok(false);
+            }
+        }
+        if asked.settled.is_some()
+            && let Some(earlier) = asked.session.take()
+        {
+            earlier.cancel().await;
+        }
+        Ok(true)
     }
 
     /// Asks whether the blob is there, when no sibling would give it: it may be both.
@@ -479,6 +526,7 @@ impl<'a> Run<'a> {
 fn mount_status(asked: &Asked<'_>, not_asked: &[Tried]) -> MountStatus {
     let on_hold = not_asked.iter().any(|it| it.answer == MountAnswer::OnHold);
     match (asked.settled, asked.tried.last()) {
+        _ if asked.from_anywhere => MountStatus::MountedFromAnywhere,
         (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
             from: last.from.clone(),
         },

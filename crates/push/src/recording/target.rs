@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use oci::{
-    Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt, MountOutcome,
-    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
+    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt,
+    MountOutcome, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
+    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
 };
 
 use super::{Call, Operation, RecordingTarget, state::Tags};
@@ -162,6 +162,10 @@ impl PushTarget for RecordingTarget {
         }
         let tag = subject.referrers_tag().parse();
         Ok(tag.map_or(Attachment::Unknown, Attachment::Added))
+    }
+
+    async fn mount_from_anywhere(&self, _blob: &Descriptor) -> Result<Anywhere, TargetError> {
+        Ok(Anywhere::NotAsked)
     }
 
     async fn finds_by_mount(&self) -> bool {

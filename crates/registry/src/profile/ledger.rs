@@ -37,6 +37,8 @@ pub(crate) struct Page {
     trial: Mutex<Option<Digest>>,
     /// Blobs that went up so in this process.
     at_once: Mutex<HashSet<Digest>>,
+    /// Whether some blob was to find out whether blobs are mounted from repositories nobody names.
+    from_anywhere: tokio::sync::Mutex<bool>,
 }
 
 impl Ledger {
@@ -124,6 +126,12 @@ impl Page {
     /// Whether this is the one blob that finds out whether blobs go up in one request.
     pub(crate) fn tries(&self, blob: &Digest) -> bool {
         *lock(&self.trial).get_or_insert_with(|| blob.clone()) == *blob
+    }
+
+    /// Whether somebody has tried already to have a blob mounted from wherever it is. Whoever holds
+    /// this is trying.
+    pub(crate) async fn tried_from_anywhere(&self) -> tokio::sync::MutexGuard<'_, bool> {
+        self.from_anywhere.lock().await
     }
 
     /// This blob went up in one request, by the registry's word.

@@ -4,7 +4,7 @@
 //! session that nobody knows. So it runs as a task of its own: when whoever asked has gone
 //! by the time the answer comes, the session in it is given up.
 
-use oci::{MountOutcome, TargetError, TargetErrorKind, UploadSession};
+use oci::{Anywhere, MountOutcome, TargetError, TargetErrorKind, UploadSession};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::session::{self, FAREWELL};
@@ -33,6 +33,15 @@ impl Opened for MountOutcome {
         match self {
             Self::Refused(session) => session,
             Self::Mounted => None,
+        }
+    }
+}
+
+impl Opened for Anywhere {
+    fn into_session(self) -> Option<UploadSession> {
+        match self {
+            Self::Refused(session) => session,
+            Self::NotAsked | Self::Mounted | Self::Present => None,
         }
     }
 }
