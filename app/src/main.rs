@@ -15,6 +15,7 @@ mod open;
 mod pauses;
 mod profiles;
 mod proxies;
+mod recorded;
 mod render;
 mod routes;
 mod seconds;

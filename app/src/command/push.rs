@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use clap::Args;
 use oci::{Platform, PushTarget as _};
-use push::{Engine, Report, Sessions, State, cache::Store, source::Selection};
+use push::{Engine, Report, Sessions, State, cache::Store, index::BlobIndex, source::Selection};
 use registry::ClientObserver;
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use crate::{
     error::AppError,
     interrupt::{self, CLOSING},
     open::{self, Company, course::Course},
+    recorded::WithRecorded,
     render::{human, progress::Progress},
     settings::ConnectionArgs,
     store::{Keeping, StoreArgs},
@@ -240,6 +241,8 @@ pub(crate) async fn prepare(
     (state, sessions, store): (State, Sessions, Option<Store>),
     observer: Arc<dyn ClientObserver>,
 ) -> Result<Job, AppError> {
+    let to = open::reference(&args.destination)?;
+    let index = (!args.transfer.no_index).then(|| Arc::new(state.clone()));
     let kept = (state, sessions);
     let mut keeping = None;
     let named = open::source_reference(&args.source)?;
@@ -250,6 +253,14 @@ pub(crate) async fn prepare(
     let open = async |course: &Course, client: &registry::Client| {
         let source = open::source(&args.source, course.source(), &selection, client).await?;
         let source = args.transfer.with_foreign(source, client)?;
+        let source: Box<dyn oci::Source> = match index {
+            // What a registry has not got is nowhere: it took the image with it.
+            Some(index) if named.is_none() => {
+                let recorded = (index as Arc<dyn BlobIndex>, to.repository().registry());
+                Box::new(WithRecorded::new(source, client, recorded))
+            }
+            _ => source,
+        };
         let (Some(store), Some(named)) = (store, named) else {
             return Ok(source);
         };

@@ -57,6 +57,8 @@ mod promote;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod referrers;
 #[cfg(test)]
 mod resume;

@@ -1,0 +1,177 @@
+//! An image of which only what was changed is at hand: the rest is mounted, or comes from where it
+//! was seen.
+
+use std::fs;
+
+use longshore::{
+    push::{
+        Destination, Engine, Options,
+        compose::{ManifestBuilder, MemorySource},
+    },
+    registry::Client,
+};
+use oci::{Descriptor, MediaType, layout};
+use server::{Action, Answer, Endpoint, Rule, RunningServer, Server};
+
+use crate::stage::Stage;
+
+/// Two images with three layers in common, each with a layer and a config of its own.
+struct Edited {
+    shared: Vec<Descriptor>,
+    /// Bytes that only the second has.
+    new_bytes: u64,
+    all_bytes: u64,
+}
+
+async fn registry() -> RunningServer {
+    Server::builder().memory().start().await.unwrap()
+}
+
+/// Writes both into layouts, `whole` and `edited`; the second has lost what it shares.
+async fn written(stage: &Stage) -> Edited {
+    let mut source = MemorySource::new();
+    let mut shared = Vec::new();
+    for name in ["base", "runtime", "libraries"] {
+        let (next, blob) = source.with_blob(MediaType::OCI_LAYER, name.repeat(30_000));
+        source = next;
+        shared.push(blob);
+    }
+    let scratch = registry().await;
+    let mut own = Vec::new();
+    for name in ["whole", "edited"] {
+        let (next, layer) = source
+            .clone()
+            .with_blob(MediaType::OCI_LAYER, name.repeat(1000));
+        let text = format!("{{\"name\":\"{name}\"}}");
+        let (next, config) = next.with_blob(MediaType::OCI_CONFIG, text);
+        let builder = ManifestBuilder::new(config.clone());
+        let builder = shared.iter().cloned().fold(builder, ManifestBuilder::layer);
+        let root = builder.layer(layer.clone()).build().unwrap();
+        let image = next.with_root(root);
+        let client = Client::builder().build().unwrap();
+        let target = client.push_target(&scratch.registry().repository(name).unwrap());
+        let to = Destination::tagged(["1".parse().unwrap()]);
+        let engine = Engine::new(Options::default());
+        engine.push(&image, &target, &to, &()).await.unwrap();
+        let from = format!("{}/{name}:1", scratch.registry());
+        let to = format!("oci:{}", stage.path(name).display());
+        let args = ["copy", &from, &to, "--no-state", "--no-store"];
+        stage.longshore(&args).await.succeeded();
+        own = vec![layer.size, config.size];
+    }
+    for blob in &shared {
+        let path = stage.path("edited").join(layout::blob_path(&blob.digest));
+        fs::remove_file(path).unwrap();
+    }
+    let new_bytes = own.iter().sum();
+    let all_bytes = new_bytes + shared.iter().map(|it| it.size).sum::<u64>();
+    Edited {
+        shared,
+        new_bytes,
+        all_bytes,
+    }
+}
+
+/// All files below a directory but the state's, with their sizes.
+fn files(directory: &std::path::Path, found: &mut Vec<(String, u64)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.display().to_string();
+        if path.is_dir() {
+            files(&path, found);
+        } else if !name.contains("state.db") {
+            found.push((name, path.metadata().unwrap().len()));
+        }
+    }
+    found.sort();
+}
+
+async fn push(stage: &Stage, image: &str, to: &str) -> crate::longshore::Run {
+    let path = stage.path(image).display().to_string();
+    stage.longshore(&["push", &path, to, "--json"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_what_is_not_at_hand_is_mounted_or_streamed_from_where_it_was_seen() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    let shared = edited.shared.len();
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+
+    // The same registry: nothing of it moves.
+    let to = stage.reference("team/other:2");
+    push(&stage, "edited", &to).await.succeeded();
+    assert_eq!(stage.server.log().blob_bytes(), edited.new_bytes);
+    assert_eq!(stage.server.log().calls(Endpoint::BlobGet), 0);
+
+    // Another one: streamed from the first, and nothing of it stays on the disk.
+    let there = registry().await;
+    let mut before = Vec::new();
+    files(stage.home(), &mut before);
+    let to = format!("{}/team/app:2", there.registry());
+    let run = push(&stage, "edited", &to).await.succeeded();
+    assert_eq!(there.log().blob_bytes(), edited.all_bytes);
+    assert_eq!(run.json()["bytes"]["uploaded"], edited.all_bytes);
+    assert_eq!(stage.server.log().calls(Endpoint::BlobGet), shared);
+    let mut after = Vec::new();
+    files(stage.home(), &mut after);
+    assert_eq!(before, after);
+    let verify = format!("{}/team/app:2", there.registry());
+    let copy = format!("oci:{}", stage.path("read-back").display());
+    let args = ["copy", &verify, &copy, "--no-state", "--no-store"];
+    stage.longshore(&args).await.succeeded();
+}
+
+/// The place it was seen at last is gone, the one before is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_where_the_last_recorded_place_is_gone_the_one_before_is_asked() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let gone = registry().await;
+    let to = format!("{}/team/app:1", gone.registry());
+    push(&stage, "whole", &to).await.succeeded();
+    gone.faults()
+        .add(Rule::on(Endpoint::BlobHead).act(Action::Answer(Answer::new(404))));
+    let there = registry().await;
+    let to = format!("{}/team/app:2", there.registry());
+    push(&stage, "edited", &to).await.succeeded();
+    assert_eq!(there.log().blob_bytes(), edited.all_bytes);
+    assert!(gone.log().calls(Endpoint::BlobHead) >= edited.shared.len());
+    assert_eq!(
+        stage.server.log().calls(Endpoint::BlobGet),
+        edited.shared.len()
+    );
+}
+
+/// What is nowhere, or may not be looked for, is an error before the first write; bytes that are not
+/// what they should be are never committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_what_is_nowhere_or_altered_ends_the_push_with_no_tag() {
+    let stage = Stage::new().await;
+    written(&stage).await;
+    let there = registry().await;
+    let to = format!("{}/team/app:2", there.registry());
+    let run = push(&stage, "edited", &to).await;
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    assert_eq!(there.log().requests(), 0);
+
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let path = stage.path("edited").display().to_string();
+    let run = stage.longshore(&["push", &path, &to, "--no-index"]).await;
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    assert_eq!(there.log().requests(), 0);
+    assert_eq!(stage.server.log().requests(), 0);
+
+    let altered = Rule::on(Endpoint::BlobGet).act(Action::WrongBodyByte(1000));
+    stage.server.faults().add(altered);
+    let run = push(&stage, "edited", &to).await;
+    assert_ne!(run.code, Some(0), "{run:#?}");
+    assert_eq!(there.log().calls(Endpoint::ManifestPut), 0);
+}
