@@ -21,6 +21,7 @@ use crate::{
     FileBody, LayerPath, LayerTree, Meta, Origin, Owner,
     context::{Context, Files, Ignore, Node, NodeKind, SymlinkPolicy},
     dockerfile::{CopyInstruction, Heredoc, Instruction, SourcePath, TargetOs},
+    names,
 };
 
 mod add;
@@ -34,6 +35,7 @@ mod url;
 
 use destination::Destination;
 pub use error::{ArchiveFault, CopyError};
+use pattern::Stars;
 pub use url::{Fetch, FetchError};
 
 /// What a copy may do, and where it may write.
@@ -99,6 +101,14 @@ impl Place<'_> {
         }
     }
 
+    /// Whether two paths are one on the image's system.
+    fn is_one(&self, one: &LayerPath, other: &LayerPath) -> bool {
+        match self.os {
+            TargetOs::Windows => names::fold(one.as_str()) == names::fold(other.as_str()),
+            TargetOs::Linux => one == other,
+        }
+    }
+
     fn origin(&self, source: &str) -> Origin {
         Origin::new(source).by(u32::try_from(self.line).unwrap_or(u32::MAX))
     }
@@ -111,7 +121,7 @@ impl Place<'_> {
             || self.there.is_some_and(is_directory)
             || destination::is_in_every_image(self.os, path)
             || Destination::parse(self.os, self.working_directory, ".")
-                .is_ok_and(|it| it.path == *path)
+                .is_ok_and(|it| self.is_one(&it.path, path))
     }
 }
 
@@ -170,7 +180,7 @@ impl Copying {
             match source {
                 SourcePath::Heredoc(heredoc) => job.heredoc(heredoc)?,
                 SourcePath::Path(path) if url::is_remote(path) => {
-                    return Err(CopyError::UrlInCopy(path.clone()));
+                    return Err(CopyError::UrlInCopy(url::redacted(path)));
                 }
                 SourcePath::Path(path) if it.parents => job.with_parents(path)?,
                 SourcePath::Path(path) => job.path(path)?,
@@ -219,13 +229,13 @@ impl<'a> Job<'a> {
     /// `--chown` and `--chmod`.
     fn flags(&mut self, chown: Option<&str>, chmod: Option<&str>) -> Result<(), CopyError> {
         let windows = self.place.os == TargetOs::Windows;
-        if let Some(mode) = chmod {
+        if windows && let Some(mode) = chmod {
+            // Nothing will read it, so it may be anything.
+            self.without_effect("--chmod", mode)?;
+        } else if let Some(mode) = chmod {
             let parsed = u32::from_str_radix(mode, 8).ok().filter(|it| *it <= 0o7777);
             let parsed = parsed.ok_or_else(|| CopyError::Mode(mode.to_owned()))?;
             self.mode = Some(parsed);
-            if windows {
-                self.without_effect("--chmod", mode)?;
-            }
         }
         let Some(owner) = chown else {
             return Ok(());
@@ -301,7 +311,7 @@ impl<'a> Job<'a> {
 
     /// What a source without `--parents` names.
     fn path(&mut self, source: &str) -> Result<(), CopyError> {
-        let found = self.found(source)?;
+        let found = self.found(source, Stars::One)?;
         self.all(source, &found)
     }
 
@@ -335,12 +345,12 @@ impl<'a> Job<'a> {
 
     /// Everything a source matches. Nothing at all is an error, unless it is a pattern and
     /// patterns may match nothing.
-    fn found(&self, source: &str) -> Result<Vec<(String, Node)>, CopyError> {
-        let found = pattern::expand(self.files, self.place.os, source)?;
+    fn found(&self, source: &str, stars: Stars) -> Result<Vec<(String, Node)>, CopyError> {
+        let found = pattern::expand(self.files, self.place.os, source, stars)?;
         if !found.nodes.is_empty() || found.is_pattern && self.options.allows_empty_wildcard {
             return Ok(found.nodes);
         }
-        let source = source.to_owned();
+        let source = url::redacted(source);
         Err(if found.is_pattern {
             CopyError::NothingMatches(source)
         } else if self.place.from.is_some() {
@@ -357,7 +367,7 @@ impl<'a> Job<'a> {
         let source = pattern::slashes(self.place.os, source);
         let pivot = source.split_once("/./").map(|it| it.0);
         let skipped = pivot.map_or(0, |it| it.split('/').filter(|it| !it.is_empty()).count());
-        for (path, node) in self.found(&source)? {
+        for (path, node) in self.found(&source, Stars::Many)? {
             let kept: Vec<&str> = path.split('/').skip(skipped).collect();
             let kept = kept.join("/");
             let to = if kept.is_empty() {

@@ -13,7 +13,8 @@
 //! and [go-winio](https://github.com/microsoft/go-winio/blob/main/backuptar/tar.go).
 //!
 //! For Linux it is an ordinary layer: modes and numeric owners as the tree has them,
-//! records only where a header has no room.
+//! records only where a header has no room, and no directory that is implicit: it would
+//! give the base's its own mode and owner (`/tmp` those of any other).
 //!
 //! A file is read once, in pieces, into the tar. Its length is in its header by then, so
 //! a file that turns out longer, shorter or changed is an error that names it.
@@ -109,7 +110,12 @@ pub(crate) fn write(
     };
     writer.root(FILES)?;
     for entry in tree.entries() {
-        writer.entry(entry)?;
+        // A parent that nobody asked for would give the base's directory its own mode: whoever
+        // applies the layer makes it where it is missing. On Windows it must be there.
+        let is_implicit = matches!(entry.kind(), EntryKind::Directory { implicit: true });
+        if writer.windows || !is_implicit {
+            writer.entry(entry)?;
+        }
     }
     writer.root(HIVES)?;
     writer.put(&[0; 2 * BLOCK])?;

@@ -33,6 +33,10 @@ pub use error::{TreeError, TreeWarning};
 /// The most entries of a layer, inclusive, made ones counted.
 pub const MAX_ENTRIES: usize = 1_000_000;
 
+/// How many names a path may have, inclusive. No parent is made of one that is deeper, and
+/// whoever walks a tree goes no deeper.
+pub(crate) const MAX_DEPTH: usize = 256;
+
 /// The longest name on Linux, inclusive, in bytes: `NAME_MAX`.
 const LINUX_NAME_BYTES: usize = 255;
 
@@ -187,6 +191,8 @@ impl LayerTree {
             });
         }
         self.check_owner(&meta)?;
+        // Before anything looks at each of the parents.
+        check_depth(path, &meta.origin)?;
         let warnings = self.check_names(path, &meta.origin)?;
         let asked = path.clone();
         let key = self.key(path.as_str());
@@ -345,6 +351,17 @@ fn replaces(old: &Entry, path: &LayerPath, kind: &EntryKind, meta: &Meta) -> Res
             origin: meta.origin.clone(),
             earlier: old.meta.origin.clone(),
             path: old.path.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn check_depth(path: &LayerPath, origin: &Origin) -> Result<(), TreeError> {
+    let depth = path.components().count();
+    if depth > MAX_DEPTH {
+        return Err(TreeError::TooDeep {
+            origin: origin.clone(),
+            depth,
         });
     }
     Ok(())

@@ -104,8 +104,12 @@ impl Ignore {
         self.patterns.iter().any(|it| it.takes_back)
     }
 
-    /// Whether a path, its names parted by `/`, is left out.
+    /// Whether a path, its names parted by `/`, is left out. The root, which is empty, never
+    /// is: `*` means what is in it.
     pub fn matches(&self, path: &str) -> bool {
+        if path.is_empty() {
+            return false;
+        }
         let ends = path.match_indices('/').map(|it| it.0).chain([path.len()]);
         let ends: Vec<usize> = ends.collect();
         let mut matched = false;

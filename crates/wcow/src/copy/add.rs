@@ -6,6 +6,7 @@ use oci::{Digest, Hasher};
 
 use super::{
     CopyError, Copying, FetchError, Job, Place, archive,
+    pattern::Stars,
     spool::{Piece, Spool},
     url,
 };
@@ -47,30 +48,35 @@ impl Copying {
 
     /// A URL: one file, or what is in it if that is asked for.
     fn remote(&self, it: &AddInstruction, url: &str, job: &mut Job<'_>) -> Result<(), CopyError> {
+        let shown = url::redacted(url);
         if url::is_git(url) {
-            return Err(CopyError::Git(url.to_owned()));
+            return Err(CopyError::Git(shown));
         }
         if url::is_plain(url) {
-            return Err(CopyError::NotHttps(url.to_owned()));
+            return Err(CopyError::NotHttps(shown));
+        }
+        if url::has_credentials(url) {
+            return Err(CopyError::Credentials(shown));
         }
         let said = it.checksum.as_deref();
-        let expected = said.ok_or_else(|| CopyError::NoChecksum(url.to_owned()))?;
+        let expected = said.ok_or_else(|| CopyError::NoChecksum(shown.clone()))?;
         let expected = expected.parse().map_err(CopyError::BadChecksum)?;
-        let piece = self.downloaded(url, &expected)?;
+        let piece = self.downloaded(url, &shown, &expected)?;
         if it.unpack == Some(true) {
-            return job.unpack(url, &piece.into());
+            return job.unpack(&shown, &piece.into());
         }
-        job.one_file(url, &url::name(url), 0o600, piece.into())
+        job.one_file(&shown, &url::name(url), 0o600, piece.into())
     }
 
-    fn downloaded(&self, url: &str, expected: &Digest) -> Result<Piece, CopyError> {
+    /// What `url` has; `shown` is what a message calls it.
+    fn downloaded(&self, url: &str, shown: &str, expected: &Digest) -> Result<Piece, CopyError> {
         let fetch = self.fetch.as_ref();
-        let fetch = fetch.ok_or_else(|| CopyError::NoFetch(url.to_owned()))?;
+        let fetch = fetch.ok_or_else(|| CopyError::NoFetch(shown.to_owned()))?;
         let directory = self.options.spool.as_ref().ok_or(CopyError::NoSpool)?;
         let mut spool = Spool::new(directory).map_err(CopyError::Spool)?;
         let fetched = fetch.fetch(url, MAX_DOWNLOAD_BYTES, &mut spool);
         fetched.map_err(|source| {
-            let url = url.to_owned();
+            let url = shown.to_owned();
             match source {
                 FetchError::Status(status) => CopyError::HttpFetchFailed { url, status },
                 source => CopyError::Fetch { url, source },
@@ -80,7 +86,7 @@ impl Copying {
         let actual = digest(&piece, expected).map_err(CopyError::Spool)?;
         if actual != *expected {
             return Err(CopyError::ChecksumMismatch {
-                url: url.to_owned(),
+                url: shown.to_owned(),
                 expected: expected.clone(),
                 actual,
             });
@@ -107,7 +113,7 @@ impl Job<'_> {
             return self.path(source);
         }
         let mut rest = Vec::new();
-        for (path, node) in self.found(source)? {
+        for (path, node) in self.found(source, Stars::One)? {
             match &node.kind {
                 NodeKind::File(body) if archive::is_archive(&path, body)? => {
                     let body = body.clone();

@@ -2,8 +2,10 @@
 //!
 //! What a file is, its content says, not its name. One pass: files go into a spool as they
 //! come, so memory holds names alone. No entry leaves the destination, whether by `..`, by an
-//! absolute name or by a link. Hard links become copies. What a small archive may grow into
-//! is bounded, and so is each decompressor's window.
+//! absolute name or by a link. A link's absolute target is, for Linux, one below the root of the
+//! image, and may be below the destination; for Windows it leaves it. What symbolic links become is
+//! chosen for Windows alone, where few programs make them. Hard links become copies.
+//! What a small archive may grow into is bounded, and so is each decompressor's window.
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +33,10 @@ const MAX_RATIO: u64 = 2000;
 const SMALL_BYTES: u64 = 64 << 20;
 /// The largest window of xz, in KiB, inclusive: that of `xz -9`.
 const MAX_XZ_KIB: u32 = 66 << 10;
-/// The largest window of zstd, as a power of two, inclusive.
-const MAX_ZSTD_LOG: u32 = 26;
+/// The largest window of zstd, as a power of two, inclusive: that of `zstd --long`.
+const MAX_ZSTD_LOG: u32 = 27;
+/// What zstd's decoder says of a window that is larger: it has no kind of its own.
+const ZSTD_WINDOW: &str = "Frame requires too much memory for decoding";
 /// A tar's unit.
 const BLOCK: usize = 512;
 
@@ -94,7 +98,20 @@ pub(super) fn is_archive(path: &str, body: &FileBody) -> Result<bool, CopyError>
     drop(opened(body).map_err(failed)?);
     let mut block = Vec::new();
     let read = decoder(body).and_then(|it| it.take(BLOCK as u64).read_to_end(&mut block));
-    Ok(read.is_ok() && is_header(&block))
+    match read {
+        // What it holds cannot be seen, and to copy it as it is would be a guess.
+        Err(error) if is_window(&error) => Err(CopyError::Archive {
+            archive: path.to_owned(),
+            entry: None,
+            fault: ArchiveFault::Window,
+        }),
+        read => Ok(read.is_ok() && is_header(&block)),
+    }
+}
+
+/// Whether a decompressor wants a larger window than it may have.
+fn is_window(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains(ZSTD_WINDOW)
 }
 
 /// Whether a block sums up to what it says.
@@ -169,6 +186,9 @@ pub(super) fn unpack(job: &mut Job<'_>, name: &str, body: &FileBody) -> Result<(
             unpacking.fault(None, ArchiveFault::TooLarge(MAX_UNPACKED_BYTES))
         }
         (_, Some(Bound::Ratio)) => unpacking.fault(None, ArchiveFault::Bomb(MAX_RATIO)),
+        (entries::Failed::Fault(ArchiveFault::Damaged(error)), None) if is_window(&error) => {
+            unpacking.fault(None, ArchiveFault::Window)
+        }
         (entries::Failed::Fault(fault), None) => unpacking.fault(None, fault),
         (entries::Failed::Copy(error), None) => error,
     })?;
@@ -245,13 +265,17 @@ impl<'a> Unpacking<'a> {
                 self.file(job, entry, &to, body, meta)?;
             }
             Kind::Symlink(target) => {
-                let Some(led) = led_to(&entry.path, &target) else {
+                let below = (self.os == TargetOs::Linux).then_some(&job.destination.path);
+                let Some(led) = led_to(&entry.path, &target, below) else {
                     return fault(self, ArchiveFault::LinkLeaves(target));
                 };
                 match job.options.symlinks {
                     SymlinkPolicy::Refuse => return fault(self, ArchiveFault::Link),
-                    SymlinkPolicy::Follow => self.followed.push((entry, led)),
-                    SymlinkPolicy::Preserve | SymlinkPolicy::PreserveRelative => {
+                    SymlinkPolicy::Follow if self.os == TargetOs::Windows => {
+                        self.followed.push((entry, led));
+                    }
+                    // On Linux they are what everybody makes of them.
+                    _ => {
                         let led: Option<LayerPath> = job.destination.path.join(&led).ok();
                         let there = led.and_then(|it| job.tree.get(&it));
                         let to_directory = there.is_some_and(crate::Entry::is_directory);

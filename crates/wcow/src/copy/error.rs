@@ -8,7 +8,7 @@ use crate::{
     context::{ContextError, IgnoreError, PatternError},
 };
 
-/// Why a copy cannot be made.
+/// Why a copy cannot be made. URLs in it have neither user, password nor query.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
@@ -96,6 +96,12 @@ pub enum CopyError {
     /// A URL without TLS.
     #[error("ADD {0} would download without TLS: use https")]
     NotHttps(String),
+    /// A URL with a user or a password in it.
+    #[error(
+        "ADD {0} has a user name or a password in its URL, which could end up where anybody reads it: \
+         download the file before, and COPY it"
+    )]
+    Credentials(String),
     /// A URL whose content nobody vouches for.
     #[error("ADD {0} needs --checksum=sha256:…, so that the same build gives the same image")]
     NoChecksum(String),
@@ -199,6 +205,17 @@ pub enum ArchiveFault {
     /// So much out of so little that it is meant to do harm.
     #[error("it unpacks to more than {0} times its size")]
     Bomb(u64),
+    /// Compressed so that unpacking takes more memory than it may.
+    #[error(
+        "unpacking it takes a larger window than xz -9 or zstd --long=27 have: compress it with one of those, or copy it as it is with --unpack=false"
+    )]
+    Window,
+    /// A file of more bytes than its header can say. Holds how many.
+    #[error("it is {0} bytes long, and a file in an archive may have 8 GiB at most")]
+    TooLong(u64),
+    /// A file whose length is said twice, and differs.
+    #[error("its length is {0} bytes in one place and {1} in another")]
+    Length(u64, u64),
     /// No archive inside.
     #[error("it is damaged")]
     Damaged(#[source] io::Error),

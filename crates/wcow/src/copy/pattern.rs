@@ -1,6 +1,6 @@
 //! What a source means: a path, or a pattern for each of its names.
 
-use super::CopyError;
+use super::{CopyError, url};
 use crate::{
     context::{
         Files, Node,
@@ -11,6 +11,15 @@ use crate::{
 
 /// How many things one source may match, inclusive.
 const MAX_MATCHES: usize = 100_000;
+
+/// What the name `**` means in a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stars {
+    /// What `*` does: any one name.
+    One,
+    /// Any number of directories, as with `--parents`.
+    Many,
+}
 
 /// What a source matches.
 pub(super) struct Found {
@@ -29,8 +38,13 @@ pub(super) fn slashes(os: TargetOs, source: &str) -> String {
     }
 }
 
-/// Looks up what a source names.
-pub(super) fn expand(files: &dyn Files, os: TargetOs, source: &str) -> Result<Found, CopyError> {
+/// Looks up what a source names; what `**` means, `stars` says.
+pub(super) fn expand(
+    files: &dyn Files,
+    os: TargetOs,
+    source: &str,
+    stars: Stars,
+) -> Result<Found, CopyError> {
     let slashed = slashes(os, source);
     let mut rest = slashed.as_str();
     if os == TargetOs::Windows && rest.get(1..2) == Some(":") {
@@ -39,7 +53,7 @@ pub(super) fn expand(files: &dyn Files, os: TargetOs, source: &str) -> Result<Fo
     let mut names: Vec<&str> = Vec::new();
     for name in rest.split('/') {
         match name {
-            ".." if names.pop().is_none() => return Err(CopyError::Above(source.to_owned())),
+            ".." if names.pop().is_none() => return Err(CopyError::Above(url::redacted(source))),
             "" | "." | ".." => {}
             name => names.push(name),
         }
@@ -48,7 +62,7 @@ pub(super) fn expand(files: &dyn Files, os: TargetOs, source: &str) -> Result<Fo
     let is_pattern = names.iter().any(|it| has_wildcards(it, escapes));
     let mut paths = vec![String::new()];
     for name in &names {
-        paths = step(files, paths, name, escapes)?;
+        paths = step(files, paths, name, escapes, stars)?;
         if paths.len() > MAX_MATCHES {
             return Err(CopyError::SeveralMatch {
                 pattern: source.to_owned(),
@@ -74,11 +88,13 @@ fn step(
     paths: Vec<String>,
     name: &str,
     escapes: bool,
+    stars: Stars,
 ) -> Result<Vec<String>, CopyError> {
     if !has_wildcards(name, escapes) {
         return Ok(paths.iter().map(|it| super::join(it, name)).collect());
     }
-    let glob = (name != "**").then(|| Glob::new(name)).transpose()?;
+    let is_deep = name == "**" && stars == Stars::Many;
+    let glob = (!is_deep).then(|| Glob::new(name)).transpose()?;
     let mut next = Vec::new();
     for path in paths {
         let Some(node) = files.find(&path)? else {

@@ -255,6 +255,54 @@ fn b5_what_the_stage_made_a_directory_takes_files_in() {
 }
 
 #[test]
+fn b5_the_working_directory_takes_files_in_whatever_its_case() {
+    let mut bench = Bench {
+        working_directory: r"C:\App",
+        ..Bench::windows().with_all(FILES)
+    };
+    assert_eq!(bench.run(r"COPY a.txt c:\app"), ["app/a.txt=a.txt"]);
+    assert_eq!(bench.run("COPY *.txt /APP").len(), 2);
+    bench.os = TargetOs::Linux;
+    bench.working_directory = "/App";
+    assert_eq!(bench.run("COPY a.txt /app"), ["app=a.txt"]);
+    assert_eq!(bench.run("COPY a.txt /App"), ["App/a.txt=a.txt"]);
+}
+
+#[test]
+fn b5_two_stars_are_one_name_without_parents() {
+    let bench = Bench::windows().with_all(FILES);
+    // One name deep: d/e is a directory, d/x is none and d/e/z.txt is too deep for both.
+    assert_eq!(bench.run("COPY **/x /a/"), ["a/x=d/x"]);
+    assert!(matches!(
+        bench.error("COPY **/z.txt /a/"),
+        CopyError::NothingMatches(_)
+    ));
+    assert!(matches!(
+        bench.error("ADD **/z.txt /a/"),
+        CopyError::NothingMatches(_)
+    ));
+    assert_eq!(
+        bench.run("COPY --parents **/z.txt /a/"),
+        ["a/d/e/z.txt=d/e/z.txt"]
+    );
+}
+
+#[test]
+fn b7_a_context_that_leaves_everything_out_is_still_there() {
+    let bench = Bench::windows()
+        .with_all(FILES)
+        .with(".dockerignore", b"*\n!d\n");
+    let tree = bench.tree(r"COPY . C:\app\");
+    let all = ["app/d/e/y=d/e/y", "app/d/e/z.txt=d/e/z.txt", "app/d/x=d/x"];
+    assert_eq!(files(&tree), all);
+    let app = tree.get(&"app".parse().unwrap()).unwrap();
+    let is_explicit = matches!(app.kind(), EntryKind::Directory { implicit: false });
+    assert!(is_explicit, "{app:?}");
+    let bench = bench.with(".dockerignore", b"*\n");
+    assert_eq!(bench.run(r"COPY . C:\app\"), ["app/"]);
+}
+
+#[test]
 fn b5_sources_that_are_not_there_or_need_a_slash_are_refused() {
     let bench = Bench::windows()
         .with_all(FILES)
@@ -411,10 +459,21 @@ fn b10_chown_and_chmod_are_noted_on_windows_and_refused_if_strict() {
             ..
         }
     ));
-    assert!(matches!(
-        bench.error("COPY --chmod=u+x a.txt /a"),
-        CopyError::Mode(_)
-    ));
+    // Nobody reads it, so it may be what chmod has letters for.
+    let symbolic = "COPY --chmod=u+x a.txt /a";
+    let refused = bench.error(symbolic);
+    let is_it =
+        matches!(&refused, CopyError::NoEffect { flag: "--chmod", value } if value == "u+x");
+    assert!(is_it, "{refused}");
+    bench.options.strict = false;
+    let (tree, warnings) = bench.carry_out(symbolic, None).unwrap();
+    assert_eq!(files(&tree), ["a=a.txt"]);
+    assert_eq!(
+        warnings,
+        ["--chmod=u+x has no effect in an image for Windows: remove it, or leave out --strict"]
+    );
+    let linux = Bench::new(TargetOs::Linux).with_all(FILES);
+    assert!(matches!(linux.error(symbolic), CopyError::Mode(_)));
 }
 
 #[cfg(unix)]
@@ -560,4 +619,51 @@ fn b8_an_archive_from_a_url_is_unpacked_if_that_is_asked_for() {
     assert!(matches!(kept.kind(), EntryKind::File(body) if content(body) == archive));
     let unpacked = bench.run(&format!("ADD --unpack --checksum={digest} {url} /a"));
     assert_eq!(unpacked, ["a/x=1"]);
+}
+
+#[test]
+fn what_may_be_secret_in_a_url_is_in_no_message_and_no_origin() {
+    let digest = Digest::of(b"content");
+    let secret = "https://user:pa55@a.example/x?sig=5ecret#5ecret";
+    let query = "https://a.example/x?sig=5ecret#5ecret";
+    let other = Digest::of(b"other");
+    let (bench, server) = serving(Err(404));
+    let mut said = Vec::new();
+    for line in [
+        format!("ADD --checksum={digest} {secret} /a"),
+        format!("ADD {query} /a"),
+        format!("ADD {} /a", secret.replace("https", "http")),
+        "ADD https://user:pa55@a.example/x.git?sig=5ecret /a".to_owned(),
+        format!("COPY {secret} /a"),
+        format!("COPY {} /a", secret.replace("https", "ftp")),
+        format!("ADD --checksum={digest} {query} /a"),
+    ] {
+        said.push(format!("{0} {0:?}", bench.error(&line)));
+    }
+    // A user or a password is not even sent.
+    assert_eq!(*server.asked.lock().unwrap(), [query]);
+    let credentials = bench.error(&format!("ADD --checksum={digest} {secret} /a"));
+    assert!(matches!(&credentials, CopyError::Credentials(it) if it == "https://a.example/x"));
+
+    let (mut bench, _) = serving(Ok(b"content"));
+    let (wrong, right) = (
+        format!("ADD --checksum={other} {query} /a"),
+        format!("ADD --checksum={digest} {query} /a"),
+    );
+    said.push(format!("{0} {0:?}", bench.error(&wrong)));
+    let tree = bench.tree(&right);
+    let origin = tree.entries().next().unwrap().meta().origin.clone();
+    assert_eq!(origin.to_string(), "https://a.example/x");
+    bench.fetch = None;
+    said.push(format!("{0} {0:?}", bench.error(&right)));
+    let archive = archive::tests::tar(&[("../x", "1")]);
+    let (bench, _) = serving(Ok(&archive));
+    let of = Digest::of(&archive);
+    let unpacked = bench.error(&format!("ADD --unpack --checksum={of} {query} /a"));
+    said.push(format!("{unpacked} {unpacked:?}"));
+    for text in said {
+        assert!(text.contains("a.example/x"), "{text}");
+        assert!(!text.contains("pa55") && !text.contains("user:"), "{text}");
+        assert!(!text.contains("5ecret"), "{text}");
+    }
 }

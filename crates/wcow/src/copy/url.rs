@@ -5,7 +5,8 @@ use std::{error::Error, fmt, io::Write};
 /// Downloads. There is no client in this crate: whoever builds brings one.
 pub trait Fetch: fmt::Debug + Send + Sync {
     /// Writes what an `https` URL has to `to`, and stops with an error at more than `limit`
-    /// bytes. May block. Redirects lead to `https` only.
+    /// bytes. May block. Redirects lead to `https` only. An error does not hold the URL, whose
+    /// query may be a secret.
     fn fetch(&self, url: &str, limit: u64, to: &mut (dyn Write + Send)) -> Result<(), FetchError>;
 }
 
@@ -28,6 +29,28 @@ fn scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let is_one = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'-' | b'.');
     (!scheme.is_empty() && scheme.bytes().all(is_one)).then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
+/// A URL without what may be secret: user, password, query and fragment. Anything else as it
+/// is.
+pub(super) fn redacted(source: &str) -> String {
+    let Some((_, rest)) = scheme(source) else {
+        return source.to_owned();
+    };
+    let before = &source[..source.len() - rest.len()];
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let authority = authority(rest);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{before}{host}{}", &rest[authority.len()..])
+}
+
+/// Whether a source is a URL with a user or a password in it.
+pub(super) fn has_credentials(source: &str) -> bool {
+    scheme(source).is_some_and(|it| authority(it.1).contains('@'))
+}
+
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Whether a source is elsewhere.
@@ -107,6 +130,22 @@ mod tests {
             ("https://a.example/%zz", "__unnamed__"),
         ] {
             assert_eq!(name(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_cut_out_of_a_url() {
+        for (url, expected, has) in [
+            ("https://a.example/b", "https://a.example/b", false),
+            ("https://u:p@a.example:1/b", "https://a.example:1/b", true),
+            ("https://u@a@b.example", "https://b.example", true),
+            ("HTTPS://h/a@b?c#d", "HTTPS://h/a@b", false),
+            ("https://h?u@x", "https://h", false),
+            ("ssh://git@h/b", "ssh://h/b", true),
+            ("a@b/c?d", "a@b/c?d", false),
+        ] {
+            assert_eq!(redacted(url), expected, "{url}");
+            assert_eq!(has_credentials(url), has, "{url}");
         }
     }
 

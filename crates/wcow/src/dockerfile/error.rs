@@ -132,8 +132,8 @@ pub enum NotSupported {
     Run(&'static str),
     /// `COPY --from` of an image.
     #[error(
-        "COPY --from={0} takes files out of an image, whose layers would have to be downloaded: \
-         allow it with --allow-base-download, or COPY the files from the context"
+        "COPY --from={0} takes files out of an image, and only those of another stage can be taken: \
+         COPY the files from the context"
     )]
     FromImage(String),
     /// A git repository as a source.

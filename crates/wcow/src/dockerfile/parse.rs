@@ -377,11 +377,17 @@ impl<'a> Line<'a> {
         if lines::start(&destination).is_some() {
             return Err(self.bad("cannot have a here-document as its destination"));
         }
-        let sources = words.into_iter().map(|it| self.source(it));
+        let mut heredocs = self.heredocs.iter();
+        let sources = words.into_iter().map(|it| self.source(it, &mut heredocs));
         Ok((sources.collect::<Result<_, _>>()?, destination))
     }
 
-    fn source(&self, word: String) -> Result<SourcePath, Kind> {
+    /// One source; `heredocs` are those that no source before it has.
+    fn source(
+        &self,
+        word: String,
+        heredocs: &mut std::slice::Iter<'_, Body>,
+    ) -> Result<SourcePath, Kind> {
         let Some(start) = lines::start(&word) else {
             if word.starts_with("<<") {
                 return Err(self.bad(format!(
@@ -390,8 +396,8 @@ impl<'a> Line<'a> {
             }
             return Ok(SourcePath::Path(word));
         };
-        let body = self.heredocs.iter().find(|it| it.start.name == start.name);
-        let Some(body) = body else {
+        // By their place, since several may have one name; what a flag announces is passed over.
+        let Some(body) = heredocs.find(|it| it.start.name == start.name) else {
             return Err(self.bad(format!("has a here-document {word} that was not read")));
         };
         Ok(SourcePath::Heredoc(Heredoc {

@@ -297,13 +297,23 @@ fn a_linux_layer_is_an_ordinary_one() {
         seen,
         [
             entry("bin", b'2', [0o777, 1, 0]),
-            entry("usr/", b'5', [0o755, 0, 0]),
             entry("usr/bin/", b'5', [0o2775, 1, 0]),
             entry("usr/bin/x", b'0', [0o4755, EPOCH, 1000]),
         ]
     );
     assert_eq!(entries[0].header.link, b"usr/bin");
-    assert_eq!(entries[3].body, b"elf");
+    assert_eq!(entries[2].body, b"elf");
+}
+
+#[test]
+fn a_linux_layer_leaves_the_bases_directories_as_they_are() {
+    let mut tree = LayerTree::linux();
+    let file = || b"x".as_slice().into();
+    tree.file(&at("tmp/cache/x"), file(), meta(1)).unwrap();
+    tree.directory(&at("tmp/cache"), meta(1)).unwrap();
+    tree.file(&at("root/.x"), file(), meta(1)).unwrap();
+    let written = tar(&tree, Timestamps::Source);
+    assert_eq!(names(&written), ["root/.x", "tmp/cache/", "tmp/cache/x"]);
 }
 
 // === files that are read ===

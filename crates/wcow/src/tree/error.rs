@@ -1,6 +1,6 @@
 //! Why something cannot be in a tree, and what may be but should not.
 
-use super::{MAX_ENTRIES, Origin, Owner};
+use super::{MAX_DEPTH, MAX_ENTRIES, Origin, Owner};
 use crate::{
     LayerPath,
     names::{LEGACY_PATH_UNITS, NameFault},
@@ -31,6 +31,14 @@ pub enum TreeError {
         most: usize,
         /// What is counted.
         unit: &'static str,
+    },
+    /// A path of more names than a layer may have, one in the other.
+    #[error("{origin}: its path in the image is {depth} names deep, and {MAX_DEPTH} are the most")]
+    TooDeep {
+        /// The source.
+        origin: Origin,
+        /// How many there are.
+        depth: usize,
     },
     /// Two files of one instruction whose names differ by case alone.
     #[error(

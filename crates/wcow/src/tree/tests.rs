@@ -261,17 +261,14 @@ fn long_paths_are_warned_of_and_then_refused() {
             .file(&at(&"x".repeat(256)), body("x"), from("x"))
             .is_err()
     );
-    assert!(
-        linux
-            .file(&at(&"x/".repeat(2047)[..4093]), body("x"), from("x"))
-            .is_ok()
-    );
-    let longer = "x/".repeat(2048);
-    assert!(
-        linux
-            .file(&at(&longer[..4095]), body("x"), from("x"))
-            .is_err()
-    );
+    let path = format!("{}/", "x".repeat(15)).repeat(256);
+    let most = linux.file(&at(&path[..4094]), body("x"), from("x"));
+    assert_eq!(most, Ok(()));
+    let longer = linux.file(&at(&path[..4095]), body("x"), from("x"));
+    assert!(matches!(
+        longer,
+        Err(TreeError::PathTooLong { length: 4096, .. })
+    ));
 }
 
 #[test]
@@ -328,5 +325,25 @@ proptest::proptest! {
             proptest::prop_assert!(!seen.keys().any(|it: &String| it.to_lowercase() == folded));
             seen.insert(entry.path().as_str().to_owned(), entry.is_directory());
         }
+    }
+}
+
+#[test]
+fn a_path_has_256_names_and_no_more() {
+    for mut tree in [LayerTree::windows(), LayerTree::linux()] {
+        let most = ["a"; 256].join("/");
+        tree.file(&at(&most), body("1"), from("x")).unwrap();
+        assert_eq!(tree.len(), 256);
+        // As deep as a path can be long: nothing is made of it.
+        for names in [257, 2000, 16_000] {
+            let deeper = at(&vec!["b"; names].join("/"));
+            let origin = from("src/b");
+            let error = tree.file(&deeper, body("1"), origin).unwrap_err();
+            let expected =
+                format!("src/b: its path in the image is {names} names deep, and 256 are the most");
+            assert_eq!(error.to_string(), expected);
+            assert!(matches!(error, TreeError::TooDeep { depth, .. } if depth == names));
+        }
+        assert_eq!(tree.len(), 256, "the tree is as it was");
     }
 }

@@ -119,6 +119,14 @@ fn what_is_no_pattern_is_said_with_its_line() {
     );
 }
 
+#[test]
+fn b7_no_pattern_leaves_the_root_out() {
+    for patterns in [&["*"][..], &["**"], &["."], &["*", "!app"], &[".*"]] {
+        assert!(!matches(patterns, ""), "{patterns:?}");
+    }
+    assert!(matches(&["*"], "app") && matches(&["*", "!app"], "other"));
+}
+
 proptest! {
     #[test]
     fn no_patterns_make_it_panic(

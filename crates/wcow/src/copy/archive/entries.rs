@@ -13,6 +13,9 @@ use crate::copy::CopyError;
 /// The longest extended header or long name, in bytes, inclusive.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
+/// The longest file that a header has room for, in bytes, inclusive: eleven octal digits.
+const MAX_HEADER_BYTES: u64 = (8 << 30) - 1;
+
 /// An entry.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -54,6 +57,7 @@ struct Ahead {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     mtime: Option<u64>,
+    size: Option<u64>,
 }
 
 /// Hands over each entry with its content.
@@ -114,11 +118,12 @@ fn entry_records(text: &[u8], ahead: &mut Ahead) -> Result<(), ArchiveFault> {
                 let whole = text.split('.').next().unwrap_or_default();
                 ahead.mtime = whole.parse().ok();
             }
-            // Only where the header has no room: more than 8 GiB.
             b"size" => {
-                return Err(ArchiveFault::Damaged(io::Error::other(
-                    "it has a file of more than 8 GiB",
-                )));
+                let text = std::str::from_utf8(value).unwrap_or_default();
+                let size = text.parse().map_err(|_| {
+                    ArchiveFault::Damaged(io::Error::other("a record of a length is no number"))
+                })?;
+                ahead.size = Some(size);
             }
             key if key.starts_with(b"GNU.sparse.") => return Err(ArchiveFault::Sparse),
             _ => {}
@@ -147,6 +152,7 @@ fn described(header: &tar::Header, ahead: Ahead) -> Result<Entry, ArchiveFault> 
         EntryType::Symlink => Kind::Symlink(link()?),
         _ => Kind::Special,
     };
+    check_size(header, &kind, ahead.size)?;
     let id = |it: io::Result<u64>| it.ok().and_then(|it| u32::try_from(it).ok()).unwrap_or(0);
     // The end of what can be said is far enough.
     let mtime = ahead
@@ -161,4 +167,17 @@ fn described(header: &tar::Header, ahead: Ahead) -> Result<Entry, ArchiveFault> 
         uid: id(header.uid()),
         gid: id(header.gid()),
     })
+}
+
+/// What a record says of a file's length is what its header says, which is what is read. Where
+/// the header has no room for it, the file is longer than any that is unpacked.
+fn check_size(header: &tar::Header, kind: &Kind, said: Option<u64>) -> Result<(), ArchiveFault> {
+    let Some(said) = said.filter(|_| matches!(kind, Kind::File)) else {
+        return Ok(());
+    };
+    match header.entry_size().map_err(ArchiveFault::Damaged)? {
+        size if size == said => Ok(()),
+        _ if said > MAX_HEADER_BYTES => Err(ArchiveFault::TooLong(said)),
+        size => Err(ArchiveFault::Length(said, size)),
+    }
 }

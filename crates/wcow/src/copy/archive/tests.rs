@@ -350,3 +350,117 @@ fn excludes_hold_inside_archives() {
     let bench = Bench::windows().with("x", &archive);
     assert_eq!(bench.run("ADD --exclude=**/*.txt x /a"), ["a/d/c=3"]);
 }
+
+#[test]
+fn b9_a_file_system_of_linux_keeps_its_absolute_links() {
+    use EntryType::{Directory, Regular, Symlink};
+    let archive = entries(&[
+        (Directory, "bin/", ""),
+        (Symlink, "bin/ls", "/bin/busybox"),
+        (Regular, "bin/busybox", "elf"),
+        (Symlink, "var/run", "../run"),
+        (Symlink, "etc/mtab", "/proc/../proc/mounts"),
+    ]);
+    for policy in [
+        SymlinkPolicy::Follow,
+        SymlinkPolicy::Preserve,
+        SymlinkPolicy::PreserveRelative,
+    ] {
+        let mut bench = Bench::new(TargetOs::Linux).with("x", &archive);
+        bench.options.symlinks = policy;
+        let all = [
+            "bin/busybox=elf",
+            "bin/ls->/bin/busybox",
+            "etc/mtab->/proc/../proc/mounts",
+            "var/run->../run",
+        ];
+        assert_eq!(bench.run("ADD x /"), all, "{policy:?}");
+        // Elsewhere they lead out of it.
+        let error = bench.error("ADD x /opt/").to_string();
+        assert!(error.contains("out of the destination"), "{error}");
+    }
+    for (target, is_below) in [
+        ("/opt/a/x", true),
+        ("/opt/a", true),
+        ("//opt/./a/../a/x", true),
+        ("/opt/ab/x", false),
+        ("/opt/a/../x", false),
+        ("/opt", false),
+        ("/../opt/a/x", false),
+        ("/", false),
+    ] {
+        let archive = entries(&[(Symlink, "l", target)]);
+        let bench = Bench::new(TargetOs::Linux).with("x", &archive);
+        if is_below {
+            assert_eq!(bench.run("ADD x /opt/a"), [format!("opt/a/l->{target}")]);
+        } else {
+            let error = bench.error("ADD x /opt/a").to_string();
+            assert!(error.contains("out of the destination"), "{error}");
+        }
+    }
+}
+
+/// A file with a record of its length before it.
+fn sized(said: &str, content: &str) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    let records = [("size", said.as_bytes())];
+    builder.append_pax_extensions(records).unwrap();
+    let header = header(EntryType::Regular, "f", "", content.len());
+    builder.append(&header, content.as_bytes()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn a_record_of_a_length_is_held_against_the_header() {
+    let bench = Bench::windows().with("x", &sized("3", "abc"));
+    assert_eq!(bench.run("ADD x /a"), ["a/f=abc"]);
+    for (said, expected) in [
+        ("4", "its length is 4 bytes in one place and 3 in another"),
+        (
+            "8589934592",
+            "it is 8589934592 bytes long, and a file in an archive may have 8 GiB at most",
+        ),
+        ("x", "it is damaged"),
+    ] {
+        let bench = Bench::windows().with("x", &sized(said, "abc"));
+        let error = bench.error("ADD x /a").to_string();
+        assert_eq!(error, format!("archive \"x\": {expected}"));
+    }
+}
+
+/// A tar as zstd packs it whose window is this power of two.
+fn zstd_with_window(power: u32) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(power).unwrap();
+    encoder.write_all(&tar(&[("f", "1")])).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn b9_what_takes_too_large_a_window_is_an_error_and_no_file() {
+    let bench = Bench::windows().with("x", &zstd_with_window(27));
+    assert_eq!(bench.run("ADD x /a"), ["a/f=1"]);
+    // The same archive as xz packs it, its dictionary said to be 128 MiB, the header's sum mended.
+    let engine = base64::engine::general_purpose::STANDARD;
+    let mut xz = engine.decode(XZ).unwrap();
+    assert_eq!(xz[12..20], [2, 0, 0x21, 1, 0x16, 0, 0, 0]);
+    xz[16] = 30;
+    let mut sum = flate2::Crc::new();
+    sum.update(&xz[12..20]);
+    xz.splice(20..24, sum.sum().to_le_bytes());
+    for packed in [zstd_with_window(28), xz] {
+        let bench = Bench::windows().with("x", &packed);
+        let error = bench.error("ADD x /a");
+        let is_it = matches!(
+            &error,
+            CopyError::Archive {
+                fault: ArchiveFault::Window,
+                entry: None,
+                ..
+            }
+        );
+        assert!(is_it, "{error}");
+        let tree = bench.tree("ADD --unpack=false x /a/");
+        assert!(tree.get(&"a/x".parse().unwrap()).is_some());
+    }
+}

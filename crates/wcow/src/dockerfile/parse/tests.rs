@@ -496,3 +496,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn here_documents_of_one_name_have_each_their_own_text() {
+    let text = "FROM nano\nCOPY <<A b <<A <<'A' /a/\n1\nA\n2\nA\n3\nA\n";
+    let file = Dockerfile::parse(text.as_bytes(), "Dockerfile").unwrap();
+    let Instruction::Copy(copy) = &file.stages()[0].steps[0].instruction else {
+        panic!("{file:?}");
+    };
+    let texts = copy.sources.iter().map(|it| match it {
+        SourcePath::Heredoc(it) => (it.content.as_str(), it.expand),
+        SourcePath::Path(it) => (it.as_str(), false),
+    });
+    let expected = [("1\n", true), ("b", false), ("2\n", true), ("3\n", false)];
+    assert_eq!(texts.collect::<Vec<_>>(), expected);
+}
