@@ -607,7 +607,7 @@ async fn b2_a_rule_for_from_is_shown() {
         &rule,
     ];
     let run = yard.build(&args).await.succeeded();
-    let line = format!("FROM node:ltsc2022 is {}:ltsc2022 here", yard.nanoserver());
+    let line = format!("FROM node:20 is {}:ltsc2022 here", yard.nanoserver());
     assert!(run.stderr.contains(&line), "{run:#?}");
 }
 

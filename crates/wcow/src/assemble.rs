@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use oci::{Platform, Tag};
 
 mod built;
@@ -40,7 +41,7 @@ use crate::{
     BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Owner,
     Timestamps,
     base::Bases,
-    dockerfile::{BuildArguments, Dockerfile, Plan, PlanOptions, Predefined, TargetOs},
+    dockerfile::{BuildArguments, Dockerfile, Plan, PlanOptions, PlannedStage, Predefined},
     os_version::Chosen,
 };
 use spool::Spooled;
@@ -196,7 +197,7 @@ impl<'a> Assembler<'a> {
             options.arguments.set(release::ARGUMENT, version);
         }
         let plan = self.dockerfile.plan(&options)?;
-        release.check(self.dockerfile, &plan)?;
+        release.check(self.dockerfile, &plan, &self.options.from_map)?;
         Ok(plan)
     }
 
@@ -204,7 +205,6 @@ impl<'a> Assembler<'a> {
         for warning in plan.warnings() {
             self.warn(warning.to_string());
         }
-        let os = release.os()?;
         let chain = Chain::of(plan);
         let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
         let mut last = None;
@@ -213,18 +213,18 @@ impl<'a> Assembler<'a> {
                 assembler: self,
                 release,
                 plan,
-                states: &states,
                 is_image: chain.has(stage.index),
             };
-            states.insert(stage.index, work.stage(stage).await?);
+            follow(work, stage, &mut states).await?;
             last = Some(stage.index);
         }
         let state = last.and_then(|it| states.remove(&it));
         let state = state.ok_or(BuildError::NoStage)?;
-        self.image(state, os).await
+        self.image(state).await
     }
 
-    async fn image(&self, state: StageState, os: TargetOs) -> Result<BuiltPart, BuildError> {
+    async fn image(&self, state: StageState) -> Result<BuiltPart, BuildError> {
+        let os = release::os_of(&state.platform)?;
         let (base, platform) = (state.base.clone(), state.platform.clone());
         let family = manifest::Family::of(base.as_ref(), &self.options)?;
         let state = if self.options.squash {
@@ -314,6 +314,30 @@ impl<'a> Assembler<'a> {
             let _ = std::fs::remove_file(&layer.path);
         }
     }
+}
+
+/// Follows a stage, after those that only its base wants files of.
+fn follow<'w>(
+    work: stage::Work<'w>,
+    planned: &'w PlannedStage,
+    states: &'w mut BTreeMap<usize, StageState>,
+) -> BoxFuture<'w, Result<(), BuildError>> {
+    async move {
+        let begun = work.begin(planned, states).await?;
+        for needed in &begun.needed {
+            if !states.contains_key(&needed.index) {
+                let work = stage::Work {
+                    is_image: false,
+                    ..work
+                };
+                follow(work, needed, states).await?;
+            }
+        }
+        let followed = work.stage(planned, begun, states).await?;
+        states.insert(planned.index, followed);
+        Ok(())
+    }
+    .boxed()
 }
 
 #[cfg(test)]

@@ -203,7 +203,9 @@ impl Reading<'_> {
         let described = manifest.descriptor().platform.as_ref();
         let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
         let mut platform = Platform::new(text("os"), text("architecture"));
-        let variant = Some(text("variant")).filter(|it| !it.is_empty());
+        let of_index = described.and_then(|it| it.variant.as_deref());
+        let variants = [Some(text("variant")), of_index].into_iter().flatten();
+        let variant = variants.map(str::trim).find(|it| !it.is_empty());
         platform.variant = variant.map(str::to_owned);
         let asked = without_version(&self.wanted.platform);
         if !asked.matches(&platform) {
@@ -282,6 +284,9 @@ impl Reading<'_> {
         // Many tools write no history, and there is a step for each layer.
         for _ in steps..layers {
             it.step_of_base();
+        }
+        if let Some(variant) = &platform.variant {
+            it.insert("variant", variant.clone().into());
         }
         if let Some(version) = &platform.os_version {
             it.insert("os.version", version.clone().into());

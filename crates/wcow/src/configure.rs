@@ -179,6 +179,12 @@ impl Configuration {
         }
     }
 
+    /// Begins a stage that is built on this one: what it says of commands is said of a base.
+    pub(crate) fn begin_stage(&mut self) {
+        self.cmd_said = false;
+        self.forms = [None, None];
+    }
+
     /// What `PATH` is on Windows before a config says anything of it.
     pub fn path_in_registry(&self) -> &'static str {
         let features = self.root.get("os.features").and_then(Value::as_array);

@@ -44,6 +44,18 @@ impl FromMap {
         Ok(())
     }
 
+    /// Whether the rule for `reference` says itself where the version goes.
+    pub(crate) fn places_version(&self, reference: &str) -> bool {
+        let named = reference.parse::<Reference>().ok();
+        let fits = |it: &&Rule| {
+            named
+                .as_ref()
+                .is_some_and(|named| it.from == *named.repository())
+        };
+        let rule = self.0.iter().find(fits);
+        rule.is_some_and(|it| it.to.contains("{version}"))
+    }
+
     /// What stands for `reference`, if a rule says so; `version` is the release it is for.
     pub fn mapped(&self, reference: &str, version: Option<&str>) -> Option<String> {
         let named: Reference = reference.parse().ok()?;

@@ -82,14 +82,7 @@ pub(super) fn options(
         options.arguments.set(name, value);
     }
     (options.timestamps, options.created) = times(what, environment)?;
-    options.build_platform = Platform::new(
-        std::env::consts::OS,
-        match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        },
-    );
+    options.build_platform = build_platform(std::env::consts::OS, std::env::consts::ARCH);
     options.oci = what.oci;
     options.squash = what.squash_new;
     options.names = match windows.windows_names {
@@ -111,6 +104,22 @@ pub(super) fn options(
         added.map_err(|error| AppError::Usage(format!("--map-from: {error}")))?;
     }
     Ok(options)
+}
+
+/// The platform whose images run where the build does, by Rust's names of system and processor.
+fn build_platform(os: &str, architecture: &str) -> Platform {
+    let os = match os {
+        // Containers run in a Linux of their own there.
+        "macos" => "linux",
+        other => other,
+    };
+    let architecture = match architecture {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Platform::new(os, architecture)
 }
 
 /// The times of files, and of the image.
@@ -172,4 +181,24 @@ pub(super) fn copier(
         Some(fetch) => copying.with_fetch(fetch),
         None => copying,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_platform_of_the_build_is_one_that_images_are_made_for() {
+        for (os, architecture, expected) in [
+            ("linux", "x86_64", "linux/amd64"),
+            ("macos", "aarch64", "linux/arm64"),
+            ("macos", "x86_64", "linux/amd64"),
+            ("windows", "x86_64", "windows/amd64"),
+            ("linux", "x86", "linux/386"),
+            ("linux", "riscv64", "linux/riscv64"),
+        ] {
+            let platform = build_platform(os, architecture);
+            assert_eq!(platform.to_string(), expected, "{os} {architecture}");
+        }
+    }
 }

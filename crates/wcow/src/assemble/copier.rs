@@ -24,8 +24,9 @@ pub type CopyFailure = Box<dyn Error + Send + Sync>;
 pub struct CopyJob<'a> {
     /// The instruction, its variables expanded.
     pub instruction: &'a Instruction,
-    /// Its line, counted from 1.
-    pub line: usize,
+    /// What tells it from the others of the build: its line, counted from 1, and for what `ONBUILD`
+    /// of a base says a number that no line has.
+    pub number: usize,
     /// The directory that a relative destination is in; empty if none was said.
     pub working_dir: &'a str,
     /// Which system the image is for.
@@ -48,7 +49,7 @@ pub enum CopyFrom<'a> {
 
 impl Copier for Copying {
     fn copy(&self, job: &CopyJob<'_>, tree: &mut LayerTree) -> Result<Vec<String>, CopyFailure> {
-        let mut place = Place::new(job.os, job.line);
+        let mut place = Place::new(job.os, job.number);
         place.working_directory = job.working_dir;
         place.there = Some(job.there);
         place.from = match job.from {

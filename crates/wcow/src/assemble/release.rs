@@ -2,12 +2,16 @@
 //!
 //! A release is chosen by one rule. If the Dockerfile says `ARG BASE_VERSION` before its first
 //! `FROM`, that argument is the release, and `FROM` uses it as it likes. If it does not, the release
-//! takes the place of the tag of the image that the last stage is built on.
+//! takes the place of the tag of the image that the last stage is built on, unless a rule for that
+//! image says itself where the release goes.
 
 use oci::Platform;
 
 use super::BuildError;
-use crate::dockerfile::{Base, Dockerfile, Instruction, Plan, TargetOs};
+use crate::{
+    FromMap,
+    dockerfile::{Base, Dockerfile, Instruction, Plan, TargetOs},
+};
 
 /// The argument that is the release.
 pub(super) const ARGUMENT: &str = "BASE_VERSION";
@@ -28,7 +32,12 @@ impl Release {
     }
 
     /// Whether the release can be chosen, as far as that can be told before anything is read.
-    pub(super) fn check(&self, file: &Dockerfile, plan: &Plan) -> Result<(), BuildError> {
+    pub(super) fn check(
+        &self,
+        file: &Dockerfile,
+        plan: &Plan,
+        rules: &FromMap,
+    ) -> Result<(), BuildError> {
         let Some(version) = self.base_version.as_ref().filter(|_| !is_declared(file)) else {
             return Ok(());
         };
@@ -36,7 +45,12 @@ impl Release {
         while let Some(stage) = at {
             at = match &stage.base {
                 Base::Stage(below) => plan.stages().iter().find(|it| it.index == *below),
-                Base::Image(reference) if retagged(reference, version).is_some() => None,
+                Base::Image(reference)
+                    if self.placed(reference, rules).is_some()
+                        || retagged(reference, version).is_some() =>
+                {
+                    None
+                }
                 Base::Image(_) | Base::Scratch => {
                     return Err(BuildError::NoTagToReplace {
                         file: file.name().to_owned(),
@@ -53,11 +67,34 @@ impl Release {
         Ok(())
     }
 
-    /// The image that a stage is built on, of this release.
-    pub(super) fn base(&self, file: &Dockerfile, reference: &str) -> String {
+    /// The image of this release that the image is built on: as it is named, and what a rule has
+    /// in its place.
+    pub(super) fn base(
+        &self,
+        file: &Dockerfile,
+        reference: &str,
+        rules: &FromMap,
+    ) -> (String, Option<String>) {
         let version = self.base_version.as_ref().filter(|_| !is_declared(file));
+        if version.is_some()
+            && let Some(to) = self.placed(reference, rules)
+        {
+            return (reference.to_owned(), Some(to));
+        }
         let retagged = version.and_then(|it| retagged(reference, it));
-        retagged.unwrap_or_else(|| reference.to_owned())
+        self.as_written(retagged.as_deref().unwrap_or(reference), rules)
+    }
+
+    /// The same of a stage that files are copied from only: its tag stays.
+    pub(super) fn as_written(&self, reference: &str, rules: &FromMap) -> (String, Option<String>) {
+        let to = rules.mapped(reference, self.base_version.as_deref());
+        (reference.to_owned(), to)
+    }
+
+    /// What a rule says that has a place for the release: the tag is the one that is written.
+    fn placed(&self, reference: &str, rules: &FromMap) -> Option<String> {
+        let mapped = || rules.mapped(reference, self.base_version.as_deref());
+        rules.places_version(reference).then(mapped)?
     }
 }
 
@@ -84,7 +121,9 @@ fn retagged(reference: &str, tag: &str) -> Option<String> {
         return None;
     }
     let (prefix, rest) = match reference.split_once(':') {
-        Some((prefix @ ("oci" | "docker"), rest)) => (Some(prefix), rest),
+        Some((prefix @ "oci", rest)) => (Some(prefix), rest),
+        // Without the slashes it is an image's name.
+        Some((prefix @ "docker", rest)) if rest.starts_with("//") => (Some(prefix), rest),
         Some(("oci-archive" | "docker-archive", _)) => return None,
         _ => (None, reference),
     };
@@ -116,6 +155,9 @@ mod tests {
             ),
             ("nanoserver", Some("nanoserver:ltsc2022")),
             ("docker://r.test/a:1", Some("docker://r.test/a:ltsc2022")),
+            // An image of that name is no place to look in.
+            ("docker:windowsservercore-1809", Some("docker:ltsc2022")),
+            ("docker", Some("docker:ltsc2022")),
             ("oci:there:1", Some("oci:there:ltsc2022")),
             ("oci:there", Some("oci:there:ltsc2022")),
             ("oci-archive:a.tar", None),

@@ -29,6 +29,30 @@ pub(super) struct StageState {
     pub(super) steps: Vec<MadeStep>,
     /// All files that it has of its own.
     files: LayerTree,
+    /// What its `ARG`s hold at its end.
+    arguments: Vec<(String, String)>,
+    /// How many instructions of `ONBUILD` were carried out in it and below it.
+    triggers: usize,
+}
+
+/// A stage at its beginning.
+pub(super) struct Begun {
+    state: StageState,
+    /// What its base wants carried out first.
+    triggers: Vec<Act>,
+    /// The stages that takes, each after those it needs.
+    pub(super) needed: Vec<PlannedStage>,
+}
+
+/// An instruction to be carried out.
+struct Act {
+    step: Step,
+    /// What tells it from all others.
+    number: usize,
+    /// Where it copies from, other than the context.
+    from: Option<StageRef>,
+    /// As a message calls it.
+    said: String,
 }
 
 /// An instruction that was followed.
@@ -108,54 +132,117 @@ impl StageState {
     }
 }
 
+/// The number of the first instruction of `ONBUILD`: no line of a Dockerfile has it.
+const FIRST_TRIGGER: usize = 1 << 31;
+
 /// The way through one stage.
+#[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) assembler: &'a Assembler<'a>,
     pub(super) release: &'a Release,
     pub(super) plan: &'a Plan,
-    /// The stages before it.
-    pub(super) states: &'a BTreeMap<usize, StageState>,
     /// Whether the image is built on it, or files are copied from it only.
     pub(super) is_image: bool,
 }
 
 impl Work<'_> {
-    /// Follows the stage.
-    pub(super) async fn stage(&self, planned: &PlannedStage) -> Result<StageState, BuildError> {
-        let mut state = self.beginning(planned).await?;
-        let mut scope = self.scope(&state)?;
-        let triggers: Vec<String> = state.configuration.triggers().map(str::to_owned).collect();
-        if state.base.is_some() && !triggers.is_empty() {
-            state.configuration.forget_triggers();
-            for trigger in &triggers {
-                let name = format!("ONBUILD of {}", planned.stage.base);
-                let step = Dockerfile::parse_trigger(trigger, &name)?;
-                if let Instruction::Run(_) = step.instruction {
-                    return Err(BuildError::Copy {
-                        file: self.file(),
-                        line: planned.stage.line,
-                        instruction: trigger.clone(),
-                        error: "the base wants RUN to be carried out in whatever is built on it, \
-                                which is not possible when assembling: build it on a base without"
-                            .into(),
-                    });
+    /// Begins the stage: what it is built on, and what that wants.
+    pub(super) async fn begin(
+        &self,
+        planned: &PlannedStage,
+        states: &BTreeMap<usize, StageState>,
+    ) -> Result<Begun, BuildError> {
+        let mut state = self.beginning(planned, states).await?;
+        let stored: Vec<String> = state.configuration.triggers().map(str::to_owned).collect();
+        state.configuration.forget_triggers();
+        let (mut triggers, mut needed) = (Vec::new(), Vec::new());
+        for trigger in &stored {
+            let mut act = self.trigger(planned, trigger)?;
+            act.number = FIRST_TRIGGER + state.triggers;
+            state.triggers += 1;
+            if let Instruction::Copy(copy) = &act.step.instruction
+                && let Some(name) = &copy.from
+            {
+                let file = self.assembler.dockerfile;
+                let (from, reached) = self.plan.trigger_from(file, planned, name)?;
+                act.from = Some(from);
+                // Each once, however many triggers there are.
+                for stage in reached {
+                    if !needed
+                        .iter()
+                        .any(|it: &PlannedStage| it.index == stage.index)
+                    {
+                        needed.push(stage);
+                    }
                 }
-                self.step(&mut state, &mut scope, planned, &step).await?;
             }
+            triggers.push(act);
+        }
+        Ok(Begun {
+            state,
+            triggers,
+            needed,
+        })
+    }
+
+    /// An instruction that the base wants carried out. Whoever builds on it has its `FROM` to blame.
+    fn trigger(&self, planned: &PlannedStage, text: &str) -> Result<Act, BuildError> {
+        let name = format!("ONBUILD of {}", planned.stage.base);
+        let mut step = Dockerfile::parse_trigger(text, &name)?;
+        step.line = planned.stage.line;
+        let act = Act {
+            number: step.line,
+            from: None,
+            said: format!("ONBUILD {}", step.original),
+            step,
+        };
+        if let Instruction::Run(_) = act.step.instruction {
+            let error = "the base wants RUN to be carried out in whatever is built on it, which is \
+                         not possible when assembling: build it on a base without";
+            return Err(self.copy_error(&act, error.into()));
+        }
+        Ok(act)
+    }
+
+    /// Follows the stage, all stages that it needs being followed.
+    pub(super) async fn stage(
+        &self,
+        planned: &PlannedStage,
+        begun: Begun,
+        states: &BTreeMap<usize, StageState>,
+    ) -> Result<StageState, BuildError> {
+        let mut state = begun.state;
+        let mut scope = self.scope(&state)?;
+        for act in &begun.triggers {
+            self.step(&mut state, &mut scope, act, states).await?;
         }
         for step in &planned.stage.steps {
-            self.step(&mut state, &mut scope, planned, step).await?;
+            let act = Act {
+                step: step.clone(),
+                number: step.line,
+                from: planned.from_of(step.line).cloned(),
+                said: step.original.clone(),
+            };
+            self.step(&mut state, &mut scope, &act, states).await?;
         }
+        state.arguments = scope.arguments().to_vec();
         Ok(state)
     }
 
-    async fn beginning(&self, planned: &PlannedStage) -> Result<StageState, BuildError> {
+    async fn beginning(
+        &self,
+        planned: &PlannedStage,
+        states: &BTreeMap<usize, StageState>,
+    ) -> Result<StageState, BuildError> {
         let platform = self.platform(planned)?;
         let os = os_of(&platform)?;
         let names = self.assembler.options.names;
         match &planned.base {
             dockerfile::Base::Stage(below) => {
-                self.states.get(below).cloned().ok_or(BuildError::NoStage)
+                let below = states.get(below).cloned();
+                let mut state = below.ok_or(BuildError::NoStage)?;
+                state.configuration.begin_stage();
+                Ok(state)
             }
             dockerfile::Base::Scratch => Ok(StageState {
                 base: None,
@@ -167,6 +254,8 @@ impl Work<'_> {
                 platform,
                 steps: Vec::new(),
                 files: empty(os, names),
+                arguments: Vec::new(),
+                triggers: 0,
             }),
             dockerfile::Base::Image(reference) => {
                 let base = self.base(planned, reference, os, platform).await?;
@@ -176,6 +265,8 @@ impl Work<'_> {
                     base: Some(base),
                     steps: Vec::new(),
                     files: empty(os, names),
+                    arguments: Vec::new(),
+                    triggers: 0,
                 })
             }
         }
@@ -189,23 +280,22 @@ impl Work<'_> {
         platform: Platform,
     ) -> Result<Base, BuildError> {
         let file = self.assembler.dockerfile;
-        let reference = if self.is_image {
-            self.release.base(file, reference)
-        } else {
-            reference.to_owned()
-        };
-        let version = self.release.base_version.as_deref();
         let options = &self.assembler.options;
-        let reference = match options.from_map.mapped(&reference, version) {
+        let (named, mapped) = if self.is_image {
+            self.release.base(file, reference, &options.from_map)
+        } else {
+            self.release.as_written(reference, &options.from_map)
+        };
+        let reference = match mapped {
             Some(to) => {
-                let from = reference;
-                let to_tell = to.clone();
-                self.assembler
-                    .events
-                    .tell(&BuildEvent::Mapped { from, to: to_tell });
+                let told = BuildEvent::Mapped {
+                    from: named,
+                    to: to.clone(),
+                };
+                self.assembler.events.tell(&told);
                 to
             }
-            None => reference,
+            None => named,
         };
         let wanted = Wanted {
             platform,
@@ -246,45 +336,47 @@ impl Work<'_> {
             .env()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let is_windows = os_of(&state.platform)? == TargetOs::Windows;
+        let os = os_of(&state.platform)?;
+        let is_windows = os == TargetOs::Windows;
         let has_path = configuration
             .env()
             .any(|(it, _)| it.eq_ignore_ascii_case("PATH"));
         if is_windows && !has_path && self.assembler.options.path_default {
             environment.push(format!("PATH={}", configuration.path_in_registry()));
         }
-        Ok(self.plan.scope(&environment))
+        let scope = self.plan.scope_on(os, &environment);
+        Ok(scope.with_arguments(state.arguments.clone()))
     }
 
     async fn step(
         &self,
         state: &mut StageState,
         scope: &mut Scope,
-        planned: &PlannedStage,
-        step: &Step,
+        act: &Act,
+        states: &BTreeMap<usize, StageState>,
     ) -> Result<(), BuildError> {
-        let instruction = scope.expand(step)?;
+        let instruction = scope.expand(&act.step)?;
         let draft = match &instruction {
             // They are no part of the image.
             Instruction::Arg(_) | Instruction::Run(_) => return Ok(()),
             Instruction::Copy(_) | Instruction::Add(_) => {
-                Some(self.copy(state, planned, step, &instruction).await?)
+                Some(self.copy(state, act, &instruction, states).await?)
             }
             Instruction::Workdir(_) => {
-                self.configure(state, step, &instruction)?;
-                self.directory(state, step)?
+                self.configure(state, act, &instruction)?;
+                self.directory(state, act)?
             }
             _ => {
-                self.configure(state, step, &instruction)?;
+                self.configure(state, act, &instruction)?;
                 None
             }
         };
         if let Some(draft) = &draft {
-            merge(&draft.tree, &mut state.files).map_err(|error| self.tree_error(step, error))?;
+            merge(&draft.tree, &mut state.files).map_err(|error| self.tree_error(act, error))?;
         }
         state.steps.push(MadeStep {
-            by: step.original.clone(),
-            line: step.line,
+            by: act.step.original.clone(),
+            line: act.step.line,
             draft,
         });
         Ok(())
@@ -293,24 +385,24 @@ impl Work<'_> {
     fn configure(
         &self,
         state: &mut StageState,
-        step: &Step,
+        act: &Act,
         instruction: &Instruction,
     ) -> Result<(), BuildError> {
         let warnings = state.configuration.apply(instruction);
         let warnings = warnings.map_err(|error| BuildError::Instruction {
             file: self.file(),
-            line: step.line,
-            instruction: step.original.clone(),
+            line: act.step.line,
+            instruction: act.said.clone(),
             error,
         })?;
         for warning in warnings {
-            self.warn(step, &warning);
+            self.warn(act, &warning);
         }
         Ok(())
     }
 
     /// The working directory, if it is not there already.
-    fn directory(&self, state: &StageState, step: &Step) -> Result<Option<Draft>, BuildError> {
+    fn directory(&self, state: &StageState, act: &Act) -> Result<Option<Draft>, BuildError> {
         let path = working_dir::in_layer(state.configuration.working_dir());
         let Ok(path) = path.parse::<LayerPath>() else {
             return Ok(None);
@@ -325,11 +417,11 @@ impl Work<'_> {
         let mut tree = empty(os_of(&state.platform)?, self.assembler.options.names);
         let meta = Meta {
             mode: 0o755,
-            origin: origin(step),
+            origin: origin(act),
             ..Meta::default()
         };
         let made = tree.directory(&path, meta);
-        made.map_err(|error| self.tree_error(step, error))?;
+        made.map_err(|error| self.tree_error(act, error))?;
         Ok(Some(Draft {
             key: key(&format!("WORKDIR {path} {}", state.platform.os)),
             tree: Arc::new(tree),
@@ -339,16 +431,16 @@ impl Work<'_> {
     async fn copy(
         &self,
         state: &StageState,
-        planned: &PlannedStage,
-        step: &Step,
+        act: &Act,
         instruction: &Instruction,
+        states: &BTreeMap<usize, StageState>,
     ) -> Result<Draft, BuildError> {
-        let from = match planned.from_of(step.line) {
+        let from = match &act.from {
             None => None,
-            Some(StageRef::Stage(from)) => Some(self.states.get(from).ok_or(BuildError::NoStage)?),
+            Some(StageRef::Stage(from)) => Some(states.get(from).ok_or(BuildError::NoStage)?),
             Some(StageRef::Image(image)) => {
                 return Err(self.copy_error(
-                    step,
+                    act,
                     format!("{image} is an image, and files are not taken out of images").into(),
                 ));
             }
@@ -357,7 +449,7 @@ impl Work<'_> {
         let said = format!(
             "{} {} {instruction:?} {working_dir} {} {}",
             state.platform.os,
-            step.line,
+            act.number,
             state.key(),
             from.map(StageState::key).unwrap_or_default(),
         );
@@ -366,7 +458,7 @@ impl Work<'_> {
         if let Some(tree) = known {
             return Ok(Draft { key, tree });
         }
-        let tree = self.filled(state, step, instruction, from).await?;
+        let tree = self.filled(state, act, instruction, from).await?;
         let tree = Arc::new(tree);
         let trees = &mut self.assembler.known().trees;
         trees.insert(key.clone(), Arc::clone(&tree));
@@ -377,7 +469,7 @@ impl Work<'_> {
     async fn filled(
         &self,
         state: &StageState,
-        step: &Step,
+        act: &Act,
         instruction: &Instruction,
         from: Option<&StageState>,
     ) -> Result<LayerTree, BuildError> {
@@ -385,13 +477,13 @@ impl Work<'_> {
         let mut tree = empty(os, self.assembler.options.names);
         let there = state.files.clone();
         let working_dir = state.configuration.working_dir().to_owned();
-        let (copier, line) = (Arc::clone(&self.assembler.copier), step.line);
+        let (copier, number) = (Arc::clone(&self.assembler.copier), act.number);
         let (instruction, from) = (instruction.clone(), from.map(|it| it.files.clone()));
         let copying = tokio::task::spawn_blocking(move || {
             let from = from.as_ref().map_or(CopyFrom::Context, CopyFrom::Stage);
             let job = CopyJob {
                 instruction: &instruction,
-                line,
+                number,
                 working_dir: &working_dir,
                 os,
                 there: &there,
@@ -401,19 +493,19 @@ impl Work<'_> {
             Ok((tree, warnings))
         });
         let done = copying.await.unwrap_or_else(|error| Err(error.into()));
-        let (tree, warnings) = done.map_err(|error| self.copy_error(step, error))?;
+        let (tree, warnings) = done.map_err(|error| self.copy_error(act, error))?;
         for warning in warnings {
-            self.warn(step, &warning);
+            self.warn(act, &warning);
         }
         for warning in tree.warnings() {
-            self.warn(step, warning);
+            self.warn(act, warning);
         }
         if self.assembler.options.owner == Owner::Default {
             return Ok(tree);
         }
         let mut given = empty(os, self.assembler.options.names);
         let done = merge_as(&tree, &mut given, self.assembler.options.owner);
-        done.map_err(|error| self.tree_error(step, error))?;
+        done.map_err(|error| self.tree_error(act, error))?;
         Ok(given)
     }
 
@@ -421,31 +513,31 @@ impl Work<'_> {
         self.assembler.dockerfile.name().to_owned()
     }
 
-    fn warn(&self, step: &Step, text: &dyn std::fmt::Display) {
-        let (file, line) = (self.assembler.dockerfile.name(), step.line);
+    fn warn(&self, act: &Act, text: &dyn std::fmt::Display) {
+        let (file, line) = (self.assembler.dockerfile.name(), act.step.line);
         self.assembler.warn(format!("{file}:{line}: {text}"));
     }
 
-    fn tree_error(&self, step: &Step, error: TreeError) -> BuildError {
+    fn tree_error(&self, act: &Act, error: TreeError) -> BuildError {
         BuildError::Tree {
             file: self.file(),
-            line: step.line,
+            line: act.step.line,
             error: Box::new(error),
         }
     }
 
-    fn copy_error(&self, step: &Step, error: super::copier::CopyFailure) -> BuildError {
+    fn copy_error(&self, act: &Act, error: super::copier::CopyFailure) -> BuildError {
         BuildError::Copy {
             file: self.file(),
-            line: step.line,
-            instruction: step.original.clone(),
+            line: act.step.line,
+            instruction: act.said.clone(),
             error,
         }
     }
 }
 
-fn origin(step: &Step) -> Origin {
-    Origin::new(step.original.as_str()).by(u32::try_from(step.line).unwrap_or(u32::MAX))
+fn origin(act: &Act) -> Origin {
+    Origin::new(act.said.as_str()).by(u32::try_from(act.number).unwrap_or(u32::MAX))
 }
 
 /// An empty tree for a system.

@@ -15,7 +15,9 @@ use crate::{
 };
 use stage::{Stage, of, releases};
 
+mod inherited;
 mod stage;
+mod triggers;
 
 const FROM: &str = "FROM mcr.test/windows/nanoserver:ltsc2022\n";
 const TEXT: &str = "# escape=`\n\
@@ -327,11 +329,39 @@ async fn b2_a_rule_for_from_is_followed_and_told_and_none_is_there_unless_given(
         .unwrap();
     let ran = stage.run(text, &releases(&["ltsc2022"])).await;
     let mapped = BuildEvent::Mapped {
-        from: "node:ltsc2022".into(),
+        from: "node:20".into(),
         to: "mcr.test/windows/nanoserver:ltsc2022".into(),
     };
     assert_eq!(ran.events[0], mapped);
     assert_eq!(config(&ran.built().parts()[0])["os.version"], OLD);
+}
+
+#[tokio::test]
+async fn b2_a_rule_sees_the_tag_that_is_written_if_it_says_itself_where_the_version_goes() {
+    for (from, version, to) in [
+        ("node:20", "ltsc2022", "r.test/node:20-ltsc2022"),
+        // A rule that says nothing of the version has it in the place of the tag.
+        ("nano:ltsc2022", "ltsc2025", "r.test/nano:ltsc2025"),
+    ] {
+        let mut stage = Stage::new(StandIns::one(to, StandIn::nanoserver(OLD)));
+        for rule in ["node=r.test/node:{tag}-{version}", "nano=r.test/nano:{tag}"] {
+            stage.options.from_map.add(rule).unwrap();
+        }
+        let text = format!("FROM {from}\nCOPY b.txt /app\n");
+        let ran = stage.run(&text, &releases(&[version])).await;
+        let told = ran.events.clone();
+        ran.built();
+        assert!(
+            matches!(&told[0], BuildEvent::Mapped { to: it, .. } if it == to),
+            "{told:?}"
+        );
+    }
+    // A version that is no tag is none to be put in the place of one, and need not be.
+    let mut stage = Stage::new(StandIns::one("r.test/win/2022:a", StandIn::nanoserver(OLD)));
+    let rule = "node=r.test/{version}:a";
+    stage.options.from_map.add(rule).unwrap();
+    let ran = stage.run("FROM node:20\n", &releases(&["win/2022"])).await;
+    ran.built();
 }
 
 #[tokio::test]

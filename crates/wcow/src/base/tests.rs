@@ -164,6 +164,38 @@ async fn e2_the_index_goes_before_the_config_and_the_users_word_before_both() {
 }
 
 #[tokio::test]
+async fn the_variant_is_the_configs_and_where_that_is_blank_the_indexs() {
+    let of = |architecture: &str, described: Value, configured: Value| {
+        let platform = json!({"os": "linux", "architecture": architecture, "variant": described});
+        let config = json!({
+            "architecture": architecture, "os": "linux", "variant": configured,
+            "rootfs": {"type": "layers", "diff_ids": []},
+        });
+        (platform, config, Vec::new())
+    };
+    let blank = || json!("");
+    for (image, asked, expected) in [
+        (of("arm", json!("v6"), blank()), "linux/arm/v6", Some("v6")),
+        (
+            of("arm", json!("v6"), Value::Null),
+            "linux/arm/v6",
+            Some("v6"),
+        ),
+        (of("arm64", json!("v8"), blank()), "linux/arm64", Some("v8")),
+        (of("arm", Value::Null, json!("v5")), "linux/arm", Some("v5")),
+        (of("arm64", Value::Null, blank()), "linux/arm64", None),
+    ] {
+        let it = read(&StandIn::index(&[image]), asked).await.unwrap();
+        assert_eq!(it.platform().variant.as_deref(), expected, "{asked}");
+        let config = it.configuration().finish("1970-01-01T00:00:00Z");
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        if let Some(expected) = expected {
+            assert_eq!(config["variant"], expected, "{asked}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn e3_a_base_that_nobody_says_the_version_of_is_refused() {
     let (_, config, layers) = entry("windows/amd64", None);
     let error = read(&StandIn::image(&config, &layers), "windows/amd64")

@@ -52,7 +52,11 @@ fn windows(current: &str, requested: &str) -> Result<String, ConfigureError> {
     let base = if rest.starts_with(separator) {
         ""
     } else {
-        current.get(2..).unwrap_or_default()
+        // A base may spell its own without a drive.
+        match current.as_bytes() {
+            [_, b':', ..] => &current[2..],
+            _ => current,
+        }
     };
     let mut parts: Vec<&str> = Vec::new();
     for part in base.split(separator).chain(rest.split(separator)) {
@@ -105,6 +109,11 @@ mod tests {
             (r"C:\", "bar", r"C:\bar"),
             // A base that spells its own another way.
             ("c:/old/", "bar", r"C:\old\bar"),
+            (r"\app", "bar", r"C:\app\bar"),
+            ("/app", "bar", r"C:\app\bar"),
+            ("app", "bar", r"C:\app\bar"),
+            ("a", "bar", r"C:\a\bar"),
+            ("é", "bar", r"C:\é\bar"),
             ("", r"C:\", r"C:\"),
         ] {
             let it = joined(TargetOs::Windows, current, requested);

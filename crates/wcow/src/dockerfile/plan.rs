@@ -46,7 +46,7 @@ pub struct Plan {
     stages: Vec<PlannedStage>,
     warnings: Vec<Warning>,
     globals: Arc<Globals>,
-    os: TargetOs,
+    options: PlanOptions,
 }
 
 /// One stage of a [`Plan`].
@@ -102,7 +102,30 @@ impl Plan {
     /// What variables hold at the start of a stage. `environment` is the one of its base:
     /// `name=value`, each.
     pub fn scope(&self, environment: &[String]) -> Scope {
-        Scope::new(Arc::clone(&self.globals), self.os, environment)
+        self.scope_on(self.options.os, environment)
+    }
+
+    /// The same for a stage of another system than the image is for.
+    pub fn scope_on(&self, os: TargetOs, environment: &[String]) -> Scope {
+        Scope::new(Arc::clone(&self.globals), os, environment)
+    }
+
+    /// What `COPY --from=name` means that a base wants carried out in `stage`, and the stages that
+    /// takes, each after those it needs. Bases are read after the plan is made, so these may be
+    /// stages that it does not have.
+    pub(crate) fn trigger_from(
+        &self,
+        file: &Dockerfile,
+        stage: &PlannedStage,
+        name: &str,
+    ) -> Result<(StageRef, Vec<PlannedStage>), DockerfileError> {
+        let found = file.from(stage.index, name, &self.options);
+        let found = found.map_err(|it| file.fail(stage.stage.line, it))?;
+        let stages = match found {
+            StageRef::Stage(from) => file.reached(from, &self.globals, &self.options)?,
+            StageRef::Image(_) => Vec::new(),
+        };
+        Ok((found, stages))
     }
 }
 
@@ -122,11 +145,30 @@ impl Dockerfile {
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, DockerfileError> {
         let globals = Globals::new(self, options.arguments.clone(), &options.predefined)?;
         let target = self.target(options.target.as_deref())?;
+        let stages = self.reached(target, &globals, options)?;
+        self.refuse_scratch(&stages, options.os)?;
+        let mut warnings = self.warnings.clone();
+        warnings.extend(options.arguments.unused(self));
+        Ok(Plan {
+            stages,
+            warnings,
+            globals: Arc::new(globals),
+            options: options.clone(),
+        })
+    }
+
+    /// A stage, and those before it that it needs.
+    fn reached(
+        &self,
+        target: usize,
+        globals: &Globals,
+        options: &PlanOptions,
+    ) -> Result<Vec<PlannedStage>, DockerfileError> {
         let mut stages = Vec::new();
         let mut wanted = BTreeSet::from([target]);
         // Stages only ever need earlier ones, so going down meets each once.
         while let Some(index) = wanted.pop_last() {
-            let stage = self.planned(index, &globals, options)?;
+            let stage = self.planned(index, globals, options)?;
             if let Base::Stage(below) = stage.base {
                 wanted.insert(below);
             }
@@ -137,15 +179,7 @@ impl Dockerfile {
             stages.push(stage);
         }
         stages.reverse();
-        self.refuse_scratch(&stages, options.os)?;
-        let mut warnings = self.warnings.clone();
-        warnings.extend(options.arguments.unused(self));
-        Ok(Plan {
-            stages,
-            warnings,
-            globals: Arc::new(globals),
-            os: options.os,
-        })
+        Ok(stages)
     }
 
     fn fail(&self, line: usize, kind: Kind) -> DockerfileError {

@@ -259,6 +259,18 @@ impl Scope {
         }
     }
 
+    /// The same with arguments that the stage below it has.
+    #[must_use]
+    pub(crate) fn with_arguments(mut self, arguments: Vec<(String, String)>) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    /// The arguments so far, in the order in which names came up.
+    pub(crate) fn arguments(&self) -> &[(String, String)] {
+        &self.arguments
+    }
+
     /// The environment so far, in the order in which names came up.
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment

@@ -50,7 +50,7 @@ impl Copier for Files {
             let to = to.trim_start_matches("C:").trim_matches('/').to_owned();
             let meta = Meta {
                 mode: 0o644,
-                origin: Origin::new(name.as_str()).by(u32::try_from(job.line)?),
+                origin: Origin::new(name.as_str()).by(u32::try_from(job.number)?),
                 ..Meta::default()
             };
             let name = name.rsplit('/').next().unwrap_or(name);
