@@ -27,6 +27,7 @@ mod pushed;
 mod tell;
 
 use bases::FoundBases;
+use chosen::SaidVersion;
 use named::Named;
 use tell::Tell;
 
@@ -210,11 +211,12 @@ pub(crate) struct WindowsArgs {
     #[arg(long)]
     windows_path_default: bool,
 
-    /// The version of Windows that the image says it is for, whatever the base says
+    /// The version of Windows that the image says it is for, whatever the base says; `none` for one
+    /// that says none, for `HostProcess` containers
     #[arg(long, value_name = "VERSION")]
-    os_version: Option<wcow::OsVersion>,
+    os_version: Option<SaidVersion>,
 
-    /// Take --os-version even if it is of another build than the base
+    /// Take --os-version even if it is of another build than the base, or none where the base has one
     #[arg(long, requires = "os_version")]
     force_os_version: bool,
 }

@@ -514,6 +514,8 @@ async fn a_base_of_another_build_or_without_a_version_is_refused() {
             "--force-os-version",
         ),
         (&["--os-version", "eleven"], 2, "no version of Windows"),
+        (&["--os-version", "eleven"], 2, "or none"),
+        (&["--os-version", "none"], 2, "--force-os-version"),
         (&["--platform", "windows/amd64:10.0.26100"], 4, OLD),
         (
             &["--platform", "linux/amd64"],
@@ -549,6 +551,11 @@ async fn a_base_of_another_build_or_without_a_version_is_refused() {
         run["build"]["images"][0]["platform"],
         "windows/amd64:10.0.26100.1"
     );
+    let none = yard.stage.path("none");
+    let none = ["--output", none.to_str().unwrap(), "--os-version", "none"];
+    let forced = [&none[..], &["--force-os-version", "--json"]].concat();
+    let run = yard.build(&forced).await.succeeded().json();
+    assert_eq!(run["build"]["images"][0]["platform"], "windows/amd64");
     let run = yard.build(&[]).await;
     assert_eq!(run.code, Some(2), "{run:#?}");
     assert!(

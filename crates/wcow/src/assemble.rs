@@ -75,7 +75,8 @@ pub struct AssembleOptions {
     pub owner: Owner,
     /// Whether `${PATH}` is what Windows has in its registry, where a base has none.
     pub path_default: bool,
-    /// The version of Windows that images say they are for, whatever the base says.
+    /// The version of Windows that images say they are for, or that they say none, whatever the base
+    /// says.
     pub os_version: Option<Chosen>,
     /// Other bases for those that `FROM` names.
     pub from_map: FromMap,

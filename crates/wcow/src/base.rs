@@ -50,7 +50,8 @@ pub struct Base {
 pub struct Wanted {
     /// The platform; with a version of Windows, a base of that build.
     pub platform: Platform,
-    /// The version of Windows that the image says it is for, whatever the base says.
+    /// The version of Windows that the image says it is for, or that it says none, whatever the base
+    /// says.
     pub os_version: Option<Chosen>,
 }
 
@@ -228,7 +229,7 @@ impl Reading<'_> {
             let of_config = Some(text("os.version"));
             self.check_build(described, of_config, &platform)?;
             let chosen = self.wanted.os_version;
-            platform.os_version = Some(resolve(self.reference, chosen, described, of_config)?);
+            platform.os_version = resolve(self.reference, chosen, described, of_config)?;
         }
         Ok(platform)
     }
@@ -288,8 +289,10 @@ impl Reading<'_> {
         if let Some(variant) = &platform.variant {
             it.insert("variant", variant.clone().into());
         }
-        if let Some(version) = &platform.os_version {
-            it.insert("os.version", version.clone().into());
+        match &platform.os_version {
+            Some(version) => it.insert("os.version", version.clone().into()),
+            None if self.os == TargetOs::Windows => it.remove("os.version"),
+            None => {}
         }
         if !platform.os_features.is_empty() {
             it.insert("os.features", platform.os_features.clone().into());

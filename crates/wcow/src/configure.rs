@@ -208,6 +208,11 @@ impl Configuration {
         self.root.insert(key.into(), value);
     }
 
+    /// Takes a key beside `config` away.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.root.remove(key);
+    }
+
     /// Adds a step without a layer: when, RFC 3339, and the instruction.
     pub fn step(&mut self, created: &str, by: &str) {
         self.history

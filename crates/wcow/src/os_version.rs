@@ -91,6 +91,17 @@ pub enum VersionError {
         /// The base.
         base: String,
     },
+    /// It is to be left out, and the base says it.
+    #[error(
+        "--os-version none leaves out what {base} says, that it is for {actual}: hosts of other \
+         builds would take the image too. Leave it away, or add --force-os-version"
+    )]
+    LeftOut {
+        /// The base.
+        base: String,
+        /// What the base says.
+        actual: String,
+    },
     /// What is said instead is another build.
     #[error(
         "--os-version {chosen} is of another build than {base}, which is {actual}: a host that runs \
@@ -108,21 +119,31 @@ pub enum VersionError {
 }
 
 /// What an image says its version of Windows is: what the user chose, else what the descriptor of
-/// the base says, else what its config says. What is blank says nothing.
+/// the base says, else what its config says. What is blank says nothing. None if the user chose that
+/// nothing is said, as nothing is in bases for `HostProcess` containers, which run on any build.
 pub fn resolve(
     base: &str,
     chosen: Option<Chosen>,
     descriptor: Option<&str>,
     config: Option<&str>,
-) -> Result<String, VersionError> {
+) -> Result<Option<String>, VersionError> {
     let said = [descriptor, config].into_iter().flatten().map(str::trim);
     let said = said.clone().find(|it| !it.is_empty());
     let Some(Chosen { version, forced }) = chosen else {
-        return said
-            .map(str::to_owned)
-            .ok_or_else(|| VersionError::OsVersionUnresolved {
+        let unresolved = || VersionError::OsVersionUnresolved {
+            base: base.to_owned(),
+        };
+        let said = said.map(str::to_owned).ok_or_else(unresolved);
+        return said.map(Some);
+    };
+    let Some(version) = version else {
+        return match said {
+            Some(actual) if !forced => Err(VersionError::LeftOut {
                 base: base.to_owned(),
-            });
+                actual: actual.to_owned(),
+            }),
+            _ => Ok(None),
+        };
     };
     if let Some(actual) = said
         && !forced
@@ -134,15 +155,15 @@ pub fn resolve(
             actual: actual.to_owned(),
         });
     }
-    Ok(version.to_string())
+    Ok(Some(version.to_string()))
 }
 
 /// A version that the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// Which.
-    pub version: OsVersion,
-    /// Whether it may be of another build than the base.
+    /// Which; none if the image is to say none.
+    pub version: Option<OsVersion>,
+    /// Whether it may be of another build than the base, or none where the base says one.
     pub forced: bool,
 }
 
@@ -188,7 +209,7 @@ mod tests {
     fn e2_what_is_chosen_goes_before_the_descriptor_and_that_before_the_config() {
         let chosen = |text: &str| {
             Some(Chosen {
-                version: version(text),
+                version: Some(version(text)),
                 forced: false,
             })
         };
@@ -204,8 +225,10 @@ mod tests {
             (None, Some(b), None, b),
         ] {
             assert_eq!(
-                resolve("base", chosen, descriptor, config).unwrap(),
-                expected
+                resolve("base", chosen, descriptor, config)
+                    .unwrap()
+                    .as_deref(),
+                Some(expected)
             );
         }
     }
@@ -215,7 +238,7 @@ mod tests {
         let (server, newer) = (version("10.0.26100.1"), "10.0.20348.2");
         let chosen = |forced| {
             Some(Chosen {
-                version: server,
+                version: Some(server),
                 forced,
             })
         };
@@ -232,7 +255,31 @@ mod tests {
                 "{text}"
             );
             let forced = resolve("base", chosen(true), descriptor, config);
-            assert_eq!(forced.unwrap(), "10.0.26100.1");
+            assert_eq!(forced.unwrap().as_deref(), Some("10.0.26100.1"));
+        }
+    }
+
+    #[test]
+    fn that_none_is_said_is_a_choice_and_a_forced_one_where_the_base_says_it() {
+        let none = |forced| {
+            Some(Chosen {
+                version: None,
+                forced,
+            })
+        };
+        let said = "10.0.20348.2";
+        for blank in [None, Some(""), Some(" ")] {
+            assert_eq!(resolve("base", none(false), blank, blank), Ok(None));
+            for (descriptor, config) in [(Some(said), blank), (blank, Some(said))] {
+                let error = resolve("base", none(false), descriptor, config).unwrap_err();
+                assert!(matches!(error, VersionError::LeftOut { .. }), "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains(said) && text.contains("--force-os-version"),
+                    "{text}"
+                );
+                assert_eq!(resolve("base", none(true), descriptor, config), Ok(None));
+            }
         }
     }
 

@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
 };
 
 use oci::Platform;
 use wcow::{
-    AssembleOptions, Copier, NameRules, Owner, Release, Timestamps,
+    AssembleOptions, Copier, NameRules, OsVersion, Owner, Release, Timestamps,
     context::{Context, ContextOptions, SymlinkPolicy},
     copy::{CopyOptions, Copying, Fetch},
     dockerfile::{Dockerfile, MAX_FILE_BYTES},
@@ -18,6 +19,22 @@ use wcow::{
 
 use super::{BuildArgs, Names, Owners, Symlinks, WhatArgs};
 use crate::{env::Environment, error::AppError, timestamp};
+
+/// What `--os-version` says: a version, or `none`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SaidVersion(Option<OsVersion>);
+
+impl FromStr for SaidVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "none" => Ok(Self(None)),
+            Ok(version) => Ok(Self(Some(version))),
+            Err(error) => Err(format!("{error}, or none")),
+        }
+    }
+}
 
 /// Each platform, those of Windows in each release.
 pub(super) fn releases(what: &WhatArgs) -> Vec<Release> {
@@ -95,7 +112,7 @@ pub(super) fn options(
         Owners::ContainerAdministrator => Owner::ContainerAdministrator,
     };
     options.path_default = windows.windows_path_default;
-    options.os_version = windows.os_version.map(|version| Chosen {
+    options.os_version = windows.os_version.map(|SaidVersion(version)| Chosen {
         version,
         forced: windows.force_os_version,
     });

@@ -130,7 +130,7 @@ async fn e2_the_index_goes_before_the_config_and_the_users_word_before_both() {
     assert_eq!(it.platform().os_features, ["win32k"]);
     let chosen = |version: &str, forced| Wanted {
         os_version: Some(Chosen {
-            version: version.parse().unwrap(),
+            version: Some(version.parse().unwrap()),
             forced,
         }),
         ..wanted("windows/amd64")

@@ -107,7 +107,8 @@ pub enum DockerfileErrorKind {
     #[error(
         "FROM scratch makes no Windows image that starts: use a base such as \
          mcr.microsoft.com/windows/nanoserver, or for HostProcess containers \
-         mcr.microsoft.com/oss/kubernetes/windows-host-process-containers-base-image"
+         mcr.microsoft.com/oss/kubernetes/windows-host-process-containers-base-image with \
+         --os-version none"
     )]
     ScratchBase,
     /// `FROM` without a name once variables are replaced.

@@ -3,10 +3,14 @@
 use oci::Digest;
 use serde_json::{Value, json};
 
-use super::{FROM, OLD, config, image, one, stage::Stage};
+use super::{
+    FROM, OLD, config, image, one,
+    stage::{Stage, of},
+};
 use crate::{
     LayerSource,
-    base::tests::stand_in::{StandIn, StandIns},
+    base::tests::stand_in::{StandIn, StandIns, layer, nanoserver_config},
+    os_version::Chosen,
 };
 
 #[tokio::test]
@@ -39,6 +43,58 @@ async fn an_entrypoint_takes_the_cmd_of_an_earlier_stage_away() {
     let text = text.replace("FROM a\n", "FROM a\nCMD [\"z\"]\n");
     let it = config(&image(&stage, &text).await);
     assert_eq!(it["config"]["Cmd"], json!(["z"]));
+}
+
+#[tokio::test]
+async fn an_image_says_no_version_of_windows_if_that_is_chosen() {
+    let mut base = nanoserver_config(OLD);
+    base.as_object_mut().unwrap().remove("os.version");
+    let hostprocess = StandIn::image(&base, &[layer(OLD)]);
+    for (base, forced) in [(hostprocess, false), (StandIn::nanoserver(OLD), true)] {
+        let mut stage = one(base);
+        stage.options.os_version = Some(Chosen {
+            version: None,
+            forced,
+        });
+        let part = image(&stage, &format!("{FROM}COPY b.txt /x\n")).await;
+        assert_eq!(part.platform().to_string(), "windows/amd64");
+        assert!(config(&part).get("os.version").is_none(), "{forced}");
+        assert_eq!(config(&part)["os"], "windows");
+    }
+    // Beside one that says it, the index says it of that one only.
+    let mut base = nanoserver_config(OLD);
+    base.as_object_mut().unwrap().remove("os.version");
+    base["architecture"] = json!("arm64");
+    let mut stage = one(StandIn::image(&base, &[layer(OLD)]));
+    stage.options.os_version = Some(Chosen {
+        version: None,
+        forced: false,
+    });
+    let linux = json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    let linux = StandIn::image(&linux, &[]);
+    stage.bases.0.insert("r.test/linux".into(), linux);
+    let text = "ARG TARGETOS\nARG BASE=r.test/${TARGETOS}\n\
+        FROM ${BASE}\nCOPY b.txt /x\n";
+    let windows = stage.bases.0.remove("mcr.test/windows/nanoserver:ltsc2022");
+    stage
+        .bases
+        .0
+        .insert("r.test/windows".into(), windows.unwrap());
+    let both = [of("windows/arm64"), of("linux/amd64")].concat();
+    let built = stage.run(text, &both).await.built();
+    let index: Value = serde_json::from_slice(built.index().unwrap().bytes()).unwrap();
+    assert_eq!(
+        [
+            &index["manifests"][0]["platform"],
+            &index["manifests"][1]["platform"]
+        ],
+        [
+            &json!({"architecture": "amd64", "os": "linux"}),
+            &json!({"architecture": "arm64", "os": "windows"}),
+        ]
+    );
 }
 
 #[tokio::test]
