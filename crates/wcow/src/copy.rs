@@ -34,6 +34,7 @@ mod staged;
 mod url;
 
 use destination::Destination;
+pub(crate) use destination::is_in_every_image;
 pub use error::{ArchiveFault, CopyError};
 use pattern::Stars;
 pub use url::{Fetch, FetchError};
@@ -119,7 +120,7 @@ impl Place<'_> {
             |tree: &LayerTree| tree.get(path).is_some_and(crate::Entry::is_directory);
         path.is_root()
             || self.there.is_some_and(is_directory)
-            || destination::is_in_every_image(self.os, path)
+            || is_in_every_image(self.os, path)
             || Destination::parse(self.os, self.working_directory, ".")
                 .is_ok_and(|it| self.is_one(&it.path, path))
     }
@@ -390,7 +391,7 @@ impl<'a> Job<'a> {
     /// What is in a directory, into another.
     fn contents(&mut self, path: &str, node: &Node, to: &LayerPath) -> Result<(), CopyError> {
         if !node.hidden && !self.place.has_directory(to) {
-            self.tree.directory(to, self.meta(path, node))?;
+            self.directory(to, self.meta(path, node))?;
         }
         self.children(path, node, to, "")
     }
@@ -412,7 +413,7 @@ impl<'a> Job<'a> {
             let to = to.join(&name)?;
             if child.is_directory() {
                 if !child.hidden && !excluded {
-                    self.tree.directory(&to, self.meta(&path, &child))?;
+                    self.directory(&to, self.meta(&path, &child))?;
                 }
                 self.children(&path, &child, &to, &below)?;
             } else {
@@ -420,6 +421,16 @@ impl<'a> Job<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A directory, unless it is one of Windows' own: those have rights that no copy is to loosen,
+    /// so they are there because of what is in them alone.
+    fn directory(&mut self, to: &LayerPath, meta: Meta) -> Result<(), CopyError> {
+        let os = self.place.os;
+        if os == TargetOs::Windows && is_in_every_image(os, to) {
+            return Ok(());
+        }
+        Ok(self.tree.directory(to, meta)?)
     }
 
     fn put(&mut self, path: &str, node: &Node, to: &LayerPath) -> Result<(), CopyError> {
@@ -430,7 +441,7 @@ impl<'a> Job<'a> {
                 target,
                 to_directory,
             } => self.tree.symlink(to, target, *to_directory, meta)?,
-            NodeKind::Directory { .. } => self.tree.directory(to, meta)?,
+            NodeKind::Directory { .. } => self.directory(to, meta)?,
         }
         Ok(())
     }

@@ -182,6 +182,28 @@ impl LayerTree {
         &self.warnings
     }
 
+    /// Gives each implicit directory what `below`, the tree of the layers below this one, has
+    /// at its place, if that was asked for. Windows takes a directory's rights from the last
+    /// layer that has it: those for what nobody asked for would take the others back.
+    ///
+    /// Nothing changes in a tree for Linux: no layer has its implicit directories.
+    pub(crate) fn keep_directories_of(&mut self, below: &Self) {
+        if self.system == System::Linux {
+            return;
+        }
+        for entry in self.entries.values_mut() {
+            let EntryKind::Directory { implicit: true } = entry.kind else {
+                continue;
+            };
+            if let Some(old) = below.get(&entry.path)
+                && let EntryKind::Directory { implicit: false } = old.kind
+            {
+                entry.kind = old.kind.clone();
+                entry.meta = old.meta.clone();
+            }
+        }
+    }
+
     // --- putting something in
 
     fn put(&mut self, path: &LayerPath, kind: EntryKind, meta: Meta) -> Result<(), TreeError> {

@@ -12,6 +12,7 @@ use crate::{
     Base, BuildEvent, Configuration, EntryKind, LayerPath, LayerTree, Meta, NameRules, Origin,
     Owner, TreeError, Wanted,
     configure::working_dir,
+    copy::is_in_every_image,
     dockerfile::{
         self, Dockerfile, Instruction, Plan, PlannedStage, Scope, StageRef, Step, TargetOs,
     },
@@ -407,14 +408,14 @@ impl Work<'_> {
         let Ok(path) = path.parse::<LayerPath>() else {
             return Ok(None);
         };
-        if state
-            .files
-            .get(&path)
-            .is_some_and(crate::Entry::is_directory)
-        {
+        let os = os_of(&state.platform)?;
+        let is_directory = |it: &crate::Entry| it.is_directory();
+        // One that every base has keeps the rights that it has there.
+        let is_of_base = state.base.is_some() && is_in_every_image(os, &path);
+        if is_of_base || state.files.get(&path).is_some_and(is_directory) {
             return Ok(None);
         }
-        let mut tree = empty(os_of(&state.platform)?, self.assembler.options.names);
+        let mut tree = empty(os, self.assembler.options.names);
         let meta = Meta {
             mode: 0o755,
             origin: origin(act),
@@ -422,8 +423,10 @@ impl Work<'_> {
         };
         let made = tree.directory(&path, meta);
         made.map_err(|error| self.tree_error(act, error))?;
+        tree.keep_directories_of(&state.files);
+        let said = format!("WORKDIR {path} {} {}", state.platform.os, state.key());
         Ok(Some(Draft {
-            key: key(&format!("WORKDIR {path} {}", state.platform.os)),
+            key: key(&said),
             tree: Arc::new(tree),
         }))
     }
@@ -493,20 +496,21 @@ impl Work<'_> {
             Ok((tree, warnings))
         });
         let done = copying.await.unwrap_or_else(|error| Err(error.into()));
-        let (tree, warnings) = done.map_err(|error| self.copy_error(act, error))?;
+        let (mut tree, warnings) = done.map_err(|error| self.copy_error(act, error))?;
         for warning in warnings {
             self.warn(act, &warning);
         }
         for warning in tree.warnings() {
             self.warn(act, warning);
         }
-        if self.assembler.options.owner == Owner::Default {
-            return Ok(tree);
+        if self.assembler.options.owner != Owner::Default {
+            let mut given = empty(os, self.assembler.options.names);
+            let done = merge_as(&tree, &mut given, self.assembler.options.owner);
+            done.map_err(|error| self.tree_error(act, error))?;
+            tree = given;
         }
-        let mut given = empty(os, self.assembler.options.names);
-        let done = merge_as(&tree, &mut given, self.assembler.options.owner);
-        done.map_err(|error| self.tree_error(act, error))?;
-        Ok(given)
+        tree.keep_directories_of(&state.files);
+        Ok(tree)
     }
 
     fn file(&self) -> String {

@@ -15,6 +15,7 @@ use crate::{
 };
 use stage::{Stage, of, releases};
 
+mod directories;
 mod inherited;
 mod stage;
 mod triggers;

@@ -249,7 +249,7 @@ impl<'a> Unpacking<'a> {
         let to = job.destination.path.join(&entry.path)?;
         let meta = self.meta(job, &entry);
         match entry.kind.clone() {
-            Kind::Directory => job.tree.directory(&to, meta)?,
+            Kind::Directory => job.directory(&to, meta)?,
             Kind::File => {
                 let piece = self.spool.take_in(content).map_err(CopyError::Spool)?;
                 self.file(job, entry, &to, piece.into(), meta)?;

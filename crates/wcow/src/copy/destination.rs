@@ -66,7 +66,7 @@ fn windows(text: &str) -> Result<String, CopyError> {
 }
 
 /// Directories that every image has, so a file that goes there goes into them.
-pub(super) fn is_in_every_image(os: TargetOs, path: &LayerPath) -> bool {
+pub(crate) fn is_in_every_image(os: TargetOs, path: &LayerPath) -> bool {
     const WINDOWS: &[&str] = &[
         "windows",
         "windows/system32",

@@ -667,3 +667,36 @@ fn what_may_be_secret_in_a_url_is_in_no_message_and_no_origin() {
         assert!(!text.contains("5ecret"), "{text}");
     }
 }
+
+/// The directories of a tree that were asked for, and whose they are.
+fn asked_for(tree: &LayerTree) -> Vec<(&str, Owner)> {
+    let asked = tree
+        .entries()
+        .filter(|it| matches!(it.kind(), EntryKind::Directory { implicit: false }));
+    asked
+        .map(|it| (it.path().as_str(), it.meta().owner))
+        .collect()
+}
+
+#[test]
+fn b10_no_copy_loosens_the_rights_of_windows_own_directories() {
+    let archive = archive::tests::directories(&["Windows/", "Windows/System32/", "x/"]);
+    let bench = Bench::windows()
+        .with("root/windows/System32/drivers/a.sys", b"a")
+        .with("root/Program Files/Mine/b", b"b")
+        .with("root/Users/", b"")
+        .with("x.tar", &archive);
+    let default = |it| (it, Owner::Default);
+    let tree = bench.tree(r"COPY root C:\");
+    let all = ["Program Files/Mine/b=b", "windows/System32/drivers/a.sys=a"];
+    assert_eq!(files(&tree), all);
+    let asked = ["Program Files/Mine", "windows/System32/drivers"];
+    assert_eq!(asked_for(&tree), asked.map(default));
+    assert_eq!(asked_for(&bench.tree("ADD x.tar /")), [default("x")]);
+    // Elsewhere they are like any other, and so they are on Linux.
+    let tree = bench.tree("COPY --parents root/windows/System32 /a/");
+    assert!(asked_for(&tree).contains(&default("a/root/windows/System32")));
+    let linux = Bench::new(TargetOs::Linux).with("root/usr/bin/x", b"x");
+    let tree = linux.tree("COPY root /");
+    assert_eq!(asked_for(&tree), ["usr", "usr/bin"].map(default));
+}

@@ -347,3 +347,39 @@ fn a_path_has_256_names_and_no_more() {
         assert_eq!(tree.len(), 256, "the tree is as it was");
     }
 }
+
+#[test]
+fn a_directory_keeps_the_rights_that_a_layer_below_gave_it() {
+    let asked = |tree: &LayerTree| -> Vec<(String, Owner)> {
+        let is_asked = |it: &&Entry| matches!(it.kind(), EntryKind::Directory { implicit: false });
+        let asked = tree.entries().filter(is_asked);
+        asked
+            .map(|it| (it.path().to_string(), it.meta().owner))
+            .collect()
+    };
+    let owned = Meta {
+        owner: Owner::ContainerUser,
+        ..from("d")
+    };
+    let mut below = LayerTree::windows();
+    below.directory(&at("App/Bin"), owned.clone()).unwrap();
+    let mut tree = LayerTree::windows();
+    tree.file(&at("app/bin/sub/x"), body("x"), from("x"))
+        .unwrap();
+    tree.directory(&at("other"), from("o")).unwrap();
+    tree.keep_directories_of(&below);
+    // The parent that nobody asked for below, either, stays what it is.
+    let user = ("app/bin".to_owned(), Owner::ContainerUser);
+    assert_eq!(asked(&tree), [user, ("other".to_owned(), Owner::Default)]);
+    let mut again = LayerTree::windows();
+    again.directory(&at("APP/BIN"), from("d")).unwrap();
+    again.keep_directories_of(&below);
+    assert_eq!(asked(&again), [("APP/BIN".to_owned(), Owner::Default)]);
+
+    let mut below = LayerTree::linux();
+    below.directory(&at("app"), from("d")).unwrap();
+    let mut linux = LayerTree::linux();
+    linux.file(&at("app/x"), body("x"), from("x")).unwrap();
+    linux.keep_directories_of(&below);
+    assert_eq!(asked(&linux), []);
+}

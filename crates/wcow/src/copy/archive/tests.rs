@@ -47,6 +47,15 @@ pub(in crate::copy) fn tar(all: &[(&str, &str)]) -> Vec<u8> {
     self::entries(&entries)
 }
 
+/// Directories, with slashes at their ends.
+pub(in crate::copy) fn directories(all: &[&str]) -> Vec<u8> {
+    let entries: Vec<_> = all
+        .iter()
+        .map(|it| (EntryType::Directory, *it, ""))
+        .collect();
+    self::entries(&entries)
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
