@@ -5,6 +5,7 @@
 //!                                              opened ──▶ the first that gives it
 //! ```
 //!
+//! A foreign layer is not looked for: whether it is fetched at all is for who pushes to say.
 //! So an image can be pushed of which only what was changed is at hand. Who holds a blob on the
 //! destination's own registry is not gone to: it is mounted from there. Nothing is written on
 //! the way, and the push verifies these bytes as it does any.
@@ -117,7 +118,7 @@ impl Source for WithRecorded {
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
         match self.source.open(blob, offset).await {
-            Err(missing @ SourceError::Missing { .. }) => {
+            Err(missing @ SourceError::Missing { .. }) if !blob.is_foreign() => {
                 self.open_recorded(blob, (offset, missing)).await
             }
             opened => opened,
@@ -126,14 +127,18 @@ impl Source for WithRecorded {
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         match self.source.check_blob(blob).await {
-            Err(SourceError::Missing { .. }) if !self.places(blob).await.is_empty() => Ok(()),
+            Err(SourceError::Missing { .. })
+                if !blob.is_foreign() && !self.places(blob).await.is_empty() =>
+            {
+                Ok(())
+            }
             checked => checked,
         }
     }
 
     async fn version(&self, blob: &Descriptor) -> Result<Option<String>, SourceError> {
         match self.source.version(blob).await {
-            Err(SourceError::Missing { .. }) => Ok(None),
+            Err(SourceError::Missing { .. }) if !blob.is_foreign() => Ok(None),
             version => version,
         }
     }
