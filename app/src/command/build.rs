@@ -199,7 +199,8 @@ pub(crate) struct WindowsArgs {
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     windows_names: Names,
 
-    /// What becomes of symbolic links in directories that are copied
+    /// What becomes of symbolic links in directories that are copied; for Linux they stay as they
+    /// are
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     windows_symlinks: Symlinks,
 

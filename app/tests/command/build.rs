@@ -670,6 +670,43 @@ async fn an_image_for_linux_is_pushed_under_all_its_tags() {
     assert_eq!(yard.far.log().requests(), 0, "scratch is nowhere");
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn links_stay_links_for_linux_and_become_files_for_windows() {
+    let yard = Yard::new().await;
+    yard.base("ltsc2022", OLD).await;
+    std::os::unix::fs::symlink("hello.exe", yard.context().join("app/latest")).unwrap();
+    for (platform, from, kind) in [
+        ("linux/amd64", "scratch".to_owned(), tar::EntryType::Symlink),
+        (
+            "windows/amd64",
+            format!("{}:ltsc2022", yard.nanoserver()),
+            tar::EntryType::Regular,
+        ),
+    ] {
+        yard.dockerfile(&format!("FROM {from}\nCOPY app/ /app/\n"));
+        let name = format!("team/links-{}:1", platform.replace('/', "-"));
+        let to = yard.stage.reference(&name);
+        let args = ["--platform", platform, "-t", &to, "--push"];
+        yard.build(&args).await.succeeded();
+        let manifest = yard.document(&name).await;
+        let layer = manifest["layers"].as_array().unwrap().last().unwrap();
+        let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
+        let pulled = yard
+            .stage
+            .path(&format!("pulled-{}", name.replace(['/', ':'], "-")));
+        let packed = fs::File::open(pulled.join(layout::blob_path(&digest))).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(packed));
+        let found = archive.entries().unwrap().find_map(|entry| {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().into_owned();
+            path.ends_with("app/latest")
+                .then(|| entry.header().entry_type())
+        });
+        assert_eq!(found, Some(kind), "{platform}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_may_be_a_layout_on_this_machine() {
     let yard = Yard::new().await;

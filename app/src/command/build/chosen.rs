@@ -10,10 +10,11 @@ use std::{
 
 use oci::Platform;
 use wcow::{
-    AssembleOptions, Copier, NameRules, OsVersion, Owner, Release, Timestamps,
+    AssembleOptions, Copier, CopyFailure, CopyJob, LayerTree, NameRules, OsVersion, Owner, Release,
+    Timestamps,
     context::{Context, ContextOptions, SymlinkPolicy},
     copy::{CopyOptions, Copying, Fetch},
-    dockerfile::{Dockerfile, MAX_FILE_BYTES},
+    dockerfile::{Dockerfile, MAX_FILE_BYTES, TargetOs},
     os_version::Chosen,
 };
 
@@ -180,11 +181,23 @@ pub(super) fn copier(
     spool: &Path,
     fetch: Option<Arc<dyn Fetch>>,
 ) -> Result<Arc<dyn Copier>, AppError> {
-    let symlinks = match args.windows.windows_symlinks {
+    let windows = match args.windows.windows_symlinks {
         Symlinks::Follow => SymlinkPolicy::Follow,
         Symlinks::Preserve => SymlinkPolicy::PreserveRelative,
         Symlinks::Error => SymlinkPolicy::Refuse,
     };
+    Ok(Arc::new(ByOs {
+        windows: copying(args, spool, fetch.clone(), windows)?,
+        linux: copying(args, spool, fetch, SymlinkPolicy::Preserve)?,
+    }))
+}
+
+fn copying(
+    args: &BuildArgs,
+    spool: &Path,
+    fetch: Option<Arc<dyn Fetch>>,
+    symlinks: SymlinkPolicy,
+) -> Result<Copying, AppError> {
     let mut options = ContextOptions::default();
     options.dockerfile = Some(dockerfile_path(args));
     options.symlinks = symlinks;
@@ -194,10 +207,26 @@ pub(super) fn copier(
     options.allows_empty_wildcard = args.what.allow_empty_wildcard;
     options.spool = Some(spool.to_owned());
     let copying = Copying::new(context, options);
-    Ok(Arc::new(match fetch {
+    Ok(match fetch {
         Some(fetch) => copying.with_fetch(fetch),
         None => copying,
-    }))
+    })
+}
+
+/// Links are Linux's own, and stay as they are there; what Windows makes of them was asked.
+#[derive(Debug)]
+struct ByOs {
+    windows: Copying,
+    linux: Copying,
+}
+
+impl Copier for ByOs {
+    fn copy(&self, job: &CopyJob<'_>, tree: &mut LayerTree) -> Result<Vec<String>, CopyFailure> {
+        match job.os {
+            TargetOs::Windows => self.windows.copy(job, tree),
+            TargetOs::Linux => self.linux.copy(job, tree),
+        }
+    }
 }
 
 #[cfg(test)]
