@@ -65,7 +65,7 @@ fn ask_and_do_not_read(served: &Measured, target: &str, clients: usize) -> Vec<T
 fn is_bounded(served: &Measured, target: &str, length: usize) {
     let answer = ask(served, &format!("GET {target}"), b"", 200);
     assert!(answer.len() > length, "{}", answer.len());
-    let peak = served.account("VmHWM:");
+    let peak = served.peak();
     assert!(peak <= BOUND, "{peak} KiB");
 }
 
@@ -135,6 +135,6 @@ fn sixty_four_manifests_of_4_mib_that_come_slowly_stay_within_64_mib() {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     }
-    let peak = served.account("VmHWM:");
+    let peak = served.peak();
     assert!(peak <= BOUND, "{peak} KiB");
 }
