@@ -1,7 +1,25 @@
-//! Assembles Windows container images, on any host.
+//! Assembles container images out of Dockerfiles that run nothing: Windows images on any
+//! host, and Linux images by the same way.
 //!
-//! What stands so far is the contract between whoever builds an image and whoever
-//! pushes it:
+//! ```text
+//! Dockerfile ──plan──▶ stages ┐                    ┌▶ LayerTree ──write_layer──▶ WrittenLayer
+//! Bases ──────────────▶ Base ─┼─▶ Assembler ──────┤
+//! Context, COPY and ADD ──────┘                    └▶ config, manifest ─▶ BuiltImage … ─▶ Built: oci::Source
+//! ```
+//!
+//! - [`dockerfile`] reads a file into stages of instructions, says no to what cannot be done
+//!   before anything is opened, and replaces variables.
+//! - [`context`] is the directory that files come from and that none leaves; [`copy`] puts
+//!   them into a [`LayerTree`], which settles names, case and parents while the sources are
+//!   still known.
+//! - [`write_layer`] makes a layer's blob of a tree in one pass, the same bytes every time,
+//!   and [`lint_windows_layer`] says what Windows would not take of one, anybody's.
+//! - [`base`] reads manifest and config of an image to build on, [`os_version`] chooses
+//!   among those for several releases of Windows, [`configure`] puts the instructions over
+//!   the config.
+//! - [`assemble`] does all of it, for one release or for several that share what is new.
+//!
+//! What comes of it is a contract between whoever builds and whoever pushes:
 //!
 //! ```text
 //! UnverifiedImage ──verify──▶ BuiltImage ──into_source──▶ BuiltSource: oci::Source
@@ -15,16 +33,8 @@
 //! [`BuiltSource`] opens them; layers of the base image come through the base's own
 //! [`oci::Source`].
 //!
-//! A layer begins as a [`LayerTree`], which settles names, case and parents while the
-//! sources are still known. [`write_layer`] makes the blob of it in one pass, the same
-//! bytes every time:
-//!
-//! ```text
-//! LayerTree ──write_layer──▶ WrittenLayer: diff_id, digest, size
-//! any layer ──lint_windows_layer──▶ LintReport
-//! ```
-//!
-//! The crate knows no registry and does not push.
+//! The crate knows no registry and does not push: bases come through the port [`Bases`],
+//! downloads through [`copy::Fetch`].
 
 pub mod assemble;
 pub mod base;

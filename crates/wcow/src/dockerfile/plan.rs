@@ -135,6 +135,24 @@ impl PlannedStage {
         let found = self.from.iter().find(|it| it.0 == line);
         found.map(|it| &it.1)
     }
+
+    /// The system of the stage, where the image is for `image`.
+    fn os(&self, image: TargetOs) -> TargetOs {
+        os_of(self.platform.as_deref(), image)
+    }
+}
+
+/// The system that `--platform` names, as in `windows(10.0.20348)/amd64`; else the image's.
+fn os_of(platform: Option<&str>, image: TargetOs) -> TargetOs {
+    let Some(platform) = platform.filter(|it| !it.is_empty()) else {
+        return image;
+    };
+    let end = platform.find(['/', '(']).unwrap_or(platform.len());
+    if platform[..end].eq_ignore_ascii_case("windows") {
+        TargetOs::Windows
+    } else {
+        TargetOs::Linux
+    }
 }
 
 impl Dockerfile {
@@ -243,7 +261,8 @@ impl Dockerfile {
         for step in &stage.steps {
             let found = match &step.instruction {
                 Instruction::Run(_) => {
-                    Err(Kind::NotSupported(NotSupported::Run(options.os.name())))
+                    let os = os_of(platform.as_deref(), options.os);
+                    Err(Kind::NotSupported(NotSupported::Run(os.name())))
                 }
                 Instruction::Copy(copy) => match &copy.from {
                     Some(name) => self.from(index, name, options).map(Some),
@@ -290,7 +309,7 @@ impl Dockerfile {
         while let Some(stage) = at {
             at = match stage.base {
                 Base::Stage(below) => stages.iter().find(|it| it.index == below),
-                Base::Scratch if os == TargetOs::Windows => {
+                Base::Scratch if stage.os(os) == TargetOs::Windows => {
                     return Err(self.fail(stage.stage.line, Kind::ScratchBase));
                 }
                 Base::Scratch | Base::Image(_) => None,

@@ -94,6 +94,14 @@ fn b1_gates_say_no_each_by_its_own_kind() {
     let found = plan(below, &windows()).unwrap();
     assert_eq!(found.stages()[0].base, Base::Scratch);
     assert!(plan(scratch, &options(TargetOs::Linux)).is_ok());
+    // A stage's own platform goes before the image's.
+    let linux = "FROM --platform=linux/amd64 scratch\nCOPY a b";
+    assert!(plan(linux, &windows()).is_ok());
+    let other = "FROM --platform=windows(10.0.20348)/amd64 scratch\nCOPY a b";
+    assert_eq!(
+        plan(other, &options(TargetOs::Linux)).unwrap_err(),
+        (1, Kind::ScratchBase)
+    );
 
     let later = "FROM a\nCOPY --from=next x y\nFROM b AS next";
     let target = Some("0".to_owned());
