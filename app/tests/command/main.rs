@@ -61,6 +61,8 @@ mod recorded;
 #[cfg(test)]
 mod referrers;
 #[cfg(test)]
+mod resident;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod routes;

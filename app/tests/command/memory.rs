@@ -14,6 +14,7 @@ use oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::{
     longshore::{Run, finished, longshore, run},
+    resident,
     served::Served,
     sink::Sink,
 };
@@ -132,13 +133,6 @@ fn sparse_archive(path: &Path, layers: u64) -> Digest {
     root.digest
 }
 
-/// Peak resident memory of a process so far, in KiB.
-fn peak_kib(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|it| it.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// Pushes a layer of `bytes`, and says the most memory that took, in KiB.
 fn push_and_measure(bytes: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
@@ -170,7 +164,7 @@ fn peak_of(sink: &Sink, command: &mut Command) -> (u64, Run) {
     let (sender, peak) = mpsc::channel();
     let process = Arc::new(OnceLock::new());
     let of = process.clone();
-    sink.on_manifest(move || sender.send(peak_kib(*of.wait())).unwrap());
+    sink.on_manifest(move || sender.send(resident::peak_kib(*of.wait())).unwrap());
     let child = command.spawn().unwrap();
     process.set(child.id()).unwrap();
     let run = finished(child.wait_with_output().unwrap()).succeeded();

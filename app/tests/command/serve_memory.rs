@@ -22,14 +22,11 @@ use std::{
 
 use oci::{Algorithm, Hasher};
 
-use crate::served::Served;
+use crate::{resident, served::Served};
 
 const PIECE: usize = 1 << 20;
 /// What a registry may have in memory, in KiB.
 const BOUND: u64 = 64 * 1024;
-/// As much of it is the program itself in a release build, in KiB, rounded up. The one that is
-/// tested has its code unoptimised, and the more of that there is the more of it is in memory.
-const PROGRAM: u64 = 16 * 1024;
 
 /// A registry whose memory is looked at.
 struct Measured {
@@ -62,19 +59,11 @@ impl Measured {
 
     /// The most it ever took, in KiB, as a release build would have.
     fn peak(&self) -> u64 {
-        let surplus = self.account("RssFile:").saturating_sub(PROGRAM);
-        self.account("VmHWM:") - surplus
+        resident::peak_kib(self.served.process())
     }
 
     fn store(&self) -> PathBuf {
         self.home.path().join("store")
-    }
-
-    /// A line of the kernel's account of the process, in KiB or as a count.
-    fn account(&self, line: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.served.process())).unwrap();
-        let line = status.lines().find(|it| it.starts_with(line)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     fn descriptors(&self) -> usize {
