@@ -12,14 +12,13 @@ use push::{
 use registry::Client;
 
 use crate::{
-    command::{json::JsonArgs, push as pushing, transfer::TransferArgs},
+    command::{push as pushing, run::RunArgs, transfer::TransferArgs},
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
     open::{self, Company, course::Course, place::Place},
     render::progress::Progress,
-    settings::{ConnectionArgs, Settings},
-    state::{StateArgs, UnfinishedArgs},
+    settings::Settings,
     store::{Keeping, StoreArgs},
 };
 
@@ -68,25 +67,8 @@ pub(crate) struct CopyArgs {
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
 
-    /// Print the plan and stop: nothing is written anywhere
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
     #[command(flatten)]
-    pub(crate) output: JsonArgs,
-
-    /// Show nothing while it runs
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
-
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-
-    #[command(flatten)]
-    pub(crate) unfinished: UnfinishedArgs,
+    pub(crate) run: RunArgs,
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -144,16 +126,16 @@ pub(crate) async fn copy_with(
     let to = args.destinations.iter().map(|it| Place::destination(it));
     let to = to.collect::<Result<Vec<_>, _>>()?;
     check(args, &to)?;
-    let state = if args.dry_run {
-        args.state.look(environment).await?
+    let state = if args.run.dry_run {
+        args.run.state.look(environment).await?
     } else {
-        args.state.open(environment).await?
+        args.run.state.open(environment).await?
     };
-    let progress = Arc::new(match (args.dry_run, to.len()) {
+    let progress = Arc::new(match (args.run.dry_run, to.len()) {
         (true, _) => Progress::plain(),
-        (false, 1) => Progress::new(args.quiet),
+        (false, 1) => Progress::new(args.run.quiet),
         // The bars of several would be one another's.
-        (false, _) => Progress::lines(args.quiet),
+        (false, _) => Progress::lines(args.run.quiet),
     });
     let prepared = prepare(
         args,
@@ -164,8 +146,8 @@ pub(crate) async fn copy_with(
     )
     .await;
     let job = prepared.inspect_err(|_| progress.finish())?;
-    if args.dry_run {
-        return show::plans(&job, args.output).await;
+    if args.run.dry_run {
+        return show::plans(&job, args.run.output).await;
     }
     let work = async { Ok(ends::deliver(&job.ends, &job.source, &progress).await) };
     let result = interrupt::until_interrupted(job.deadline, work).await;
@@ -178,7 +160,7 @@ pub(crate) async fn copy_with(
             .finish(result.as_ref().err(), &*job.source, &progress)
             .await;
     }
-    show::reports(&job, result?, args.output, progress.told())
+    show::reports(&job, result?, args.run.output, progress.told())
 }
 
 /// What of the arguments does not go together.
@@ -215,10 +197,10 @@ async fn prepare(
     state: State,
     progress: &Arc<Progress>,
 ) -> Result<Job, AppError> {
-    let sessions = args.unfinished.sessions(&state);
+    let sessions = args.run.unfinished.sessions(&state);
     let references: Vec<_> = to.iter().filter_map(Place::reference).cloned().collect();
     let read = from.reference();
-    let course = Course::chart(&references, read, &args.connection, environment).await?;
+    let course = Course::chart(&references, read, &args.run.connection, environment).await?;
     let company = Company {
         state: state.clone(),
         observer: progress.clone(),
@@ -226,8 +208,8 @@ async fn prepare(
     if promotion.is_some() {
         within_one_registry(&course)?;
     }
-    let (client, settings) = course.client(&args.connection, environment, company)?;
-    let writes = !args.dry_run;
+    let (client, settings) = course.client(&args.run.connection, environment, company)?;
+    let writes = !args.run.dry_run;
     let store = args.store.of(read, writes, environment, progress).await?;
     let deadline = interrupt::deadline(settings.timeout);
     let opening = Box::pin(async {

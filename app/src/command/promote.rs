@@ -7,6 +7,7 @@ use crate::{
     command::{
         copy::{CopyArgs, SubsetArg, copy_with},
         json::JsonArgs,
+        run::RunArgs,
         transfer::{MustMountArg, TransferArgs},
     },
     env::Environment,
@@ -85,12 +86,14 @@ pub(crate) async fn promote(args: &PromoteArgs, environment: &Environment) -> Re
             no_overwrite: args.no_overwrite,
             ..TransferArgs::default()
         },
-        dry_run: args.dry_run,
-        output: args.output,
-        quiet: args.quiet,
-        connection: args.connection.clone(),
-        state: args.state.clone(),
-        unfinished: UnfinishedArgs::default(),
+        run: RunArgs {
+            dry_run: args.dry_run,
+            output: args.output,
+            quiet: args.quiet,
+            connection: args.connection.clone(),
+            state: args.state.clone(),
+            unfinished: UnfinishedArgs::default(),
+        },
         store: StoreArgs::none(),
     };
     copy_with(&copied, environment, Some(expected)).await

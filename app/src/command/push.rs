@@ -146,12 +146,7 @@ impl PushArgs {
                 None => SubsetArg::default(),
             },
             transfer: image.transfer.clone(),
-            dry_run: self.run.dry_run,
-            output: self.run.output,
-            quiet: self.run.quiet,
-            connection: self.run.connection.clone(),
-            state: self.run.state.clone(),
-            unfinished: self.run.unfinished.clone(),
+            run: self.run.clone(),
             store: self.store.clone(),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 /// How a push runs
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
-    /// Print the plan and stop: nothing is uploaded, mounted or tagged
+    /// Print the plan and stop: nothing is uploaded, mounted, tagged or written
     #[arg(long, visible_alias = "plan")]
     pub(crate) dry_run: bool,
 

@@ -6,11 +6,11 @@ use push::{Plan, source::Subset};
 use serde_json::{Value, json};
 
 use super::{
-    Job, JsonArgs,
+    Job,
     ends::{Deliveries, Delivery, End},
 };
 use crate::{
-    command::{plan::over_limit, push::all_tags},
+    command::{json::JsonArgs, plan::over_limit, push::all_tags},
     error::AppError,
     exit::Cause,
     interrupt::{self, CLOSING},

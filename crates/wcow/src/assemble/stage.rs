@@ -13,9 +13,7 @@ use crate::{
     Owner, TreeError, Wanted,
     configure::working_dir,
     copy::is_in_every_image,
-    dockerfile::{
-        self, Dockerfile, Instruction, Plan, PlannedStage, Scope, StageRef, Step, TargetOs,
-    },
+    dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs},
 };
 
 /// A stage that was followed.
@@ -50,8 +48,8 @@ struct Act {
     step: Step,
     /// What tells it from all others.
     number: usize,
-    /// Where it copies from, other than the context.
-    from: Option<StageRef>,
+    /// The stage it copies from; nothing if that is the context.
+    from: Option<usize>,
     /// As a message calls it.
     said: String,
 }
@@ -221,7 +219,7 @@ impl Work<'_> {
             let act = Act {
                 step: step.clone(),
                 number: step.line,
-                from: planned.from_of(step.line).cloned(),
+                from: planned.from_of(step.line),
                 said: step.original.clone(),
             };
             self.step(&mut state, &mut scope, &act, states).await?;
@@ -438,16 +436,10 @@ impl Work<'_> {
         instruction: &Instruction,
         states: &BTreeMap<usize, StageState>,
     ) -> Result<Draft, BuildError> {
-        let from = match &act.from {
-            None => None,
-            Some(StageRef::Stage(from)) => Some(states.get(from).ok_or(BuildError::NoStage)?),
-            Some(StageRef::Image(image)) => {
-                return Err(self.copy_error(
-                    act,
-                    format!("{image} is an image, and files are not taken out of images").into(),
-                ));
-            }
-        };
+        let from = act
+            .from
+            .map(|it| states.get(&it).ok_or(BuildError::NoStage));
+        let from = from.transpose()?;
         let working_dir = state.configuration.working_dir();
         let said = format!(
             "{} {} {instruction:?} {working_dir} {} {}",

@@ -22,19 +22,16 @@ pub struct PlanOptions {
     pub arguments: BuildArguments,
     /// What is set without that.
     pub predefined: Predefined,
-    /// Whether files may be copied out of images, which downloads layers.
-    pub allows_images: bool,
 }
 
 impl PlanOptions {
-    /// The last stage, nothing set, no files out of images.
+    /// The last stage, nothing set.
     pub fn new(os: TargetOs, predefined: Predefined) -> Self {
         Self {
             target: None,
             os,
             arguments: BuildArguments::default(),
             predefined,
-            allows_images: false,
         }
     }
 }
@@ -61,8 +58,9 @@ pub struct PlannedStage {
     pub base: Base,
     /// `--platform`, expanded.
     pub platform: Option<String>,
-    /// What `COPY --from` of each step means: the step's line, and where it copies from.
-    pub from: Vec<(usize, StageRef)>,
+    /// What `COPY --from` of each step means: the step's line, and the number of the stage in the
+    /// file.
+    pub from: Vec<(usize, usize)>,
 }
 
 /// What a stage starts from.
@@ -74,16 +72,6 @@ pub enum Base {
     /// What another stage left, by its number in the file.
     Stage(usize),
     /// An image, as it is written once variables are replaced.
-    Image(String),
-}
-
-/// What files are copied from, other than the context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StageRef {
-    /// A stage, by its number in the file.
-    Stage(usize),
-    /// An image, as it is written.
     Image(String),
 }
 
@@ -118,22 +106,19 @@ impl Plan {
         file: &Dockerfile,
         stage: &PlannedStage,
         name: &str,
-    ) -> Result<(StageRef, Vec<PlannedStage>), DockerfileError> {
-        let found = file.from(stage.index, name, &self.options);
-        let found = found.map_err(|it| file.fail(stage.stage.line, it))?;
-        let stages = match found {
-            StageRef::Stage(from) => file.reached(from, &self.globals, &self.options)?,
-            StageRef::Image(_) => Vec::new(),
-        };
-        Ok((found, stages))
+    ) -> Result<(usize, Vec<PlannedStage>), DockerfileError> {
+        let from = file.from(stage.index, name);
+        let from = from.map_err(|it| file.fail(stage.stage.line, it))?;
+        let stages = file.reached(from, &self.globals, &self.options)?;
+        Ok((from, stages))
     }
 }
 
 impl PlannedStage {
-    /// Where the `COPY` of a line copies from; nothing if that is the context.
-    pub fn from_of(&self, line: usize) -> Option<&StageRef> {
+    /// The number of the stage that the `COPY` of a line copies from; nothing if that is the context.
+    pub fn from_of(&self, line: usize) -> Option<usize> {
         let found = self.from.iter().find(|it| it.0 == line);
-        found.map(|it| &it.1)
+        found.map(|it| it.1)
     }
 
     /// The system of the stage, where the image is for `image`.
@@ -158,8 +143,8 @@ fn os_of(platform: Option<&str>, image: TargetOs) -> TargetOs {
 impl Dockerfile {
     /// Chooses the stages that building the target takes, and says no to what cannot be
     /// built here: a target that is not there, `RUN` in a stage that is reached,
-    /// `FROM scratch` under an image for Windows, `COPY --from` of an image unless that is
-    /// allowed. Reads and writes nothing.
+    /// `FROM scratch` under an image for Windows, `COPY --from` of an image.
+    /// Reads and writes nothing.
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, DockerfileError> {
         let globals = Globals::new(self, options.arguments.clone(), &options.predefined)?;
         let target = self.target(options.target.as_deref())?;
@@ -190,10 +175,7 @@ impl Dockerfile {
             if let Base::Stage(below) = stage.base {
                 wanted.insert(below);
             }
-            wanted.extend(stage.from.iter().filter_map(|it| match it.1 {
-                StageRef::Stage(from) => Some(from),
-                StageRef::Image(_) => None,
-            }));
+            wanted.extend(stage.from.iter().map(|it| it.1));
             stages.push(stage);
         }
         stages.reverse();
@@ -265,7 +247,7 @@ impl Dockerfile {
                     Err(Kind::NotSupported(NotSupported::Run(os.name())))
                 }
                 Instruction::Copy(copy) => match &copy.from {
-                    Some(name) => self.from(index, name, options).map(Some),
+                    Some(name) => self.from(index, name).map(Some),
                     None => Ok(None),
                 },
                 _ => Ok(None),
@@ -282,23 +264,20 @@ impl Dockerfile {
         })
     }
 
-    /// What `COPY --from=name` in a stage means.
-    fn from(&self, index: usize, name: &str, options: &PlanOptions) -> Result<StageRef, Kind> {
+    /// The stage that `COPY --from=name` in a stage means.
+    fn from(&self, index: usize, name: &str) -> Result<usize, Kind> {
         if let Some(found) = self.named(name) {
             if found >= index {
                 return Err(Kind::LaterStage(name.to_owned()));
             }
-            return Ok(StageRef::Stage(found));
+            return Ok(found);
         }
         if name.bytes().all(|it| it.is_ascii_digit()) {
             return match self.numbered(name) {
-                Some(found) if found < index => Ok(StageRef::Stage(found)),
+                Some(found) if found < index => Ok(found),
                 Some(_) => Err(Kind::LaterStage(name.to_owned())),
                 None => Err(self.unknown(name)),
             };
-        }
-        if options.allows_images {
-            return Ok(StageRef::Image(name.to_owned()));
         }
         let kind = NotSupported::FromImage(name.to_owned());
         Err(Kind::NotSupported(kind))
