@@ -9,12 +9,15 @@ use super::{
     release::{Release, os_of},
 };
 use crate::{
-    Base, BuildEvent, Configuration, EntryKind, LayerPath, LayerTree, Meta, NameRules, Origin,
-    Owner, TreeError, Wanted,
+    Base, Configuration, LayerPath, LayerTree, Meta, NameRules, Origin, Owner, TreeError,
     configure::working_dir,
     copy::is_in_every_image,
     dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs},
 };
+use merge::{empty, merge, merge_as};
+
+mod base;
+mod merge;
 
 /// A stage that was followed.
 #[derive(Clone, Debug)]
@@ -271,82 +274,6 @@ impl Work<'_> {
         }
     }
 
-    async fn base(
-        &self,
-        planned: &PlannedStage,
-        reference: &str,
-        os: TargetOs,
-        platform: Platform,
-    ) -> Result<Base, BuildError> {
-        let file = self.assembler.dockerfile;
-        let options = &self.assembler.options;
-        let (named, mapped) = if self.is_image {
-            self.release.base(file, reference, &options.from_map)
-        } else {
-            self.release.as_written(reference, &options.from_map)
-        };
-        let reference = match mapped {
-            Some(to) => {
-                let told = BuildEvent::Mapped {
-                    from: named,
-                    to: to.clone(),
-                };
-                self.assembler.events.tell(&told);
-                to
-            }
-            None => named,
-        };
-        let wanted = Wanted {
-            platform,
-            os_version: options.os_version.filter(|_| self.is_image),
-        };
-        let base = Base::read(self.assembler.bases, &reference, os, &wanted).await;
-        let base = base.map_err(|error| BuildError::Base {
-            file: self.file(),
-            line: planned.stage.line,
-            reference: reference.clone(),
-            error: Box::new(error),
-        })?;
-        self.assembler.events.tell(&BuildEvent::Base {
-            reference,
-            platform: Box::new(base.platform().clone()),
-            digest: base.manifest().digest().clone(),
-            bytes: base.layers().iter().map(|it| it.size).sum(),
-        });
-        Ok(base)
-    }
-
-    /// What a stage is for: what its `FROM` says, else what the image is for.
-    fn platform(&self, planned: &PlannedStage) -> Result<Platform, BuildError> {
-        let Some(text) = &planned.platform else {
-            return Ok(self.release.platform.clone());
-        };
-        let said = parsed(text).ok_or_else(|| BuildError::Platform(text.clone()))?;
-        // Of the same platform the release may know the version.
-        let release = &self.release.platform;
-        let is_same = said.os_version.is_none() && said.matches(release);
-        Ok(if is_same { release.clone() } else { said })
-    }
-
-    /// Variables at the start of the stage.
-    fn scope(&self, state: &StageState) -> Result<Scope, BuildError> {
-        let configuration = &state.configuration;
-        let mut environment: Vec<String> = configuration
-            .env()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let os = os_of(&state.platform)?;
-        let is_windows = os == TargetOs::Windows;
-        let has_path = configuration
-            .env()
-            .any(|(it, _)| it.eq_ignore_ascii_case("PATH"));
-        if is_windows && !has_path && self.assembler.options.path_default {
-            environment.push(format!("PATH={}", configuration.path_in_registry()));
-        }
-        let scope = self.plan.scope_on(os, &environment);
-        Ok(scope.with_arguments(state.arguments.clone()))
-    }
-
     async fn step(
         &self,
         state: &mut StageState,
@@ -536,50 +463,7 @@ fn origin(act: &Act) -> Origin {
     Origin::new(act.said.as_str()).by(u32::try_from(act.number).unwrap_or(u32::MAX))
 }
 
-/// An empty tree for a system.
-fn empty(os: TargetOs, names: NameRules) -> LayerTree {
-    match os {
-        TargetOs::Windows => LayerTree::windows_with(names),
-        TargetOs::Linux => LayerTree::linux(),
-    }
-}
-
-/// Puts everything that is in one tree into another.
-fn merge(from: &LayerTree, into: &mut LayerTree) -> Result<(), TreeError> {
-    merge_as(from, into, Owner::Default)
-}
-
-/// The same; what is nobody's in particular is this owner's then.
-fn merge_as(from: &LayerTree, into: &mut LayerTree, owner: Owner) -> Result<(), TreeError> {
-    for entry in from.entries() {
-        let (path, mut meta) = (entry.path(), entry.meta().clone());
-        if meta.owner == Owner::Default {
-            meta.owner = owner;
-        }
-        match entry.kind() {
-            // They are made again where they are needed.
-            EntryKind::Directory { implicit: true } => {}
-            EntryKind::Directory { implicit: false } => into.directory(path, meta)?,
-            EntryKind::File(body) => into.file(path, body.clone(), meta)?,
-            EntryKind::Symlink {
-                target,
-                to_directory,
-            } => into.symlink(path, target, *to_directory, meta)?,
-        }
-    }
-    Ok(())
-}
-
 /// A key of bounded length.
 fn key(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
-}
-
-/// A platform as `FROM --platform` has it: `linux/amd64`, `windows(10.0.20348)/amd64`.
-fn parsed(text: &str) -> Option<Platform> {
-    let Some((os, rest)) = text.split_once('(') else {
-        return text.parse().ok();
-    };
-    let (version, rest) = rest.split_once(')')?;
-    format!("{os}{rest}:{version}").parse().ok()
 }

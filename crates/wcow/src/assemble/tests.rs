@@ -1,22 +1,22 @@
-//! Images, index, events and refusals of a build.
+//! Images of a build: their manifests, configs and layers.
 
 use std::fs;
 
-use futures_util::TryStreamExt as _;
-use oci::{Digest, Document, MediaType, Source as _};
+use oci::{Digest, Document, MediaType};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    BaseError, LayerSource,
+    LayerSource,
     base::tests::stand_in::{StandIn, StandIns, layer, nanoserver_config},
-    dockerfile::{DockerfileErrorKind, NotSupported},
 };
 use stage::{Stage, of, releases};
 
 mod directories;
 mod inherited;
+mod refused;
+mod releases;
 mod stage;
 mod triggers;
 
@@ -250,46 +250,6 @@ async fn b14_arg_adds_no_history_and_b15_build_arguments_reach_from_and_instruct
 }
 
 #[tokio::test]
-async fn b1_what_cannot_be_built_is_refused_before_anything_is_asked_or_told() {
-    let stage = Stage::new(bases());
-    for (text, is_it) in [
-        (
-            "FROM scratch\nCOPY app.exe /\n",
-            (|it| matches!(it, DockerfileErrorKind::ScratchBase)) as fn(&_) -> bool,
-        ),
-        (
-            "FROM mcr.test/windows/nanoserver:ltsc2022\nRUN dir\n",
-            |it| matches!(it, DockerfileErrorKind::NotSupported(NotSupported::Run(_))),
-        ),
-    ] {
-        let ran = stage.run(text, &of("windows/amd64")).await;
-        let told: Vec<_> = ran.events.clone();
-        let error = ran.error();
-        assert!(
-            matches!(&error, BuildError::Dockerfile(it) if is_it(&it.kind)),
-            "{error}"
-        );
-        assert!(error.to_string().starts_with("Dockerfile:"), "{error}");
-        assert!(matches!(told[..], [BuildEvent::Failed { .. }]), "{told:?}");
-    }
-    let mut stage = stage;
-    stage.options.target = Some("nowhere".to_owned());
-    let error = stage.run(TEXT, &of("windows/amd64")).await.error();
-    let unknown = |it: &DockerfileErrorKind| matches!(it, DockerfileErrorKind::UnknownStage { .. });
-    assert!(
-        matches!(&error, BuildError::Dockerfile(it) if unknown(&it.kind)),
-        "{error}"
-    );
-    for base in stage.bases.0.values() {
-        assert_eq!(base.opened(), []);
-    }
-    // In a stage that is not reached RUN does no harm.
-    stage.options.target = None;
-    let text = format!("FROM mcr.test/none AS tests\nRUN dir\n{FROM}COPY b.txt /\n");
-    assert_eq!(image(&stage, &text).await.image().layers().len(), 2);
-}
-
-#[tokio::test]
 async fn files_come_out_of_stages_and_stages_are_built_on() {
     let stage = Stage::new(bases());
     let text = "FROM scratch AS files\nCOPY b.txt /out\n\
@@ -311,173 +271,6 @@ async fn files_come_out_of_stages_and_stages_are_built_on() {
             "COPY app.exe /app",
             "COPY --from=files out/b.txt /"
         ]
-    );
-}
-
-#[tokio::test]
-async fn b2_a_rule_for_from_is_followed_and_told_and_none_is_there_unless_given() {
-    let mut stage = Stage::new(bases());
-    let text = "FROM node:20\nCOPY b.txt /app\n";
-    let error = stage.run(text, &releases(&["ltsc2022"])).await.error();
-    assert!(
-        matches!(&error, BuildError::Base { reference, .. } if reference == "node:ltsc2022"),
-        "{error}"
-    );
-    stage
-        .options
-        .from_map
-        .add("node=mcr.test/windows/nanoserver:{version}")
-        .unwrap();
-    let ran = stage.run(text, &releases(&["ltsc2022"])).await;
-    let mapped = BuildEvent::Mapped {
-        from: "node:20".into(),
-        to: "mcr.test/windows/nanoserver:ltsc2022".into(),
-    };
-    assert_eq!(ran.events[0], mapped);
-    assert_eq!(config(&ran.built().parts()[0])["os.version"], OLD);
-}
-
-#[tokio::test]
-async fn b2_a_rule_sees_the_tag_that_is_written_if_it_says_itself_where_the_version_goes() {
-    for (from, version, to) in [
-        ("node:20", "ltsc2022", "r.test/node:20-ltsc2022"),
-        // A rule that says nothing of the version has it in the place of the tag.
-        ("nano:ltsc2022", "ltsc2025", "r.test/nano:ltsc2025"),
-    ] {
-        let mut stage = Stage::new(StandIns::one(to, StandIn::nanoserver(OLD)));
-        for rule in ["node=r.test/node:{tag}-{version}", "nano=r.test/nano:{tag}"] {
-            stage.options.from_map.add(rule).unwrap();
-        }
-        let text = format!("FROM {from}\nCOPY b.txt /app\n");
-        let ran = stage.run(&text, &releases(&[version])).await;
-        let told = ran.events.clone();
-        ran.built();
-        assert!(
-            matches!(&told[0], BuildEvent::Mapped { to: it, .. } if it == to),
-            "{told:?}"
-        );
-    }
-    // A version that is no tag is none to be put in the place of one, and need not be.
-    let mut stage = Stage::new(StandIns::one("r.test/win/2022:a", StandIn::nanoserver(OLD)));
-    let rule = "node=r.test/{version}:a";
-    stage.options.from_map.add(rule).unwrap();
-    let ran = stage.run("FROM node:20\n", &releases(&["win/2022"])).await;
-    ran.built();
-}
-
-#[tokio::test]
-async fn p29_several_releases_share_one_layer_and_their_index_has_the_newest_first() {
-    let mut servercore = nanoserver_config(OLD);
-    servercore["os.features"] = json!(["win32k"]);
-    let mut stage = Stage::new(bases());
-    stage.bases.0.insert(
-        "mcr.test/windows/nanoserver:core".into(),
-        StandIn::image(&servercore, &[layer(OLD)]),
-    );
-    let ran = stage
-        .run(TEXT, &releases(&["1809", "ltsc2025", "core"]))
-        .await;
-    let events = ran.events.clone();
-    let built = ran.built();
-    let index = json_of(built.index().unwrap().bytes());
-    assert_eq!(index["mediaType"], MediaType::DOCKER_LIST.as_str());
-    let platforms: Vec<_> = index["manifests"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["platform"].clone())
-        .collect();
-    let of =
-        |version: &str| json!({"architecture": "amd64", "os": "windows", "os.version": version});
-    let mut core = of(OLD);
-    core["os.features"] = json!(["win32k"]);
-    assert_eq!(platforms, [of(NEW), core, of(OLDEST)]);
-    // The same layers on each, written once: the working directory's, and the copy's.
-    let new: Vec<Vec<_>> = built
-        .parts()
-        .iter()
-        .map(|it| it.image().layers()[1..].to_vec())
-        .collect();
-    assert!(
-        new.iter().all(|it| *it == new[0]) && new[0].len() == 2,
-        "{new:?}"
-    );
-    assert_eq!(stage.spooled(), 2);
-    let written = events
-        .iter()
-        .filter(|it| matches!(it, BuildEvent::Layer { .. }))
-        .count();
-    let shared = events
-        .iter()
-        .filter(|it| matches!(it, BuildEvent::Shared { .. }))
-        .count();
-    assert_eq!((written, shared), (2, 4));
-    reads_everything_that_is_new(&built).await;
-}
-
-/// It is a source: every document, and every layer that is new.
-async fn reads_everything_that_is_new(built: &Built) {
-    assert_eq!(built.root().await.unwrap(), *built.index().unwrap());
-    for part in built.parts() {
-        let descriptor = part.image().manifest().descriptor();
-        assert_eq!(
-            built.document(descriptor).await.unwrap(),
-            *part.image().manifest()
-        );
-        let config = part.image().config_descriptor();
-        let bytes: Vec<_> = built
-            .open(config, 0)
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        assert_eq!(bytes.concat(), *part.image().config());
-        for layer in &part.image().layers()[1..] {
-            built.check_blob(&layer.descriptor()).await.unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn two_bases_of_one_build_are_refused() {
-    let mut stage = Stage::new(bases());
-    stage.bases.0.insert(
-        "mcr.test/windows/nanoserver:again".into(),
-        StandIn::nanoserver("10.0.20348.1"),
-    );
-    let ran = stage.run(TEXT, &releases(&["ltsc2022", "again"])).await;
-    assert!(matches!(ran.error(), BuildError::SameBuild { .. }));
-    assert_eq!(stage.spooled(), 0, "no layer stays behind");
-}
-
-#[tokio::test]
-async fn a_release_is_an_argument_if_the_dockerfile_says_so_else_the_tag_of_the_last_base() {
-    let stage = Stage::new(bases());
-    let declared = "ARG BASE_VERSION=1809\nFROM mcr.test/windows/nanoserver:${BASE_VERSION}\n\
-        ARG BASE_VERSION\nLABEL of=$BASE_VERSION\n";
-    let built = stage.run(declared, &releases(&["ltsc2025"])).await.built();
-    let it = config(&built.parts()[0]);
-    assert_eq!(
-        (&it["os.version"], &it["config"]["Labels"]["of"]),
-        (&json!(NEW), &json!("ltsc2025"))
-    );
-    assert_eq!(config(&image(&stage, declared).await)["os.version"], OLDEST);
-    // A stage that is only copied from keeps its base.
-    let text = format!(
-        "{FROM}COPY b.txt /x\n{}",
-        TEXT.replace("# escape=`\n", "").replace('\\', "/")
-    );
-    let built = stage.run(&text, &releases(&["ltsc2025"])).await.built();
-    assert_eq!(config(&built.parts()[0])["os.version"], NEW);
-    let digest = Digest::of(b"x");
-    let text = format!("FROM mcr.test/windows/nanoserver@{digest}\n");
-    let error = stage.run(&text, &releases(&["ltsc2025"])).await.error();
-    assert!(
-        error
-            .to_string()
-            .starts_with("Dockerfile:1: --base-version ltsc2025"),
-        "{error}"
     );
 }
 
@@ -523,76 +316,6 @@ async fn an_image_for_linux_has_ordinary_layers() {
     assert_eq!(config(&scratch.parts()[0])["architecture"], "arm64");
     let error = stage.run(text, &of("plan9/amd64")).await.error();
     assert!(matches!(error, BuildError::Platform(_)), "{error}");
-}
-
-#[tokio::test]
-async fn a_path_that_hides_the_system_is_an_error_unless_the_default_stands_for_it() {
-    let mut stage = one(StandIn::nanoserver(OLD));
-    let text =
-        "# escape=`\nFROM mcr.test/windows/nanoserver:ltsc2022\nENV PATH=\"C:\\app;${PATH}\"\n";
-    let error = stage.run(text, &of("windows/amd64")).await.error();
-    assert!(
-        matches!(error, BuildError::Instruction { line: 3, .. }),
-        "{error}"
-    );
-    stage.options.path_default = true;
-    let it = config(&image(&stage, text).await);
-    assert_eq!(
-        it["config"]["Env"],
-        json!([r"PATH=C:\app;C:\Windows\system32;C:\Windows;"])
-    );
-}
-
-#[tokio::test]
-async fn onbuild_of_a_base_is_carried_out_once_and_not_handed_on() {
-    let mut base = nanoserver_config(OLD);
-    base["config"]["OnBuild"] = json!(["ENV A=b", "COPY b.txt /x"]);
-    let stage = one(StandIn::image(&base, &[layer(OLD)]));
-    let part = image(&stage, FROM).await;
-    let it = config(&part);
-    assert_eq!(
-        (&it["config"]["Env"], &it["config"]["OnBuild"]),
-        (&json!(["A=b"]), &Value::Null)
-    );
-    assert_eq!(part.image().layers().len(), 2);
-    base["config"]["OnBuild"] = json!(["RUN dir"]);
-    let stage = one(StandIn::image(&base, &[layer(OLD)]));
-    let error = stage.run(FROM, &of("windows/amd64")).await.error();
-    assert!(error.to_string().contains("RUN dir"), "{error}");
-}
-
-#[tokio::test]
-async fn b17_every_failure_is_told_once_and_leaves_no_layer() {
-    let stage = Stage::new(bases());
-    let cases = [
-        "FROM mcr.test/none\n".to_owned(),
-        format!("{FROM}COPY app.exe /app\nCOPY missing /app\n"),
-        format!("{FROM}COPY app.exe /app\nSTOPSIGNAL 9\n"),
-        format!("{FROM}COPY app.exe /CON\n"),
-        format!("{FROM}RUN x\n"),
-        format!("{FROM}ENV A=${{B:?needed}}\n"),
-    ];
-    for text in cases {
-        let ran = stage.run(&text, &of("windows/amd64")).await;
-        let failed = |it: &&BuildEvent| matches!(it, BuildEvent::Failed { .. });
-        assert_eq!(
-            ran.events.iter().filter(failed).count(),
-            1,
-            "{text}: {:?}",
-            ran.events
-        );
-        assert!(ran.events.last().iter().all(failed), "{text}");
-        let error = ran.error();
-        assert!(error.to_string().starts_with("Dockerfile:"), "{error}");
-        assert_eq!(stage.spooled(), 0, "{text}");
-    }
-    let error = stage
-        .run("FROM mcr.test/none\n", &of("windows/amd64"))
-        .await
-        .error();
-    assert!(
-        matches!(&error, BuildError::Base { error, .. } if matches!(**error, BaseError::Source { .. }))
-    );
 }
 
 #[tokio::test]

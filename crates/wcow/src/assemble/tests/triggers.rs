@@ -36,6 +36,24 @@ fn has(bytes: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test]
+async fn onbuild_of_a_base_is_carried_out_once_and_not_handed_on() {
+    let mut base = nanoserver_config(OLD);
+    base["config"]["OnBuild"] = json!(["ENV A=b", "COPY b.txt /x"]);
+    let stage = one(StandIn::image(&base, &[layer(OLD)]));
+    let part = image(&stage, FROM).await;
+    let it = config(&part);
+    assert_eq!(
+        (&it["config"]["Env"], &it["config"]["OnBuild"]),
+        (&json!(["A=b"]), &Value::Null)
+    );
+    assert_eq!(part.image().layers().len(), 2);
+    base["config"]["OnBuild"] = json!(["RUN dir"]);
+    let stage = one(StandIn::image(&base, &[layer(OLD)]));
+    let error = stage.run(FROM, &of("windows/amd64")).await.error();
+    assert!(error.to_string().contains("RUN dir"), "{error}");
+}
+
+#[tokio::test]
 async fn a_trigger_copies_out_of_the_stage_it_names() {
     let stage = || {
         let mut stage = with(&["COPY --from=build out/b.txt /app"]);
