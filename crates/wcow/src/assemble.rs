@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -29,6 +30,7 @@ mod error;
 mod index;
 mod manifest;
 mod release;
+mod run;
 mod spool;
 mod stage;
 
@@ -41,8 +43,11 @@ use crate::{
     BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Owner,
     Timestamps,
     base::Bases,
-    dockerfile::{BuildArguments, Dockerfile, Plan, PlanOptions, PlannedStage, Predefined},
+    dockerfile::{
+        BuildArguments, Dockerfile, Plan, PlanOptions, PlannedStage, Predefined, TargetOs,
+    },
     os_version::Chosen,
+    run::{DEFAULT_RUN_LIMIT, NoRunner, Runner},
 };
 use spool::Spooled;
 use stage::{Chain, StageState};
@@ -82,6 +87,8 @@ pub struct AssembleOptions {
     pub from_map: FromMap,
     /// The tags of the images.
     pub tags: Vec<Tag>,
+    /// How long each `RUN` may take, where there is a runner for it.
+    pub run_limit: Duration,
     /// The directory that layers are written to. It is there, and nobody else writes to it.
     pub spool: PathBuf,
 }
@@ -91,6 +98,7 @@ pub struct Assembler<'a> {
     dockerfile: &'a Dockerfile,
     copier: Arc<dyn Copier>,
     bases: &'a dyn Bases,
+    runner: Arc<dyn Runner>,
     options: AssembleOptions,
     events: Events,
     known: Mutex<Known>,
@@ -126,6 +134,7 @@ impl AssembleOptions {
             os_version: None,
             from_map: FromMap::default(),
             tags: Vec::new(),
+            run_limit: DEFAULT_RUN_LIMIT,
             spool,
         }
     }
@@ -144,10 +153,18 @@ impl<'a> Assembler<'a> {
             dockerfile,
             copier,
             bases,
+            runner: Arc::new(NoRunner),
             options,
             events,
             known: Mutex::default(),
         }
+    }
+
+    /// The same with someone who follows `RUN`. Without, it is refused.
+    #[must_use]
+    pub fn with_runner(mut self, runner: Arc<dyn Runner>) -> Self {
+        self.runner = runner;
+        self
     }
 
     /// Assembles an image for each release, and their index if there are several.
@@ -192,6 +209,9 @@ impl<'a> Assembler<'a> {
         let mut options = PlanOptions::new(os, predefined);
         options.target.clone_from(&self.options.target);
         options.arguments = self.options.arguments.clone();
+        let runs = |os: &TargetOs| self.runner.check(*os).is_ok();
+        let systems = [TargetOs::Windows, TargetOs::Linux].into_iter();
+        options.runs = systems.filter(runs).collect();
         if let Some(version) = &release.base_version
             && release::is_declared(self.dockerfile)
         {
@@ -268,6 +288,10 @@ impl<'a> Assembler<'a> {
         by: &str,
         line: usize,
     ) -> Result<Spooled, BuildError> {
+        let tree = match draft.content {
+            stage::Content::Tree(tree) => tree,
+            stage::Content::Written(spooled) => return Ok(spooled),
+        };
         let known = self.known().layers.get(&draft.key).cloned();
         if let Some(spooled) = known {
             self.events.tell(&BuildEvent::Shared {
@@ -276,10 +300,8 @@ impl<'a> Assembler<'a> {
             });
             return Ok(spooled);
         }
-        let number = self.known().layers.len();
-        let path = self.options.spool.join(format!("layer-{number}"));
+        let path = self.layer_path();
         let options = manifest::layer_options(&self.options);
-        let tree = Arc::clone(&draft.tree);
         let writing = tokio::task::spawn_blocking(move || spool::write(path, &tree, &options));
         let written = writing.await.map_err(std::io::Error::other);
         let written = written.map_err(crate::LayerError::Write).flatten();
@@ -295,6 +317,12 @@ impl<'a> Assembler<'a> {
         });
         self.known().layers.insert(draft.key, spooled.clone());
         Ok(spooled)
+    }
+
+    /// Where the next layer is written.
+    fn layer_path(&self) -> PathBuf {
+        let number = self.known().layers.len();
+        self.options.spool.join(format!("layer-{number}"))
     }
 
     fn warn(&self, text: String) {

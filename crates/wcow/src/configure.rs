@@ -166,6 +166,22 @@ impl Configuration {
             .filter_map(|it| it.as_str()?.split_once('='))
     }
 
+    /// The variables of a command that is run with these below them, each name once, in its first
+    /// spelling.
+    pub(crate) fn env_over(&self, arguments: &[(String, String)]) -> Vec<(String, String)> {
+        let said: Vec<(&str, &str)> = self.env().collect();
+        let hidden = |name: &str| said.iter().any(|it| same_variable(self.os, it.0, name));
+        let arguments = arguments.iter().filter(|it| !hidden(&it.0)).cloned();
+        let said = said.iter().map(|it| (it.0.to_owned(), it.1.to_owned()));
+        arguments.chain(said).collect()
+    }
+
+    /// Who runs what is run; empty if nobody was said.
+    pub(crate) fn user(&self) -> &str {
+        let user = self.value("User").and_then(Value::as_str);
+        user.unwrap_or_default()
+    }
+
     /// What the instructions of a child's build begin with: the base's `ONBUILD`, in order.
     pub fn triggers(&self) -> impl Iterator<Item = &str> {
         let list = self.value("OnBuild").and_then(Value::as_array);
@@ -355,7 +371,8 @@ impl Configuration {
         }
     }
 
-    fn shell(&self) -> Vec<String> {
+    /// The words before a command that is written as a text.
+    pub(crate) fn shell(&self) -> Vec<String> {
         let said = self.value("Shell").and_then(Value::as_array);
         let said = said.into_iter().flatten().filter_map(Value::as_str);
         let said: Vec<String> = said.map(str::to_owned).collect();

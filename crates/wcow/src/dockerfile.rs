@@ -31,6 +31,7 @@ mod lines;
 mod parse;
 mod pattern;
 mod plan;
+mod run;
 mod scope;
 mod words;
 

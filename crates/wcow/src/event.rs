@@ -38,6 +38,16 @@ pub enum BuildEvent {
         /// How many bytes its layers have together. None of them was read.
         bytes: u64,
     },
+    /// What a `RUN` runs printed a line.
+    Output {
+        /// The line of the `RUN`, counted from 1.
+        line: usize,
+        /// Where to.
+        stream: RunStream,
+        /// The line, without its end. Whatever the command likes: a terminal may take parts of it
+        /// for commands.
+        text: String,
+    },
     /// A layer was written.
     Layer {
         /// The instruction.
@@ -73,6 +83,26 @@ pub enum BuildEvent {
         /// Why: the error and its causes, outermost first.
         causes: Vec<String>,
     },
+}
+
+/// Which of its two streams a command printed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl RunStream {
+    /// Its name: `stdout`, `stderr`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 /// Who is told.

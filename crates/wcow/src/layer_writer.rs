@@ -10,7 +10,7 @@
 //! Nothing is kept of what goes by, so memory depends on the number of entries and of
 //! threads, never on the bytes.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use oci::{Algorithm, Digest, Hasher};
 
@@ -68,29 +68,31 @@ pub fn write_layer(
     options: &LayerOptions,
     out: impl Write,
 ) -> Result<WrittenLayer, LayerError> {
-    let digested = Digested::new(out);
-    let compressor = Compressor::new(options.compression, digested).map_err(LayerError::Write)?;
-    let mut tar = Checked {
-        hasher: Hasher::new(Algorithm::Sha256),
-        linter: linter(tree, options.timestamps),
-        out: compressor,
-    };
+    let linter = linter(tree, options.timestamps);
+    let mut tar = Checked::new(linter, options.compression, out)?;
     let entries = layer_tar::write(tree, options.timestamps, &mut tar)?;
-    if let Some(linter) = tar.linter
-        && let Some(finding) = linter.finish().errors().first()
-    {
-        return Err(LayerError::Rule(finding.to_string()));
+    tar.finish(Some(entries), LayerError::Rule)
+}
+
+/// Writes a layer whose tar is made already, and says what it became.
+///
+/// With `lint` it is held against the rules for layers of Windows. A tar of more than `limit` bytes
+/// is an error. After an error what is in `out` is to be thrown away.
+pub(crate) fn commit_layer(
+    from: impl Read,
+    options: &LayerOptions,
+    lint: Option<LintOptions>,
+    limit: u64,
+    out: impl Write,
+) -> Result<WrittenLayer, LayerError> {
+    let linter = lint.map(Linter::new);
+    let mut tar = Checked::new(linter, options.compression, out)?;
+    // One byte more than there may be tells.
+    let copied = io::copy(&mut from.take(limit.saturating_add(1)), &mut tar);
+    if copied.map_err(LayerError::Commit)? > limit {
+        return Err(LayerError::CommittedTooLarge(limit));
     }
-    let (tar_size, diff_id) = (tar.hasher.bytes(), tar.hasher.finish());
-    let mut blob = tar.out.finish().map_err(LayerError::Write)?;
-    blob.flush().map_err(LayerError::Write)?;
-    Ok(WrittenLayer {
-        diff_id,
-        size: blob.hasher.bytes(),
-        digest: blob.hasher.finish(),
-        tar_size,
-        entries,
-    })
+    tar.finish(None, LayerError::Committed)
 }
 
 fn linter(tree: &LayerTree, timestamps: Timestamps) -> Option<Linter> {
@@ -105,10 +107,45 @@ fn linter(tree: &LayerTree, timestamps: Timestamps) -> Option<Linter> {
 }
 
 /// The tar on its way to the compressor.
-struct Checked<W> {
+struct Checked<W: Write> {
     hasher: Hasher,
     linter: Option<Linter>,
-    out: W,
+    out: Compressor<Digested<W>>,
+}
+
+impl<W: Write> Checked<W> {
+    fn new(linter: Option<Linter>, compression: Compression, out: W) -> Result<Self, LayerError> {
+        let compressor = Compressor::new(compression, Digested::new(out));
+        Ok(Self {
+            hasher: Hasher::new(Algorithm::Sha256),
+            linter,
+            out: compressor.map_err(LayerError::Write)?,
+        })
+    }
+
+    /// What the layer became; `entries` if whoever wrote the tar counted them. `broken` is the error
+    /// for one that breaks a rule.
+    fn finish(
+        self,
+        entries: Option<u64>,
+        broken: fn(String) -> LayerError,
+    ) -> Result<WrittenLayer, LayerError> {
+        let report = self.linter.map(Linter::finish);
+        if let Some(finding) = report.as_ref().and_then(|it| it.errors().first()) {
+            return Err(broken(finding.to_string()));
+        }
+        let entries = entries.or(report.map(|it| it.entries()));
+        let (tar_size, diff_id) = (self.hasher.bytes(), self.hasher.finish());
+        let mut blob = self.out.finish().map_err(LayerError::Write)?;
+        blob.flush().map_err(LayerError::Write)?;
+        Ok(WrittenLayer {
+            diff_id,
+            size: blob.hasher.bytes(),
+            digest: blob.hasher.finish(),
+            tar_size,
+            entries: entries.unwrap_or_default(),
+        })
+    }
 }
 
 impl<W: Write> Write for Checked<W> {

@@ -34,7 +34,8 @@
 //! [`oci::Source`].
 //!
 //! The crate knows no registry and does not push: bases come through the port [`Bases`],
-//! downloads through [`copy::Fetch`].
+//! downloads through [`copy::Fetch`]. Nor does it run anything: that is the port
+//! [`run::Runner`], which has no implementation yet but the one that says so.
 
 pub mod assemble;
 pub mod base;
@@ -57,6 +58,7 @@ mod lint;
 mod names;
 pub mod os_version;
 mod pax;
+pub mod run;
 mod security;
 mod source;
 mod tree;
@@ -70,7 +72,7 @@ pub use built::{BuiltImage, UnverifiedImage};
 pub use compress::{Compression, CompressionFormat};
 pub use configure::{Configuration, ConfigureError, ConfigureWarning};
 pub use error::{BuiltImageError, LayerField};
-pub use event::{BuildEvent, BuildObserver, Events};
+pub use event::{BuildEvent, BuildObserver, Events, RunStream};
 pub use from_map::{FromMap, FromMapError};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};

@@ -13,7 +13,7 @@ use wcow::{BuildEvent, BuildObserver, Built};
 
 use crate::{
     error::AppError,
-    render::{Short, progress::Progress},
+    render::{Foreign, Short, progress::Progress},
     warning::warn,
 };
 
@@ -79,6 +79,7 @@ fn line(event: &BuildEvent) -> Option<String> {
             Short(digest),
             ByteSize(*bytes)
         ),
+        BuildEvent::Output { line, text, .. } => format!("  {line}: {}", Foreign(text)),
         BuildEvent::Layer {
             instruction,
             digest,
@@ -105,6 +106,9 @@ fn as_json(event: &BuildEvent) -> Value {
         } => json!({
             "event": "base", "reference": reference, "platform": platform.to_string(),
             "digest": digest, "layer_bytes": bytes,
+        }),
+        BuildEvent::Output { line, stream, text } => json!({
+            "event": "output", "line": line, "stream": stream.name(), "text": text,
         }),
         BuildEvent::Layer {
             instruction,

@@ -2,6 +2,7 @@
 
 use crate::{
     BaseError, BuiltImageError, ConfigureError, LayerError, TreeError, dockerfile::DockerfileError,
+    run::RunError,
 };
 
 /// Why a build failed. Where a line of the Dockerfile is to blame the text begins with it.
@@ -71,6 +72,27 @@ pub enum BuildError {
         /// Why not.
         #[source]
         error: Box<LayerError>,
+    },
+    /// A command was not run, or not well.
+    #[error("{file}:{line}: {instruction} cannot be followed")]
+    Run {
+        /// Which file.
+        file: String,
+        /// Which line, counted from 1.
+        line: usize,
+        /// As it is written.
+        instruction: String,
+        /// Why not.
+        #[source]
+        error: RunError,
+    },
+    /// What a command leaves would have to be one layer with what was copied.
+    #[error("{file}:{line}: what RUN leaves stays a layer of its own: leave out --squash-new")]
+    SquashedRun {
+        /// Which file.
+        file: String,
+        /// Which line, counted from 1.
+        line: usize,
     },
     /// No images are assembled for it.
     #[error("no images are assembled for {0}: write windows/ARCHITECTURE or linux/ARCHITECTURE")]

@@ -8,7 +8,12 @@ use std::{
 
 use oci::Digest;
 
-use crate::{LayerError, LayerOptions, LayerTree, write_layer};
+use crate::{
+    LayerError, LayerOptions, LayerTree, LintOptions, WrittenLayer,
+    layer_writer::commit_layer,
+    run::{CommittedLayer, MAX_COMMITTED_BYTES},
+    write_layer,
+};
 
 /// A layer in a file.
 #[derive(Clone, Debug)]
@@ -25,9 +30,28 @@ pub(super) fn write(
     tree: &LayerTree,
     options: &LayerOptions,
 ) -> Result<Spooled, LayerError> {
+    spooled(path, |file| write_layer(tree, options, file))
+}
+
+/// Writes the layer that a `RUN` left to a new file in the same way. One for Windows is held
+/// against the rules for such.
+pub(super) fn commit(
+    path: PathBuf,
+    left: CommittedLayer,
+    options: &LayerOptions,
+    lint: Option<LintOptions>,
+) -> Result<Spooled, LayerError> {
+    spooled(path, |file| {
+        commit_layer(left.into_tar(), options, lint, MAX_COMMITTED_BYTES, file)
+    })
+}
+
+fn spooled(
+    path: PathBuf,
+    write: impl FnOnce(BufWriter<File>) -> Result<WrittenLayer, LayerError>,
+) -> Result<Spooled, LayerError> {
     let file = create(&path).map_err(LayerError::Write)?;
-    let written = write_layer(tree, options, BufWriter::with_capacity(1 << 18, file));
-    match written {
+    match write(BufWriter::with_capacity(1 << 18, file)) {
         Ok(layer) => Ok(Spooled {
             path,
             digest: layer.digest,

@@ -7,6 +7,7 @@ use oci::{Digest, Platform};
 use super::{
     Assembler, BuildError, CopyFrom, CopyJob,
     release::{Release, os_of},
+    spool::Spooled,
 };
 use crate::{
     Base, Configuration, LayerPath, LayerTree, Meta, NameRules, Origin, Owner, TreeError,
@@ -35,6 +36,8 @@ pub(super) struct StageState {
     arguments: Vec<(String, String)>,
     /// How many instructions of `ONBUILD` were carried out in it and below it.
     triggers: usize,
+    /// Whether anything was run in it: then its files are not all known.
+    pub(super) ran: bool,
 }
 
 /// A stage at its beginning.
@@ -47,14 +50,14 @@ pub(super) struct Begun {
 }
 
 /// An instruction to be carried out.
-struct Act {
-    step: Step,
+pub(super) struct Act {
+    pub(super) step: Step,
     /// What tells it from all others.
-    number: usize,
+    pub(super) number: usize,
     /// The stage it copies from; nothing if that is the context.
     from: Option<usize>,
     /// As a message calls it.
-    said: String,
+    pub(super) said: String,
 }
 
 /// An instruction that was followed.
@@ -68,12 +71,21 @@ pub(super) struct MadeStep {
     pub(super) draft: Option<Draft>,
 }
 
-/// A layer that is to be written.
+/// A layer that is to be written, or was.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     /// What makes it the same as another.
     pub(super) key: String,
-    pub(super) tree: Arc<LayerTree>,
+    pub(super) content: Content,
+}
+
+/// What a layer has in it.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// To be written.
+    Tree(Arc<LayerTree>),
+    /// Written, because something was run on top of it or left it.
+    Written(Spooled),
 }
 
 /// The stages that the image is built on, others being copied from.
@@ -112,23 +124,30 @@ impl StageState {
         for &at in &made {
             if let Some(draft) = self.steps[at].draft.take() {
                 let line = self.steps[at].line;
-                merge(&draft.tree, &mut tree).map_err(|error| BuildError::Tree {
-                    file: "the layers of --squash-new".to_owned(),
-                    line,
-                    error: Box::new(error),
-                })?;
+                if let Content::Tree(of_step) = &draft.content {
+                    merge(of_step, &mut tree).map_err(|error| BuildError::Tree {
+                        file: "the layers of --squash-new".to_owned(),
+                        line,
+                        error: Box::new(error),
+                    })?;
+                }
                 keys.push_str(&draft.key);
             }
         }
         self.steps[last].draft = Some(Draft {
             key: key(&keys),
-            tree: Arc::new(tree),
+            content: Content::Tree(Arc::new(tree)),
         });
         Ok(self)
     }
 
+    /// The system it is for.
+    pub(super) fn os(&self) -> Result<TargetOs, BuildError> {
+        os_of(&self.platform)
+    }
+
     /// What makes its files the same as another's.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         let drafts = self.steps.iter().filter_map(|it| it.draft.as_ref());
         drafts.map(|it| it.key.as_str()).collect()
     }
@@ -159,7 +178,7 @@ impl Work<'_> {
         state.configuration.forget_triggers();
         let (mut triggers, mut needed) = (Vec::new(), Vec::new());
         for trigger in &stored {
-            let mut act = self.trigger(planned, trigger)?;
+            let mut act = self.trigger(planned, trigger, state.os()?)?;
             act.number = FIRST_TRIGGER + state.triggers;
             state.triggers += 1;
             if let Instruction::Copy(copy) = &act.step.instruction
@@ -188,7 +207,7 @@ impl Work<'_> {
     }
 
     /// An instruction that the base wants carried out. Whoever builds on it has its `FROM` to blame.
-    fn trigger(&self, planned: &PlannedStage, text: &str) -> Result<Act, BuildError> {
+    fn trigger(&self, planned: &PlannedStage, text: &str, os: TargetOs) -> Result<Act, BuildError> {
         let name = format!("ONBUILD of {}", planned.stage.base);
         let mut step = Dockerfile::parse_trigger(text, &name)?;
         step.line = planned.stage.line;
@@ -198,7 +217,9 @@ impl Work<'_> {
             said: format!("ONBUILD {}", step.original),
             step,
         };
-        if let Instruction::Run(_) = act.step.instruction {
+        if let Instruction::Run(_) = act.step.instruction
+            && !self.plan.runs(os)
+        {
             let error = "the base wants RUN to be carried out in whatever is built on it, which is \
                          not possible when assembling: build it on a base without";
             return Err(self.copy_error(&act, error.into()));
@@ -258,6 +279,7 @@ impl Work<'_> {
                 files: empty(os, names),
                 arguments: Vec::new(),
                 triggers: 0,
+                ran: false,
             }),
             dockerfile::Base::Image(reference) => {
                 let base = self.base(planned, reference, os, platform).await?;
@@ -269,6 +291,7 @@ impl Work<'_> {
                     files: empty(os, names),
                     arguments: Vec::new(),
                     triggers: 0,
+                    ran: false,
                 })
             }
         }
@@ -283,8 +306,9 @@ impl Work<'_> {
     ) -> Result<(), BuildError> {
         let instruction = scope.expand(&act.step)?;
         let draft = match &instruction {
-            // They are no part of the image.
-            Instruction::Arg(_) | Instruction::Run(_) => return Ok(()),
+            // It is no part of the image.
+            Instruction::Arg(_) => return Ok(()),
+            Instruction::Run(_) => Some(self.run(state, scope, act).await?),
             Instruction::Copy(_) | Instruction::Add(_) => {
                 Some(self.copy(state, act, &instruction, states).await?)
             }
@@ -297,8 +321,12 @@ impl Work<'_> {
                 None
             }
         };
-        if let Some(draft) = &draft {
-            merge(&draft.tree, &mut state.files).map_err(|error| self.tree_error(act, error))?;
+        if let Some(Draft {
+            content: Content::Tree(tree),
+            ..
+        }) = &draft
+        {
+            merge(tree, &mut state.files).map_err(|error| self.tree_error(act, error))?;
         }
         state.steps.push(MadeStep {
             by: act.step.original.clone(),
@@ -352,7 +380,7 @@ impl Work<'_> {
         let said = format!("WORKDIR {path} {} {}", state.platform.os, state.key());
         Ok(Some(Draft {
             key: key(&said),
-            tree: Arc::new(tree),
+            content: Content::Tree(Arc::new(tree)),
         }))
     }
 
@@ -367,6 +395,11 @@ impl Work<'_> {
             .from
             .map(|it| states.get(&it).ok_or(BuildError::NoStage));
         let from = from.transpose()?;
+        if from.is_some_and(|it| it.ran) {
+            let error = "something was run in that stage, and what it made there is not known: copy \
+                         from a stage without RUN";
+            return Err(self.copy_error(act, error.into()));
+        }
         let working_dir = state.configuration.working_dir();
         let said = format!(
             "{} {} {instruction:?} {working_dir} {} {}",
@@ -378,13 +411,15 @@ impl Work<'_> {
         let key = key(&said);
         let known = self.assembler.known().trees.get(&key).cloned();
         if let Some(tree) = known {
-            return Ok(Draft { key, tree });
+            let content = Content::Tree(tree);
+            return Ok(Draft { key, content });
         }
         let tree = self.filled(state, act, instruction, from).await?;
         let tree = Arc::new(tree);
         let trees = &mut self.assembler.known().trees;
         trees.insert(key.clone(), Arc::clone(&tree));
-        Ok(Draft { key, tree })
+        let content = Content::Tree(tree);
+        Ok(Draft { key, content })
     }
 
     /// What the instruction puts into a layer of its own.
@@ -432,7 +467,7 @@ impl Work<'_> {
         Ok(tree)
     }
 
-    fn file(&self) -> String {
+    pub(super) fn file(&self) -> String {
         self.assembler.dockerfile.name().to_owned()
     }
 
@@ -464,6 +499,6 @@ fn origin(act: &Act) -> Origin {
 }
 
 /// A key of bounded length.
-fn key(text: &str) -> String {
+pub(super) fn key(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
 }

@@ -17,6 +17,7 @@ mod directories;
 mod inherited;
 mod refused;
 mod releases;
+mod run;
 mod stage;
 mod triggers;
 

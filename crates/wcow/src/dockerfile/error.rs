@@ -131,6 +131,11 @@ pub enum NotSupported {
          Pre-build the file and COPY it, or build this stage on a {0} host"
     )]
     Run(&'static str),
+    /// A part of `RUN` that no runner follows: a flag, a here-document.
+    #[error(
+        "RUN with {0} is not possible: leave it out, or put the commands into a file and COPY that"
+    )]
+    RunWith(String),
     /// `COPY --from` of an image.
     #[error(
         "COPY --from={0} takes files out of an image, and only those of another stage can be taken: \

@@ -230,6 +230,11 @@ fn takes_heredocs(line: &str) -> bool {
         || is(first, &["ONBUILD"]) && words.next().is_some_and(|second| is(second, &takes))
 }
 
+/// Whether a line announces here-documents.
+pub(super) fn has_heredocs(line: &str) -> bool {
+    !starts(line).is_empty()
+}
+
 /// The here-documents that a line announces. A line whose quotes do not match has none.
 fn starts(line: &str) -> Vec<Start> {
     let words = Lexer::raw(line).words().unwrap_or_default();

@@ -6,8 +6,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    BuildArguments, Dockerfile, DockerfileError, DockerfileErrorKind as Kind, Instruction,
-    NotSupported, Predefined, Scope, Stage, TargetOs, Warning, error::At, scope::Globals,
+    BuildArguments, Command, Dockerfile, DockerfileError, DockerfileErrorKind as Kind, Instruction,
+    NotSupported, Predefined, Scope, Stage, Step, TargetOs, Warning, error::At, run,
+    scope::Globals,
 };
 
 /// What a build is asked for.
@@ -22,17 +23,28 @@ pub struct PlanOptions {
     pub arguments: BuildArguments,
     /// What is set without that.
     pub predefined: Predefined,
+    /// The systems whose stages `RUN` can be followed in.
+    pub runs: Vec<TargetOs>,
 }
 
 impl PlanOptions {
-    /// The last stage, nothing set.
+    /// The last stage, nothing set, nothing run.
     pub fn new(os: TargetOs, predefined: Predefined) -> Self {
         Self {
             target: None,
             os,
             arguments: BuildArguments::default(),
             predefined,
+            runs: Vec::new(),
         }
+    }
+
+    /// Whether this `RUN` can be followed in a stage of that system.
+    fn check_run(&self, text: &str, os: TargetOs, escape: char) -> Result<(), Kind> {
+        if !self.runs.contains(&os) {
+            return Err(Kind::NotSupported(NotSupported::Run(os.name())));
+        }
+        run::command(text, escape).map(drop)
     }
 }
 
@@ -96,6 +108,26 @@ impl Plan {
     /// The same for a stage of another system than the image is for.
     pub fn scope_on(&self, os: TargetOs, environment: &[String]) -> Scope {
         Scope::new(Arc::clone(&self.globals), os, environment)
+    }
+
+    /// Whether `RUN` can be followed in stages of this system.
+    pub(crate) fn runs(&self, os: TargetOs) -> bool {
+        self.options.runs.contains(&os)
+    }
+
+    /// What a `RUN` of a stage runs, or why it cannot be followed there.
+    pub(crate) fn run(
+        &self,
+        file: &Dockerfile,
+        step: &Step,
+        os: TargetOs,
+    ) -> Result<Command, DockerfileError> {
+        let Instruction::Run(text) = &step.instruction else {
+            return Ok(Command::Exec(Vec::new()));
+        };
+        let checked = self.options.check_run(text, os, file.escape);
+        let command = checked.and_then(|()| run::command(text, file.escape));
+        command.map_err(|it| file.fail(step.line, it))
     }
 
     /// What `COPY --from=name` means that a base wants carried out in `stage`, and the stages that
@@ -242,9 +274,9 @@ impl Dockerfile {
         let mut from = Vec::new();
         for step in &stage.steps {
             let found = match &step.instruction {
-                Instruction::Run(_) => {
+                Instruction::Run(text) => {
                     let os = os_of(platform.as_deref(), options.os);
-                    Err(Kind::NotSupported(NotSupported::Run(os.name())))
+                    options.check_run(text, os, self.escape).map(|()| None)
                 }
                 Instruction::Copy(copy) => match &copy.from {
                     Some(name) => self.from(index, name).map(Some),

@@ -37,6 +37,15 @@ pub enum LayerError {
     /// The layer could not be written where it was to go.
     #[error("could not write the layer")]
     Write(#[source] io::Error),
+    /// What a `RUN` left could not be read, or not be written where it was to go.
+    #[error("could not take over what RUN left")]
+    Commit(#[source] io::Error),
+    /// What a `RUN` left is more than it may be. Holds how many bytes it may be, inclusive.
+    #[error("what RUN left is more than {0} bytes")]
+    CommittedTooLarge(u64),
+    /// What a `RUN` left breaks a rule for layers of Windows.
+    #[error("what RUN left is not a layer that Windows takes: {0}")]
+    Committed(String),
     /// What was written breaks a rule for layers of Windows. The writer keeps them all, so
     /// this is a bug in it.
     #[error("the layer that was written is not one that Windows takes, which is a bug: {0}")]

@@ -1,6 +1,9 @@
 //! What a build needs around it in tests: files in memory, bases that stand in, a spool directory.
 
-use std::{collections::BTreeMap, sync::mpsc::channel};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::channel},
+};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -11,6 +14,7 @@ use crate::{
     assemble::{CopyFrom, CopyJob},
     base::tests::stand_in::StandIns,
     dockerfile::{Dockerfile, Instruction, SourcePath},
+    run::Runner,
 };
 
 /// Files by name; a copy puts each where its destination says.
@@ -67,6 +71,7 @@ pub(super) struct Stage {
     pub(super) bases: StandIns,
     pub(super) files: Files,
     pub(super) options: AssembleOptions,
+    pub(super) runner: Option<Arc<dyn Runner>>,
 }
 
 /// What came of a build.
@@ -82,6 +87,7 @@ impl Stage {
         let files = files.map(|it| (it.to_owned(), Bytes::from(format!("{it}'s content"))));
         Self {
             options: AssembleOptions::new(spool.path().to_owned()),
+            runner: None,
             spool,
             bases,
             files: Files(files.into()),
@@ -91,14 +97,17 @@ impl Stage {
     pub(super) async fn run(&self, text: &str, releases: &[Release]) -> Ran {
         let (sender, receiver) = channel();
         let dockerfile = Dockerfile::parse(text.as_bytes(), "Dockerfile").unwrap();
-        let copier = std::sync::Arc::new(self.files.clone());
-        let assembler = Assembler::new(
+        let copier = Arc::new(self.files.clone());
+        let mut assembler = Assembler::new(
             &dockerfile,
             copier,
             &self.bases,
             self.options.clone(),
             Events::new(sender),
         );
+        if let Some(runner) = &self.runner {
+            assembler = assembler.with_runner(Arc::clone(runner));
+        }
         let result = assembler.assemble(releases).await;
         Ran {
             result,
