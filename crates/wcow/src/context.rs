@@ -303,12 +303,13 @@ impl OpenFile for File {
 
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let directory = &self.context.0.directory;
-        // Before, since opening a pipe waits; after, since what is there may have changed.
+        // Before, since opening a device may do something; after, since what is there may be another
+        // thing by now.
         let changed = || io::Error::other("it was changed after it was found");
         if !self.is_the_same(&directory.symlink_metadata(&self.path)?) {
             return Err(changed());
         }
-        let file = directory.open(&self.path)?;
+        let file = opened(directory, Path::new(&self.path))?;
         if !self.is_the_same(&file.metadata()?) {
             return Err(changed());
         }
@@ -389,10 +390,11 @@ fn read_ignore(
         let mut beside = dockerfile.as_os_str().to_owned();
         beside.push(".dockerignore");
         let beside = PathBuf::from(beside);
-        let read = std::fs::File::open(&beside).and_then(bounded);
+        let read = opened_outside(&beside).and_then(bounded);
         candidates.push((beside, read));
     }
-    let read = directory.open(".dockerignore").and_then(bounded);
+    let ignore = opened(directory, Path::new(".dockerignore"));
+    let read = ignore.and_then(regular).and_then(bounded);
     candidates.push((name.join(".dockerignore"), read));
     for (path, read) in candidates {
         let bytes = match read {
@@ -404,6 +406,37 @@ fn read_ignore(
         return parsed.map_err(|source| ContextError::Ignore { path, source });
     }
     Ok(Ignore::default())
+}
+
+/// Opens what is there, whatever it is, and does not wait for it: a pipe that was put in a file's
+/// place has nobody at its other end.
+fn opened(directory: &Dir, path: &Path) -> io::Result<cap_std::fs::File> {
+    let mut options = cap_std::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    cap_std::fs::OpenOptionsExt::custom_flags(&mut options, NO_WAITING);
+    directory.open_with(path, &options)
+}
+
+/// The same of what stands beside a Dockerfile, which may be out of the context.
+fn opened_outside(path: &Path) -> io::Result<cap_std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_WAITING);
+    regular(cap_std::fs::File::from_std(options.open(path)?))
+}
+
+/// Means nothing for a file, and that others are opened at once.
+#[cfg(unix)]
+const NO_WAITING: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
+/// The same, if it is a file.
+fn regular(file: cap_std::fs::File) -> io::Result<cap_std::fs::File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is no file"))
 }
 
 /// One byte more than there may be tells the parser.

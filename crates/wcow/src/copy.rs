@@ -28,6 +28,7 @@ mod add;
 mod archive;
 mod destination;
 mod error;
+mod mode;
 mod pattern;
 mod spool;
 mod staged;
@@ -36,6 +37,7 @@ mod url;
 use destination::Destination;
 pub(crate) use destination::is_in_every_image;
 pub use error::{ArchiveFault, CopyError};
+use mode::Mode;
 use pattern::Stars;
 pub use url::{Fetch, FetchError};
 
@@ -200,7 +202,7 @@ struct Job<'a> {
     destination: Destination,
     excludes: Ignore,
     /// `--chmod`, on Linux.
-    mode: Option<u32>,
+    mode: Option<Mode>,
     owner: Owner,
     warnings: Vec<String>,
 }
@@ -234,9 +236,8 @@ impl<'a> Job<'a> {
             // Nothing will read it, so it may be anything.
             self.without_effect("--chmod", mode)?;
         } else if let Some(mode) = chmod {
-            let parsed = u32::from_str_radix(mode, 8).ok().filter(|it| *it <= 0o7777);
-            let parsed = parsed.ok_or_else(|| CopyError::Mode(mode.to_owned()))?;
-            self.mode = Some(parsed);
+            let parsed = Mode::parse(mode);
+            self.mode = Some(parsed.ok_or_else(|| CopyError::Mode(mode.to_owned()))?);
         }
         let Some(owner) = chown else {
             return Ok(());
@@ -262,10 +263,16 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// The mode of something that has `mode` where it comes from.
+    fn mode_of(&self, mode: u32, is_directory: bool) -> u32 {
+        let said = self.mode.as_ref();
+        said.map_or(mode, |it| it.of(mode, is_directory))
+    }
+
     fn meta(&self, origin: &str, node: &Node) -> Meta {
         Meta {
             mtime: node.mtime,
-            mode: self.mode.unwrap_or(node.mode),
+            mode: self.mode_of(node.mode, matches!(node.kind, NodeKind::Directory { .. })),
             owner: self.owner,
             origin: self.place.origin(origin),
         }
@@ -293,7 +300,7 @@ impl<'a> Job<'a> {
         let to = self.file_place(name)?;
         let meta = Meta {
             mtime: None,
-            mode: self.mode.unwrap_or(mode),
+            mode: self.mode_of(mode, false),
             owner: self.owner,
             origin: self.place.origin(origin),
         };

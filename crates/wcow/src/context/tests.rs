@@ -259,3 +259,49 @@ fn a_context_that_cannot_be_opened_says_why() {
     let gone = Context::open(&place.context.join("gone"), &options).unwrap_err();
     assert!(matches!(gone, ContextError::Open { .. }));
 }
+
+/// A pipe without anybody at its other end.
+#[cfg(unix)]
+fn pipe(at: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(at).status();
+    assert!(made.unwrap().success());
+}
+
+/// Between a look and an open a file may become a pipe: nobody waits for one.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_a_files_place_is_opened_at_once_and_is_no_file() {
+    let place = place(&[("a.txt", "a")]);
+    pipe(&place.context.join("pipe"));
+    let context = place.open(SymlinkPolicy::Follow);
+    let opened = opened(&context.0.directory, Path::new("pipe")).unwrap();
+    assert!(!opened.metadata().unwrap().is_file());
+    let error = regular(opened).unwrap_err();
+    assert_eq!(error.to_string(), "it is no file");
+    // What was found as a file, and is another one or none by then, is an error too.
+    let node = context.find("a.txt").unwrap().unwrap();
+    let NodeKind::File(FileBody::Opens(file)) = &node.kind else {
+        panic!()
+    };
+    fs::remove_file(place.context.join("a.txt")).unwrap();
+    pipe(&place.context.join("a.txt"));
+    assert!(file.open().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_list_of_what_is_left_out() {
+    for name in [".dockerignore", "Dockerfile.dockerignore"] {
+        let place = place(&[]);
+        pipe(&place.context.join(name));
+        let options = ContextOptions {
+            symlinks: SymlinkPolicy::Follow,
+            dockerfile: Some(place.context.join("Dockerfile")),
+        };
+        let error = Context::open(&place.context, &options).unwrap_err();
+        assert!(
+            matches!(&error, ContextError::Open { path, .. } if path.ends_with(name)),
+            "{error:?}"
+        );
+    }
+}

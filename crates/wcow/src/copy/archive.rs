@@ -312,7 +312,7 @@ impl<'a> Unpacking<'a> {
         };
         Meta {
             mtime: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(entry.mtime)),
-            mode: job.mode.unwrap_or(entry.mode),
+            mode: job.mode_of(entry.mode, matches!(entry.kind, Kind::Directory)),
             owner,
             origin: job.place.origin(&format!("{}:{}", self.name, entry.path)),
         }

@@ -77,12 +77,14 @@ pub enum CopyError {
         /// Its value.
         value: String,
     },
-    /// `--chmod` with something else than a number.
-    #[error("--chmod={0} is not understood: write an octal number up to 7777")]
-    Mode(String),
-    /// `--chown` with something else than numbers.
+    /// `--chmod` with something that is no mode.
     #[error(
-        "--chown={0} is not understood: write numbers, as in 1000:1000, since no file of the image is read for names"
+        "--chmod={0} is not understood: write an octal number up to 7777, or letters such as u=rwX,go=rX"
+    )]
+    Mode(String),
+    /// `--chown` with a name that is not the same in every image.
+    #[error(
+        "--chown={0} has a name whose number stands in a file of the base, which is not read: write numbers, as in 1000:1000; root is known"
     )]
     Owner(String),
     /// A URL in `COPY`.

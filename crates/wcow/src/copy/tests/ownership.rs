@@ -49,7 +49,8 @@ fn b10_chown_and_chmod_are_noted_on_windows_and_refused_if_strict() {
         ["--chmod=u+x has no effect in an image for Windows: remove it, or leave out --strict"]
     );
     let linux = Bench::new(TargetOs::Linux).with_all(FILES);
-    assert!(matches!(linux.error(symbolic), CopyError::Mode(_)));
+    let unknown = "COPY --chmod=u+q a.txt /a";
+    assert!(matches!(linux.error(unknown), CopyError::Mode(_)));
 }
 
 #[cfg(unix)]
@@ -118,4 +119,46 @@ fn b10_no_copy_loosens_the_rights_of_windows_own_directories() {
     let linux = Bench::new(TargetOs::Linux).with("root/usr/bin/x", b"x");
     let tree = linux.tree("COPY root /");
     assert_eq!(asked_for(&tree), ["usr", "usr/bin"].map(default));
+}
+
+#[cfg(unix)]
+#[test]
+fn symbolic_modes_depend_on_what_is_copied_and_root_is_the_one_name_that_is_known() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(TargetOs::Linux)
+        .with("bin/tool", b"t")
+        .with("bin/text", b"T");
+    for (name, mode) in [("bin", 0o700), ("bin/tool", 0o711), ("bin/text", 0o600)] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(bench.context().join(name), permissions).unwrap();
+    }
+    let tree = bench.tree("COPY --parents --chmod=u=rwX,go=rX bin /opt/");
+    let mode = |path: &str| tree.get(&path.parse().unwrap()).unwrap().meta().mode;
+    let modes = ["opt/bin", "opt/bin/tool", "opt/bin/text"].map(mode);
+    assert_eq!(modes, [0o755, 0o755, 0o644]);
+    // A here-document has 0644 before anything is said.
+    let tree = bench.tree("COPY --chmod=+x <<a /b\necho\na");
+    let entry = tree.get(&"b".parse().unwrap()).unwrap();
+    assert_eq!(entry.meta().mode, 0o755);
+
+    let owner = |uid, gid| Owner::Ids { uid, gid };
+    for (said, expected) in [
+        ("root", owner(0, 0)),
+        ("0", owner(0, 0)),
+        ("root:7", owner(0, 7)),
+        ("7:root", owner(7, 0)),
+        ("7", owner(7, 7)),
+    ] {
+        let tree = bench.tree(&format!("COPY --chown={said} bin/tool /a"));
+        let entry = tree.get(&"a".parse().unwrap()).unwrap();
+        assert_eq!(entry.meta().owner, expected, "{said}");
+    }
+    for said in ["app", "root:app", "1000:nogroup", "-1", "4294967296"] {
+        let error = bench.error(&format!("COPY --chown={said} bin/tool /a"));
+        assert!(
+            matches!(&error, CopyError::Owner(it) if it == said),
+            "{said}"
+        );
+        assert!(error.to_string().contains("write numbers"), "{error}");
+    }
 }
