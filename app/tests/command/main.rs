@@ -83,6 +83,8 @@ mod sink;
 mod stage;
 #[cfg(test)]
 mod state;
+#[cfg(all(test, unix))]
+mod state_fails;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

@@ -326,11 +326,10 @@ impl Engine {
         let options = &self.shared.options;
         let repository = ports.target.repository();
         let graph = self.read(ports).await?;
-        let layers = &*self.shared.layers;
         // What stays where it is is nobody's concern: not the index's, not a sibling's.
         let wanted: Vec<&Descriptor> = graph.wanted(options.foreign).collect();
         let blobs = wanted.iter().copied();
-        let lessons = Lessons::recall(layers, blobs, repository, ports.observer).await;
+        let lessons = Lessons::recall(&self.shared, blobs, repository, ports.observer).await;
         let known = &self.shared.layers;
         let siblings = Siblings::new(repository, ports.source, destination, known, options);
         let required = |it: &Descriptor| {
@@ -468,7 +467,7 @@ impl Engine {
             &self.shared.layers,
             &self.shared.options,
         );
-        let lessons = Lessons::of(&*self.shared.layers);
+        let lessons = Lessons::of(&self.shared);
         let foreign = plan.foreign.clone();
         let run = Run::new(
             &self.shared,

@@ -45,9 +45,11 @@ mod opening;
 mod schedule;
 mod sign;
 mod tags;
+mod unkept;
 
 pub(crate) use learn::Lessons;
 use once::Claims;
+use unkept::Unkept;
 
 /// What all pushes of an engine have in common.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) forgets_plans: bool,
     pub(crate) journal: Option<Arc<dyn Journal>>,
     claims: Arc<Claims>,
+    unkept: Arc<Unkept>,
     permits: Semaphore,
 }
 
@@ -94,7 +97,6 @@ pub(crate) struct Run<'a> {
     referrers_tags: Mutex<Vec<Tag>>,
     /// Repositories that denied a mount in this push: not asked again in it, named or not.
     denied: Mutex<HashSet<Repository>>,
-    state_failed: keep::StateFailed,
     signs: sign::Signs,
 }
 
@@ -124,6 +126,7 @@ impl Shared {
             forgets_plans: false,
             journal,
             claims: Arc::default(),
+            unkept: Arc::default(),
             permits,
         }
     }
@@ -138,6 +141,7 @@ impl Shared {
             forgets_plans: self.forgets_plans,
             journal: self.journal.clone(),
             claims: Arc::clone(&self.claims),
+            unkept: Arc::clone(&self.unkept),
             permits: Semaphore::new(permits),
         }
     }
@@ -177,7 +181,6 @@ impl<'a> Run<'a> {
             unlisted: Mutex::default(),
             referrers_tags: Mutex::default(),
             denied: Mutex::default(),
-            state_failed: keep::StateFailed::default(),
             signs: sign::Signs::default(),
         }
     }

@@ -10,10 +10,7 @@
 //! warning, once. Small blobs are not kept: a commit to the disk costs more than they do.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +20,6 @@ use tokio::sync::Notify;
 
 use super::Run;
 use crate::{
-    event::Event,
     journal::{BlobKey, Claim, Journal, StateError, Stored},
     options::Sessions,
 };
@@ -71,12 +67,8 @@ impl<'a> Run<'a> {
         (keeper, session)
     }
 
-    /// Says once that nothing can be kept.
     fn state_failed(&self, error: &StateError) {
-        if !self.state_failed.swap(true, Ordering::Relaxed) {
-            let message = format!("uploads that are interrupted will start anew: {error}");
-            self.tell(&Event::Warning { message });
-        }
+        self.shared.unkept.tell(self.observer, error);
     }
 }
 
@@ -182,6 +174,3 @@ impl Drop for Keeper<'_> {
         }
     }
 }
-
-/// Whether it was said that nothing can be kept.
-pub(super) type StateFailed = AtomicBool;

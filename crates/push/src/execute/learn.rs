@@ -10,20 +10,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use oci::{Descriptor, Digest, Repository};
 
-use super::Run;
+use super::{Run, Shared, Unkept};
 use crate::{
-    event::{Done, Event, Observer},
+    event::{Done, Observer},
     index::{BlobIndex, Evidence, Sight, Sighting, StateError},
-    mount::{MountAnswer, MountStatus, MountableLayers, SetAside, Tried},
+    mount::{MountAnswer, MountStatus, SetAside, Tried},
     plan::Reason,
     report::Outcome,
 };
@@ -42,18 +39,18 @@ pub(crate) struct Lessons {
     pending: Mutex<Vec<Sighting>>,
     /// What the index knew, and since when.
     known: HashMap<(Digest, Repository), SystemTime>,
-    warned: AtomicBool,
+    unkept: Arc<Unkept>,
 }
 
 impl Lessons {
-    /// Has `layers` recall what their index knows of these blobs.
+    /// Has the layers recall what their index knows of these blobs.
     pub(crate) async fn recall(
-        layers: &dyn MountableLayers,
+        shared: &Shared,
         blobs: impl Iterator<Item = &Descriptor>,
         repository: &Repository,
         observer: &dyn Observer,
     ) -> Self {
-        let mut lessons = Self::of(layers);
+        let mut lessons = Self::of(shared);
         let Some(index) = lessons.index.clone() else {
             return lessons;
         };
@@ -62,7 +59,7 @@ impl Lessons {
         match within(located).await {
             Ok(located) => {
                 for it in located.into_iter().flat_map(|it| [it.here, it.elsewhere]) {
-                    layers.recall(&it);
+                    shared.layers.recall(&it);
                     let held = it
                         .into_iter()
                         .filter(|it| it.held.is_some() && it.denied.is_none());
@@ -70,15 +67,16 @@ impl Lessons {
                     lessons.known.extend(known);
                 }
             }
-            Err(error) => lessons.warn(observer, &error),
+            Err(error) => shared.unkept.tell(observer, &error),
         }
         lessons
     }
 
     /// Of a push that recalls nothing.
-    pub(crate) fn of(layers: &dyn MountableLayers) -> Self {
+    pub(crate) fn of(shared: &Shared) -> Self {
         let mut lessons = Self::default();
-        lessons.index = layers.index();
+        lessons.index = shared.layers.index();
+        lessons.unkept = Arc::clone(&shared.unkept);
         lessons
     }
 
@@ -107,7 +105,7 @@ impl Lessons {
             return;
         }
         if let Err(error) = within(index.record(pending)).await {
-            self.warn(observer, &error);
+            self.unkept.tell(observer, &error);
         }
     }
 
@@ -121,13 +119,6 @@ impl Lessons {
         }
         let known = self.known.get(&(digest.clone(), repository.normal()));
         known.is_some_and(|at| at.elapsed().is_ok_and(|age| age < FRESH))
-    }
-
-    fn warn(&self, observer: &dyn Observer, error: &StateError) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let message = format!("the index of where blobs were seen is not used: {error}");
-            observer.event(&Event::Warning { message });
-        }
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<Sighting>> {

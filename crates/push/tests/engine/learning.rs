@@ -133,7 +133,8 @@ async fn i5_an_index_that_fails_is_one_warning_and_the_push_succeeds() {
         Event::Warning { message } => Some(message),
         _ => None,
     });
-    let expected = "the index of where blobs were seen is not used: the state file cannot be used";
+    let expected = "what is learned is not kept for later runs, and uploads that are interrupted \
+                    start anew: the state file cannot be used: the disk is full";
     assert_eq!(warnings.collect::<Vec<_>>(), [expected]);
 }
 

@@ -456,8 +456,8 @@ async fn p1_a_journal_that_fails_does_not_fail_a_push() {
         .await
         .unwrap();
     assert_eq!(report.bytes.uploaded, report.bytes.unique);
-    let expected =
-        "uploads that are interrupted will start anew: the state database does not answer";
+    let expected = "what is learned is not kept for later runs, and uploads that are interrupted \
+                    start anew: the state database does not answer";
     assert_eq!(*warnings.0.lock().unwrap(), [expected]);
 }
 
