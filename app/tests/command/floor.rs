@@ -576,6 +576,30 @@ async fn p8_a_copy_within_a_registry_is_a_mount_a_blob_and_the_manifest() {
     assert_eq!(scene.server.log().blob_bytes(), 0);
 }
 
+/// The question at the source goes first; then all mounts at once, and the manifest.
+#[tokio::test]
+async fn p8_a_copy_within_a_registry_is_two_deep_at_the_destination() {
+    let scene = open(Validation::All).await;
+    let (client, image) = (scene.client(), image("a", 3));
+    scene
+        .push((&engine(), &client), &image, ("team/app", "1"))
+        .await;
+    scene.server.log().clear();
+    // Long enough for what is asked at once to be under way at once.
+    let every = Rule::any().act(Action::Delay(Duration::from_millis(150)));
+    scene.server.faults().add(every);
+    let from = format!("{}/team/app:1", scene.server.registry());
+    let source = client.source(&from.parse().unwrap(), None);
+    let target = client.push_target(&scene.repository("team/copy"));
+    let destination = Destination::tagged(["1".parse::<Tag>().unwrap()]);
+    let pushing = engine().push(&source, &target, &destination, &()).await;
+    pushing.unwrap();
+    assert_eq!(scene.cost(), (1 + 5, 1 + 2), "{:#?}", scene.said());
+    let log = scene.server.log();
+    assert_eq!(log.lines()[0], "GET /v2/team/app/manifests/1 → 200");
+    assert_eq!(log.peak_in_flight(), 4, "every blob at once");
+}
+
 #[tokio::test]
 async fn p8_many_pushes_at_once_are_one_challenge_and_one_token() {
     let scene = tokens(false).await;
