@@ -2,20 +2,22 @@
 //!
 //! ```text
 //!   source ──has not got it──▶ index: seen there ──HEAD──▶ somebody has it still
-//!                                              opened ──▶ the first that gives it
+//!                                              opened ──▶ the first that gives it ──breaks──▶ the next
 //! ```
 //!
 //! A foreign layer is not looked for: whether it is fetched at all is for who pushes to say.
 //! So an image can be pushed of which only what was changed is at hand. Who holds a blob on the
-//! destination's own registry is not gone to: it is mounted from there. Nothing is written on
-//! the way, and the push verifies these bytes as it does any.
+//! destination's own registry is not gone to: it is mounted from there. Of several registries each
+//! may hold what another one lacks. Nothing is written on the way, and the push verifies these bytes
+//! as it does any.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, Presence, Registry, Repository, Source,
     SourceError,
@@ -32,8 +34,8 @@ pub(crate) struct WithRecorded {
     source: Box<dyn Source>,
     client: Client,
     index: Arc<dyn BlobIndex>,
-    /// Where it is pushed to.
-    to: Registry,
+    /// Where it is pushed to, if that is one registry and nothing else.
+    to: Option<Registry>,
     /// For each blob that was looked for, who may have it: first who said so.
     places: Mutex<HashMap<Digest, Vec<Repository>>>,
 }
@@ -42,13 +44,13 @@ impl WithRecorded {
     pub(crate) fn new(
         source: Box<dyn Source>,
         client: &Client,
-        (index, to): (Arc<dyn BlobIndex>, &Registry),
+        (index, to): (Arc<dyn BlobIndex>, Option<&Registry>),
     ) -> Self {
         Self {
             source,
             client: client.clone(),
             index,
-            to: to.clone(),
+            to: to.cloned(),
             places: Mutex::default(),
         }
     }
@@ -64,15 +66,7 @@ impl WithRecorded {
         if let Some(known) = self.known(&blob.digest) {
             return known;
         }
-        let digests = [blob.digest.clone()];
-        let located = self.index.locate(&self.to, &digests).await;
-        let elsewhere = located
-            .unwrap_or_default()
-            .into_iter()
-            .flat_map(|it| it.elsewhere);
-        let seen = elsewhere
-            .filter(|it| it.denied.is_none() && it.held.is_some_and(|(size, _)| size == blob.size));
-        let mut left = seen.map(|it| it.repository).take(MOST_PLACES);
+        let mut left = self.seen(blob).await.into_iter();
         let mut places = Vec::new();
         for place in left.by_ref() {
             let there = self.client.repository(&place).has_blob(blob).await;
@@ -89,15 +83,78 @@ impl WithRecorded {
         places
     }
 
+    /// Where the blob was seen, the newest sight first.
+    async fn seen(&self, blob: &Descriptor) -> Vec<Repository> {
+        // Of nobody's registry all are elsewhere, and all are if there are several.
+        let anybody = Registry::docker_hub();
+        let registry = self.to.as_ref().unwrap_or(&anybody);
+        let digests = std::slice::from_ref(&blob.digest);
+        let located = self.index.locate(registry, digests).await;
+        let mut places = Vec::new();
+        for it in located.unwrap_or_default() {
+            places.extend(it.elsewhere);
+            if self.to.is_none() {
+                places.extend(it.here);
+            }
+        }
+        places
+            .retain(|it| it.denied.is_none() && it.held.is_some_and(|(size, _)| size == blob.size));
+        places.sort_by_key(|it| std::cmp::Reverse(it.at));
+        places.truncate(MOST_PLACES);
+        places.into_iter().map(|it| it.repository).collect()
+    }
+
     async fn open_recorded(
         &self,
         blob: &Descriptor,
         (offset, missing): (u64, SourceError),
     ) -> Result<BlobStream, SourceError> {
-        let mut error = missing;
-        for place in self.places(blob).await {
-            match self.client.repository(&place).open_blob(blob, offset).await {
-                Ok(stream) => return Ok(stream),
+        let mut relay = Relay {
+            client: self.client.clone(),
+            blob: blob.clone(),
+            at: offset,
+            left: self.places(blob).await.into(),
+            body: None,
+        };
+        relay.open(missing).await?;
+        let relayed = stream::try_unfold(relay, async |mut relay| {
+            while let Some(body) = &mut relay.body {
+                match body.next().await {
+                    Some(Ok(piece)) => {
+                        relay.at += piece.len() as u64;
+                        return Ok(Some((piece, relay)));
+                    }
+                    Some(Err(error)) => relay.open(error).await?,
+                    None => break,
+                }
+            }
+            Ok(None)
+        });
+        Ok(relayed.boxed())
+    }
+}
+
+/// A blob from the first of several places that gives it; where one breaks off, the next goes on.
+struct Relay {
+    client: Client,
+    blob: Descriptor,
+    /// How far it is, in bytes.
+    at: u64,
+    /// Who was not asked yet.
+    left: VecDeque<Repository>,
+    body: Option<BlobStream>,
+}
+
+impl Relay {
+    /// Asks the next who gives it; if nobody does, the last error is the answer.
+    async fn open(&mut self, mut error: SourceError) -> Result<(), SourceError> {
+        while let Some(place) = self.left.pop_front() {
+            let repository = self.client.repository(&place);
+            match repository.open_blob(&self.blob, self.at).await {
+                Ok(body) => {
+                    self.body = Some(body);
+                    return Ok(());
+                }
                 Err(other) => error = other,
             }
         }
@@ -123,6 +180,10 @@ impl Source for WithRecorded {
             }
             opened => opened,
         }
+    }
+
+    fn verifies(&self) -> bool {
+        false
     }
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {

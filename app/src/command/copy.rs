@@ -7,6 +7,7 @@ use oci::{Platform, Repository, Source};
 use push::{
     ArchiveTarget, Destination, Engine, LayoutTarget, Sessions, State,
     cache::Store,
+    index::BlobIndex,
     source::{OnePlatform, Selection, SomePlatforms, Subset, SubsetMode},
 };
 use registry::Client;
@@ -17,6 +18,7 @@ use crate::{
     error::AppError,
     interrupt::{self, CLOSING},
     open::{self, Company, course::Course, place::Place},
+    recorded::WithRecorded,
     render::progress::Progress,
     settings::Settings,
     store::{Keeping, StoreArgs},
@@ -213,11 +215,14 @@ async fn prepare(
     let store = args.store.of(read, writes, environment, progress).await?;
     let deadline = interrupt::deadline(settings.timeout);
     let opening = Box::pin(async {
+        let index: Arc<dyn BlobIndex> = Arc::new(state.clone());
         let opening = Opening {
             args,
             course: &course,
             client: &client,
             store,
+            index: (!args.transfer.no_index).then_some(index),
+            to: one_registry(to),
         };
         let (source, subset, keeping) = opening.open(from).await?;
         if let (Some(Some(expected)), Some(reference)) = (promotion, course.source()) {
@@ -243,6 +248,15 @@ async fn prepare(
         keeping,
         deadline,
     })
+}
+
+/// The registry that all of these are in; none if they are in several, or one is a file.
+fn one_registry(to: &[Place]) -> Option<&oci::Registry> {
+    let mut registries = to
+        .iter()
+        .map(|it| it.reference().map(|it| it.repository().registry()));
+    let first = registries.next()??;
+    registries.all(|it| it == Some(first)).then_some(first)
 }
 
 /// Nothing is linked from one registry to another.
@@ -295,6 +309,10 @@ struct Opening<'a> {
     course: &'a Course,
     client: &'a Client,
     store: Option<Store>,
+    /// Where blobs were seen, if that may be asked.
+    index: Option<Arc<dyn BlobIndex>>,
+    /// The registry of all destinations, if they have one in common.
+    to: Option<&'a oci::Registry>,
 }
 
 /// A source, what of its image is copied if not all, and what is kept of it.
@@ -309,7 +327,8 @@ impl Opening<'_> {
             Place::Registry(named) => self.in_registry(named)?,
             Place::Path { path, name } | Place::Archive { path, name } => {
                 let source = in_files(args, path, name.as_deref()).await?;
-                (transfer.with_foreign(source, client)?, None)
+                let source = transfer.with_foreign(source, client)?;
+                (self.with_recorded(source), None)
             }
         };
         let mode = match (args.subset, &args.platforms[..]) {
@@ -324,6 +343,14 @@ impl Opening<'_> {
         let some = SomePlatforms::of(source, &args.platforms, mode).await?;
         let subset = some.subset().clone();
         Ok((Box::new(some), Some(subset), keeping))
+    }
+
+    /// With what is not in the files from where it was seen.
+    fn with_recorded(self, source: Box<dyn Source>) -> Box<dyn Source> {
+        match self.index {
+            Some(index) => Box::new(WithRecorded::new(source, self.client, (index, self.to))),
+            None => source,
+        }
     }
 
     /// With a token that is for the destination as well, and through the store if there is one.

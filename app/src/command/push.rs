@@ -251,7 +251,8 @@ pub(crate) async fn prepare(
         let source: Box<dyn oci::Source> = match index {
             // What a registry has not got is nowhere: it took the image with it.
             Some(index) if named.is_none() => {
-                let recorded = (index as Arc<dyn BlobIndex>, to.repository().registry());
+                let registry = Some(to.repository().registry());
+                let recorded = (index as Arc<dyn BlobIndex>, registry);
                 Box::new(WithRecorded::new(source, client, recorded))
             }
             _ => source,

@@ -83,7 +83,8 @@ mod sink;
 mod stage;
 #[cfg(test)]
 mod state;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod state_fails;
 #[cfg(test)]
 mod store;

@@ -175,3 +175,80 @@ async fn v5_what_is_nowhere_or_altered_ends_the_push_with_no_tag() {
     assert_ne!(run.code, Some(0), "{run:#?}");
     assert_eq!(there.log().calls(Endpoint::ManifestPut), 0);
 }
+
+/// Of two destinations one has it all, in another repository: there it is mounted, and the other gets
+/// it from there. A layout gets it, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_a_copy_to_several_places_mounts_or_streams_what_is_not_at_hand() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let there = registry().await;
+    let places = [
+        stage.reference("team/other:2"),
+        format!("{}/team/app:2", there.registry()),
+        format!("oci:{}", stage.path("read-back").display()),
+    ];
+    let mut before = Vec::new();
+    files(&stage.path("edited"), &mut before);
+    let path = stage.path("edited").display().to_string();
+    let args = ["copy", &path, &places[0], &places[1], &places[2]];
+    stage.longshore(&args).await.succeeded();
+    assert_eq!(stage.server.log().blob_bytes(), edited.new_bytes);
+    assert_eq!(there.log().blob_bytes(), edited.all_bytes);
+    let read = stage.server.log().calls(Endpoint::BlobGet);
+    assert_eq!(read, edited.shared.len(), "once for both that need it");
+    for blob in &edited.shared {
+        let kept = stage
+            .path("read-back")
+            .join(layout::blob_path(&blob.digest));
+        assert!(blob.digest.matches(&fs::read(kept).unwrap()));
+    }
+    let mut after = Vec::new();
+    files(&stage.path("edited"), &mut after);
+    assert_eq!(before, after);
+}
+
+/// Who was seen last to have it breaks off in the middle, and has it no more: the one before goes on
+/// from there, and what arrives is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_a_stream_that_breaks_off_is_gone_on_with_by_the_next_place() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let breaking = registry().await;
+    let to = format!("{}/team/app:1", breaking.registry());
+    push(&stage, "whole", &to).await.succeeded();
+    for blob in &edited.shared {
+        let asked = || Rule::on(Endpoint::BlobGet).path_contains(blob.digest.encoded());
+        let breaks = asked().nth(1).act(Action::TruncateAnswer(40_000));
+        breaking.faults().add(breaks);
+        let gone = Action::Answer(Answer::new(404));
+        breaking
+            .faults()
+            .add(asked().numbers(2..=u64::MAX).act(gone));
+    }
+    let there = registry().await;
+    let to = format!("{}/team/app:2", there.registry());
+    stage.server.log().clear();
+    let path = stage.path("edited").display().to_string();
+    let run = stage.longshore(&["push", &path, &to, "--json"]).await;
+    run.succeeded();
+    assert_eq!(there.log().blob_bytes(), edited.all_bytes);
+    let shared = edited.shared.len();
+    assert_eq!(breaking.log().calls(Endpoint::BlobGet), 2 * shared);
+    let lines = stage.server.log().lines();
+    let read = lines
+        .iter()
+        .filter(|it| it.starts_with("GET ") && it.contains("/blobs/"));
+    let parts = read.clone().filter(|it| it.ends_with(" → 206"));
+    assert_eq!(
+        (read.count(), parts.count()),
+        (shared, shared),
+        "{lines:#?}"
+    );
+}

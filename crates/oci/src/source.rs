@@ -16,8 +16,8 @@ pub type BlobStream = BoxStream<'static, Result<Bytes, SourceError>>;
 /// Where an image's bytes come from: a layout, an archive, a registry, a build.
 ///
 /// [`open`](Self::open) is the only way to a blob's bytes. A source need not
-/// verify them: who reads to push does. A document is verified where it is read,
-/// because [`Document`] cannot be made otherwise.
+/// verify them: who reads to push does, unless the source [says](Self::verifies) that it
+/// has. A document is verified where it is read, because [`Document`] cannot be made otherwise.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
     /// The manifest or index to push.
@@ -31,6 +31,14 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// May be called any number of times, at the same time too. A source that
     /// cannot seek reads and drops.
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError>;
+
+    /// Whether what [`open`](Self::open) gives is verified, so that nobody has to hash it again: from
+    /// whatever offset a blob is opened, its last piece is given out only when the whole blob is
+    /// known to have its length and its digest, and there is an error in the place of that piece
+    /// otherwise. The default claims nothing.
+    fn verifies(&self) -> bool {
+        false
+    }
 
     /// Whether `blob` can be opened and has its size, as far as can be told
     /// without reading it. The default claims nothing and finds no fault.

@@ -311,13 +311,12 @@ impl Store {
         Ok(())
     }
 
-    /// The blob on its way into the store; nothing if it will not be there, or if it is to be
-    /// read from beyond what is there of it.
-    async fn part(&self, blob: &Descriptor, offset: u64) -> Option<Arc<Part>> {
+    /// The blob on its way into the store; nothing if it will not be there.
+    async fn part(&self, blob: &Descriptor) -> Option<Arc<Part>> {
         if let Some(known) = self.known_part(blob) {
-            return (offset <= known.written()).then_some(known);
+            return Some(known);
         }
-        if offset > 0 || blob.size == 0 || !self.may_take(blob.size) {
+        if blob.size == 0 || !self.may_take(blob.size) {
             return None;
         }
         let (it, wanted) = (self.clone(), blob.clone());

@@ -341,6 +341,10 @@ impl Source for Embedded<'_> {
         self.source.open(self.as_in_the_source(blob), offset).await
     }
 
+    fn verifies(&self) -> bool {
+        self.source.verifies()
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.source.check_blob(self.as_in_the_source(blob)).await
     }

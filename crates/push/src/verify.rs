@@ -5,6 +5,8 @@
 //! the end. Hashing runs on the blocking pool beside the sending, a batch at a time, and
 //! what waits for it is bounded: one stream costs what hashing costs, and a thread of
 //! the runtime never does it.
+//!
+//! Bytes are hashed once: a source that [verifies](Source::verifies) them itself is passed through.
 
 use std::{
     mem,
@@ -13,7 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt as _, stream};
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
 };
@@ -26,7 +28,8 @@ use pipeline::{Lost, Pipeline};
 
 /// A source whose blobs are checked while they are read.
 ///
-/// From whatever offset a blob is opened, it is read and hashed from its start.
+/// From whatever offset a blob is opened, it is read and hashed from its start; by the source, if
+/// that verifies.
 #[derive(Debug)]
 pub(crate) struct Verified<'a> {
     source: &'a dyn Source,
@@ -38,6 +41,25 @@ pub(crate) struct Verified<'a> {
 #[derive(Clone, Debug, Default)]
 struct Fault(Arc<Mutex<Option<SourceError>>>);
 
+/// The bytes of `blob` from `offset` on, of which `whole` gives all: the last piece comes when the
+/// blob is known to be what it should be, an error naming `place` otherwise.
+pub(crate) fn checked(
+    whole: BlobStream,
+    (blob, offset): (&Descriptor, u64),
+    place: String,
+) -> BlobStream {
+    let reader = Reader {
+        inner: whole,
+        blob: blob.clone(),
+        place,
+        unwanted: offset,
+        seen: 0,
+        hashing: Some(Pipeline::new(blob)),
+        last: None,
+    };
+    stream::try_unfold(reader, Reader::next).boxed()
+}
+
 struct Reader {
     inner: BlobStream,
     blob: Descriptor,
@@ -47,7 +69,6 @@ struct Reader {
     seen: u64,
     hashing: Option<Pipeline>,
     last: Option<Bytes>,
-    fault: Fault,
 }
 
 impl<'a> Verified<'a> {
@@ -81,21 +102,20 @@ impl Source for Verified<'_> {
     }
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
-        let inner = match self.source.open(blob, 0).await {
-            Ok(inner) => inner,
-            Err(error) => return Err(self.fault.note(error)),
+        let verified = self.source.verifies();
+        let opened = self.source.open(blob, if verified { offset } else { 0 });
+        let opened = opened.await.map_err(|error| self.fault.note(error))?;
+        let bytes = if verified {
+            opened
+        } else {
+            checked(opened, (blob, offset), self.source.place(blob))
         };
-        let reader = Reader {
-            inner,
-            blob: blob.clone(),
-            place: self.source.place(blob),
-            unwanted: offset,
-            seen: 0,
-            hashing: Some(Pipeline::new(blob)),
-            last: None,
-            fault: self.fault.clone(),
-        };
-        Ok(stream::try_unfold(reader, Reader::next).boxed())
+        let fault = self.fault.clone();
+        Ok(bytes.map_err(move |error| fault.note(error)).boxed())
+    }
+
+    fn verifies(&self) -> bool {
+        true
     }
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
@@ -143,11 +163,8 @@ impl Fault {
 impl Reader {
     /// The next piece to send, and the reader to ask for the one after it.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
-        match self.piece().await {
-            Ok(Some(piece)) => Ok(Some((piece, self))),
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.fault.note(error)),
-        }
+        let piece = self.piece().await?;
+        Ok(piece.map(|piece| (piece, self)))
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, SourceError> {

@@ -405,6 +405,10 @@ impl Source for WithElsewhere {
         }
     }
 
+    fn verifies(&self) -> bool {
+        false
+    }
+
     /// A layer that has `urls` may be had from there: whether it can be, is seen when it is opened.
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         match self.source.check_blob(blob).await {

@@ -300,6 +300,11 @@ impl Draft {
         &self.file
     }
 
+    /// Has the disk begin with what was written, where it can be told to: nothing is waited for.
+    pub(super) fn begin_sync(&self, from: u64, length: u64) {
+        begin_sync(&self.file, from, length);
+    }
+
     /// The file again, to be read at any place while it is written.
     pub(super) fn reader(&self) -> io::Result<File> {
         match &self.path {
@@ -397,6 +402,19 @@ fn is_old(entry: &fs::DirEntry) -> bool {
     let made = entry.metadata().and_then(|it| it.modified());
     made.is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED))
 }
+
+/// Dirty pages that nobody is said to need any more are
+/// [written now](https://man7.org/linux/man-pages/man2/posix_fadvise.2.html), without waiting; while
+/// they are, they stay in memory.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn begin_sync(file: &File, from: u64, length: u64) {
+    let length = std::num::NonZeroU64::new(length);
+    // Only advice: whoever cannot follow it writes all of it in the end.
+    let _ = rustix::fs::fadvise(file, from, length, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn begin_sync(_file: &File, _from: u64, _length: u64) {}
 
 /// A file system that cannot sync a directory has nothing to lose by it.
 #[cfg(unix)]

@@ -2,26 +2,28 @@
 //!
 //! ```text
 //!   Free(writer) ──pen()──▶ Held ──dropped──▶ Busy(job) or Free     the blob can be gone on with
-//!                            │ ──finish()──▶ kept                   it is in the store
+//!                            │ ──finish()──▶ kept                   it was verified, and is in the store
 //!                            └──give_up()──▶ lost                   nothing of it is
 //! ```
 //!
 //! Whoever has the pen tees: it gives each piece to the part, and on to the push. The part writes
-//! and hashes on the blocking pool, a batch at a time, while the next is gathered. A disk that is
-//! slower than the network holds the push up for a bounded time once, and is then done without.
+//! on the blocking pool, a batch at a time, while the next is gathered, and has the disk begin with
+//! what was written, so that little is left to be waited for in the end. What is hashed is what the
+//! push reads, from the first byte on, so that each byte is hashed once: nothing of a part is kept
+//! before whoever has its pen has seen that all of it is what it should be. A disk that is slower than the network holds the push up for a bounded time once, and is then done without.
 //! Whoever lost its place (an upload that is begun again, another target) reads the file as far as
 //! it goes and then takes the pen, or waits for the one who has it, a bounded time too.
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, IoSlice, Write as _},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use oci::{Descriptor, Hasher};
+use oci::Descriptor;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::timeout};
 
 use super::{Store, directory::Draft};
@@ -33,6 +35,8 @@ const BATCH: usize = 256 * 1024;
 const WINDOW: usize = 512 * 1024;
 /// How long a disk, or another reader of the same blob, is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How much is written before the disk is told to begin with it, in bytes.
+const STEP: u64 = 4 * 1024 * 1024;
 /// How much is read back at once, in bytes.
 const READ: u64 = 256 * 1024;
 
@@ -73,8 +77,10 @@ type Job = JoinHandle<io::Result<Writer>>;
 #[derive(Debug)]
 struct Writer {
     draft: Draft,
-    /// Has seen what was written.
-    hasher: Hasher,
+    /// How much, in bytes.
+    written: u64,
+    /// With how much of that the disk was told to begin.
+    begun: u64,
 }
 
 /// What one reader is to do next.
@@ -110,8 +116,9 @@ impl Part {
     pub(super) fn begin(store: &Store, blob: &Descriptor) -> io::Result<Self> {
         let draft = store.directory().draft()?;
         let writer = Writer {
-            hasher: Hasher::for_digest(&blob.digest),
             draft,
+            written: 0,
+            begun: 0,
         };
         Ok(Self {
             blob: blob.clone(),
@@ -164,6 +171,13 @@ impl Part {
         }
     }
 
+    /// The pen, if nobody has it and all of the blob was written.
+    pub(super) async fn last_pen(self: &Arc<Self>) -> Option<Pen> {
+        let mut pen = Pen::take(self)?;
+        pen.ready().await.ok()?;
+        (pen.at == self.blob.size).then_some(pen)
+    }
+
     async fn read(&self, at: u64, written: u64) -> Turn {
         let length = usize::try_from((written - at).min(READ)).unwrap_or_default();
         let file = Arc::clone(&self.reader);
@@ -206,7 +220,7 @@ impl Pen {
         };
         Some(Self {
             part: Arc::clone(part),
-            at: writer.as_ref().map_or(0, |it| it.hasher.bytes()),
+            at: writer.as_ref().map_or(0, |it| it.written),
             writer,
             job,
             batch: Vec::new(),
@@ -288,8 +302,8 @@ impl Pen {
         }));
     }
 
-    /// The source came to its end: the rest is written, checked and put in its place, while the
-    /// push goes on.
+    /// All of it was seen, and is what it should be: the rest is written and put in its place, while
+    /// the push goes on.
     pub(super) fn finish(mut self) {
         let pending = self.part.store.pending();
         tokio::spawn(async move {
@@ -312,6 +326,11 @@ impl Pen {
                 Err(_) => self.give_up(None),
             }
         });
+    }
+
+    /// What was written is not what it should be: nothing of it will be in the store.
+    pub(super) fn discard(mut self) {
+        self.give_up(None);
     }
 
     /// Nothing of the blob will be in the store; with an error, of no other either.
@@ -348,20 +367,25 @@ impl Drop for Pen {
 
 impl Writer {
     fn write(&mut self, part: &Part, batch: &[Bytes]) -> io::Result<()> {
+        let mut end = self.written;
         for piece in batch {
-            part.store.before_write(self.hasher.bytes())?;
-            self.draft.file().write_all(piece)?;
-            self.hasher.update(piece);
+            part.store.before_write(end)?;
+            end += piece.len() as u64;
         }
-        let written = self.hasher.bytes();
+        write_all(self.draft.file(), batch)?;
+        self.written = end;
+        if self.written - self.begun >= STEP {
+            self.draft.begin_sync(self.begun, self.written - self.begun);
+            self.begun = self.written;
+        }
+        let written = self.written;
         part.progress.send_modify(|it| it.written = written);
         Ok(())
     }
 
-    /// Puts it in its place, if it is what it should be. What is not is no fault of the store.
+    /// Puts it in its place, if it is all there.
     fn keep(self, part: &Part) -> io::Result<()> {
-        let whole = self.hasher.bytes() == part.blob.size;
-        if !whole || self.hasher.check(&part.blob.digest).is_err() {
+        if self.written != part.blob.size {
             part.lose();
             return Ok(());
         }
@@ -370,4 +394,20 @@ impl Writer {
         part.progress.send_modify(|it| it.kept = true);
         Ok(())
     }
+}
+
+/// Writes all pieces, as many as the system takes at once.
+fn write_all(mut file: &File, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|it| IoSlice::new(it)).collect();
+    let mut left = &mut slices[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

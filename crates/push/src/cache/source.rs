@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -20,12 +20,14 @@ use super::{
     Store,
     part::{Part, Pen, Turn},
 };
+use crate::verify::checked;
 
 /// Another source, with a [`Store`] before it.
 ///
 /// What the store holds is read there, after its digest was checked, and causes nothing to be
 /// asked of the source. What it does not hold is read from the source once, and kept on the way:
-/// the push sees the same bytes whether or not that succeeds. Referrers are always the source's,
+/// the push sees the same bytes whether or not that succeeds. They are verified on their way, once
+/// for the store and the push together. Referrers are always the source's,
 /// because what is about an image changes; where the source is, is its own to say.
 #[derive(Debug)]
 pub struct CachedSource<S: ?Sized> {
@@ -112,20 +114,21 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
         Ok(root)
     }
 
-    /// The bytes of a blob that the store does not hold.
-    async fn fetch(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
-        let part = self.store.part(blob, offset).await;
+    /// All bytes of a blob that the store does not hold, and who has the pen in the end.
+    async fn fetch(&self, blob: &Descriptor) -> Result<(BlobStream, Verdict), SourceError> {
+        let part = self.store.part(blob).await;
         if let Some(part) = &part {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.retain(|_, it| !it.is_over());
             parts.insert(blob.digest.clone(), Arc::clone(part));
         }
+        let verdict = Verdict::default();
         let mut reader = Reader {
             part,
             blob: blob.clone(),
-            at: offset,
+            at: 0,
             ready: None,
-            pen: None,
+            pen: verdict.clone(),
             body: None,
             meter: self.meter.clone(),
             source: Arc::clone(&self.source),
@@ -134,7 +137,7 @@ impl<S: Source + ?Sized + 'static> CachedSource<S> {
         if let Some(piece) = reader.turn().await? {
             reader.ready = Some(piece);
         }
-        Ok(stream::try_unfold(reader, Reader::next).boxed())
+        Ok((stream::try_unfold(reader, Reader::next).boxed(), verdict))
     }
 }
 
@@ -180,15 +183,34 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
     }
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
+        let place = self.source.place(blob);
         if let Some(stored) = self.store.blob(blob).await {
             self.meter.0.stored_blobs.fetch_add(1, Ordering::Relaxed);
             let meter = self.meter.clone();
-            let counted = stored.stream(offset)?.inspect(move |piece| {
+            let counted = stored.stream(0)?.inspect(move |piece| {
                 meter.stored(piece.as_ref().map_or(0, Bytes::len));
             });
-            return Ok(counted.boxed());
+            return Ok(checked(counted.boxed(), (blob, offset), place));
         }
-        self.fetch(blob, offset).await
+        let (fetched, verdict) = self.fetch(blob).await?;
+        let size = blob.size;
+        let mut at = offset;
+        let verified = checked(fetched, (blob, offset), place).inspect(move |piece| match piece {
+            Ok(piece) => {
+                at += piece.len() as u64;
+                // The last piece is there: so all of it is what it should be.
+                if at == size {
+                    verdict.accept();
+                }
+            }
+            Err(SourceError::Altered { .. } | SourceError::WrongSize { .. }) => verdict.reject(),
+            Err(_) => {}
+        });
+        Ok(verified.boxed())
+    }
+
+    fn verifies(&self) -> bool {
+        true
     }
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
@@ -231,6 +253,33 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
     }
 }
 
+/// The pen of whoever reads, for who finds out whether what was read is to be kept. Dropped by both,
+/// the pen is free for the next.
+#[derive(Clone, Debug, Default)]
+struct Verdict(Arc<Mutex<Option<Pen>>>);
+
+impl Verdict {
+    fn await_with(&self, pen: Pen) {
+        *self.lock() = Some(pen);
+    }
+
+    fn accept(&self) {
+        if let Some(pen) = self.lock().take() {
+            pen.finish();
+        }
+    }
+
+    fn reject(&self) {
+        if let Some(pen) = self.lock().take() {
+            pen.discard();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Pen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One reading of a blob that is not in the store, or not yet.
 struct Reader<S: ?Sized> {
     /// What is in the store of it so far, and is being added to.
@@ -239,7 +288,7 @@ struct Reader<S: ?Sized> {
     at: u64,
     /// Read beforehand.
     ready: Option<Bytes>,
-    pen: Option<Pen>,
+    pen: Verdict,
     /// The source's bytes from `at` on.
     body: Option<BlobStream>,
     meter: Meter,
@@ -262,19 +311,21 @@ impl<S: Source + ?Sized> Reader<S> {
                     return Ok(None);
                 };
                 self.at += piece.len() as u64;
-                if let Some(pen) = &mut self.pen {
+                let pen = self.pen.lock().take();
+                if let Some(mut pen) = pen {
                     pen.write(&piece).await;
-                }
-                if self.at == self.blob.size
-                    && let Some(pen) = self.pen.take()
-                {
-                    // Whoever knows the length may not ask for the end.
-                    pen.finish();
+                    self.pen.await_with(pen);
                 }
                 self.meter.fetched(piece.len());
                 return Ok(Some(piece));
             }
             if self.at >= self.blob.size && self.at > 0 {
+                // All of it was written by another, who did not learn whether it is to be kept.
+                if let Some(part) = &self.part
+                    && let Some(pen) = part.last_pen().await
+                {
+                    self.pen.await_with(pen);
+                }
                 return Ok(None);
             }
             if let Some(piece) = self.turn().await? {
@@ -295,7 +346,7 @@ impl<S: Source + ?Sized> Reader<S> {
                 self.meter.stored(piece.len());
                 return Ok(Some(piece));
             }
-            Turn::Write(pen) => self.pen = Some(pen),
+            Turn::Write(pen) => self.pen.await_with(pen),
             Turn::Alone => self.part = None,
             Turn::End => {
                 self.body = Some(stream::empty().boxed());

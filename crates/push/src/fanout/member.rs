@@ -61,6 +61,10 @@ impl Source for Member {
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 
+    fn verifies(&self) -> bool {
+        self.hub.source.verifies()
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.hub.source.check_blob(blob).await
     }

@@ -21,6 +21,8 @@ use crate::{
     recording::{Call, Operation, RecordingTarget},
 };
 
+mod verified;
+
 /// How long a piece of a source in memory is.
 const PIECE: u64 = 256 * 1024;
 

@@ -294,6 +294,10 @@ impl Source for SomePlatforms {
         self.source.open(blob, offset).await
     }
 
+    fn verifies(&self) -> bool {
+        self.source.verifies()
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.source.check_blob(blob).await
     }

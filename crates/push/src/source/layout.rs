@@ -75,6 +75,10 @@ impl Source for Layout {
         self.0.open_blob(blob, offset).await
     }
 
+    fn verifies(&self) -> bool {
+        false
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.0.check_blob(blob).await
     }

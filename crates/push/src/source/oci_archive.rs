@@ -102,6 +102,10 @@ impl Source for OciArchive {
         self.0.open_blob(blob, offset).await
     }
 
+    fn verifies(&self) -> bool {
+        false
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.0.check_blob(blob).await
     }

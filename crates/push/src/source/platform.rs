@@ -51,6 +51,10 @@ impl Source for OnePlatform {
         self.source.open(blob, offset).await
     }
 
+    fn verifies(&self) -> bool {
+        self.source.verifies()
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         self.source.check_blob(blob).await
     }

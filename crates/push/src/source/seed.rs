@@ -206,6 +206,10 @@ impl Source for Seed {
         Ok(stream::iter(piece).boxed())
     }
 
+    fn verifies(&self) -> bool {
+        self.base.verifies()
+    }
+
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
         if self.is_empty(blob) {
             return Ok(());
