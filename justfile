@@ -43,6 +43,11 @@ bench-server *arguments:
     cargo build --release --locked
     bench/server {{ arguments }}
 
+# An image of 10,000 files and 1 GiB, beside other tools, one run; see docs/benchmarks.md
+bench-build *arguments:
+    cargo build --release --locked
+    bench/build {{ arguments }}
+
 # The registry is killed 1,000 times while clients push
 crash kills="1000":
     LONGSHORE_CRASH_KILLS={{ kills }} cargo test -p longshore --test crash -- --nocapture

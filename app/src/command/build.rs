@@ -1,6 +1,6 @@
 //! `build`: images out of a Dockerfile that runs nothing, for Windows on any host.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use oci::{Platform, Repository};
@@ -176,6 +176,14 @@ pub(crate) struct WhatArgs {
     #[arg(long)]
     squash_new: bool,
 
+    /// How new layers are compressed
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    compression: Layers,
+
+    /// How many threads compress; it changes no byte [default: one for each processor; at most 8 for gzip, 4 for zstd]
+    #[arg(long, value_name = "NUMBER")]
+    compression_threads: Option<NonZeroUsize>,
+
     /// Take another base for what FROM names, like node=r.example/windows/node:{tag}-{version}; may
     /// be given several times
     #[arg(long = "map-from", value_name = "REPOSITORY=REFERENCE")]
@@ -230,6 +238,18 @@ enum Names {
     Error,
     /// A warning
     Warn,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Layers {
+    /// What everything reads
+    #[default]
+    Gzip,
+    /// Smaller and faster; not everything reads it, least of all on Windows
+    Zstd,
+    /// Not at all
+    None,
 }
 
 /// What becomes of symbolic links.

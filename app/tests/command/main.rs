@@ -10,6 +10,9 @@ mod bad_input;
 #[cfg(test)]
 mod build;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod build_memory;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod copy;

@@ -158,7 +158,7 @@ fn peak_of_push_to(sink: &Sink, image: &Path, digest: &Digest, bytes: u64) -> u6
 }
 
 /// Runs a command that puts one manifest into the sink; the most memory that took, in KiB.
-fn peak_of(sink: &Sink, command: &mut Command) -> (u64, Run) {
+pub(crate) fn peak_of(sink: &Sink, command: &mut Command) -> (u64, Run) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // The manifest comes last: when it is there, all the memory there will be was taken.
     let (sender, peak) = mpsc::channel();

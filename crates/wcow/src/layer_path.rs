@@ -54,6 +54,11 @@ impl LayerPath {
         &self.0
     }
 
+    /// The same without a copy.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

@@ -1,9 +1,9 @@
 //! From a tree to a layer: written, checked, compressed and digested in one pass.
 //!
 //! ```text
-//! tree ──tar──┬──▶ diff_id         the digest of the tar
-//!             ├──▶ linter          what Windows would not take (Windows layers)
-//!             └──▶ compress ──┬──▶ digest and size
+//! tree ──tar──┬──▶ linter          what Windows would not take (Windows layers)
+//!             └──▶ compress ──┬──▶ diff_id         the digest of the tar
+//!                             ├──▶ digest and size
 //!                             └──▶ out
 //! ```
 //!
@@ -108,7 +108,6 @@ fn linter(tree: &LayerTree, timestamps: Timestamps) -> Option<Linter> {
 
 /// The tar on its way to the compressor.
 struct Checked<W: Write> {
-    hasher: Hasher,
     linter: Option<Linter>,
     out: Compressor<Digested<W>>,
 }
@@ -117,7 +116,6 @@ impl<W: Write> Checked<W> {
     fn new(linter: Option<Linter>, compression: Compression, out: W) -> Result<Self, LayerError> {
         let compressor = Compressor::new(compression, Digested::new(out));
         Ok(Self {
-            hasher: Hasher::new(Algorithm::Sha256),
             linter,
             out: compressor.map_err(LayerError::Write)?,
         })
@@ -135,14 +133,14 @@ impl<W: Write> Checked<W> {
             return Err(broken(finding.to_string()));
         }
         let entries = entries.or(report.map(|it| it.entries()));
-        let (tar_size, diff_id) = (self.hasher.bytes(), self.hasher.finish());
-        let mut blob = self.out.finish().map_err(LayerError::Write)?;
+        let done = self.out.finish().map_err(LayerError::Write)?;
+        let mut blob = done.out;
         blob.flush().map_err(LayerError::Write)?;
         Ok(WrittenLayer {
-            diff_id,
+            diff_id: done.content,
             size: blob.hasher.bytes(),
             digest: blob.hasher.finish(),
-            tar_size,
+            tar_size: done.bytes,
             entries: entries.unwrap_or_default(),
         })
     }
@@ -151,7 +149,6 @@ impl<W: Write> Checked<W> {
 impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write_all(bytes)?;
-        self.hasher.update(bytes);
         if let Some(linter) = &mut self.linter {
             linter.feed(bytes);
         }

@@ -15,7 +15,7 @@
 //! What is not here: `Files` and `Hives` are the writer's, since paths begin at the root
 //! of the file system. There are no hard links and no whiteouts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     LayerPath,
@@ -57,7 +57,7 @@ const LINUX_PATH_BYTES: usize = 4095;
 #[derive(Clone, Debug)]
 pub struct LayerTree {
     system: System,
-    entries: BTreeMap<Box<str>, Entry>,
+    entries: BTreeMap<Arc<str>, Entry>,
     warnings: Vec<TreeWarning>,
 }
 
@@ -156,7 +156,7 @@ impl LayerTree {
 
     /// What is at `path`, whatever its case if the tree is Windows'. The root is no entry.
     pub fn get(&self, path: &LayerPath) -> Option<&Entry> {
-        self.entries.get(&*self.key(path.as_str()))
+        self.entries.get(&*self.key(path))
     }
 
     /// All entries in the order they are written in: by the bytes of their paths, so a
@@ -217,7 +217,7 @@ impl LayerTree {
         check_depth(path, &meta.origin)?;
         let warnings = self.check_names(path, &meta.origin)?;
         let asked = path.clone();
-        let key = self.key(path.as_str());
+        let key = self.key(path);
         let old = self.entries.get(&*key);
         if let Some(old) = old {
             replaces(old, path, &kind, &meta)?;
@@ -262,6 +262,10 @@ impl LayerTree {
             spelled.push('/');
             spelled.push_str(name);
         }
+        // One text for both, where it is the same.
+        if spelled == path.as_str() {
+            return Ok(path.clone());
+        }
         // The same number of names, each checked before.
         Ok(spelled.parse().unwrap_or_else(|_| path.clone()))
     }
@@ -283,7 +287,7 @@ impl LayerTree {
         let mut missing = Vec::new();
         let mut at = entry.path.parent();
         while let Some(parent) = at.filter(|it| !it.is_root()) {
-            let key = self.key(parent.as_str());
+            let key = self.key(&parent);
             if self.entries.contains_key(&*key) {
                 break;
             }
@@ -347,10 +351,10 @@ impl LayerTree {
         }
     }
 
-    fn key(&self, path: &str) -> Box<str> {
+    fn key(&self, path: &LayerPath) -> Arc<str> {
         match self.system {
-            System::Windows(_) => names::fold(path).into(),
-            System::Linux => path.into(),
+            System::Windows(_) => names::fold(path.as_str()).into(),
+            System::Linux => path.shared(),
         }
     }
 }

@@ -10,15 +10,15 @@ use std::{
 
 use oci::Platform;
 use wcow::{
-    AssembleOptions, Copier, CopyFailure, CopyJob, LayerTree, NameRules, OsVersion, Owner, Release,
-    Timestamps,
+    AssembleOptions, CompressionFormat, Copier, CopyFailure, CopyJob, LayerTree, NameRules,
+    OsVersion, Owner, Release, Timestamps,
     context::{Context, ContextOptions, SymlinkPolicy},
     copy::{CopyOptions, Copying, Fetch},
     dockerfile::{Dockerfile, MAX_FILE_BYTES, TargetOs},
     os_version::Chosen,
 };
 
-use super::{BuildArgs, Names, Owners, Symlinks, WhatArgs};
+use super::{BuildArgs, Layers, Names, Owners, Symlinks, WhatArgs};
 use crate::{env::Environment, error::AppError, timestamp};
 
 /// What `--os-version` says: a version, or `none`.
@@ -103,6 +103,12 @@ pub(super) fn options(
     options.build_platform = build_platform(std::env::consts::OS, std::env::consts::ARCH);
     options.oci = what.oci;
     options.squash = what.squash_new;
+    options.compression = match what.compression {
+        Layers::Gzip => CompressionFormat::Gzip,
+        Layers::Zstd => CompressionFormat::Zstd,
+        Layers::None => CompressionFormat::None,
+    };
+    options.threads = what.compression_threads;
     options.names = match windows.windows_names {
         Names::Error => NameRules::Strict,
         Names::Warn => NameRules::Warn,
