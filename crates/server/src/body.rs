@@ -20,8 +20,9 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use oci::wire::ErrorCode;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Limits, answer::Refusal, faults::BodyFault, log::Record, socket::Connection};
+use crate::{Limits, answer::Refusal, faults::BodyFault, log::Record};
 
 /// How much of an unwanted body is dropped before the connection may close, in bytes.
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,7 +42,8 @@ pub(crate) struct Intake {
     /// Never locked: it only makes a body that is `Send` a field that is `Sync`.
     body: Mutex<Body>,
     record: Arc<Record>,
-    connection: Connection,
+    /// Cancelled when nobody waits for an answer any more.
+    gone: CancellationToken,
     idle: Duration,
     pace: Pace,
     fault: Option<(u64, BodyFault)>,
@@ -83,7 +85,7 @@ impl Intake {
     pub(crate) fn new(
         body: Body,
         record: Arc<Record>,
-        connection: Connection,
+        gone: CancellationToken,
         limits: &Limits,
         fault: Option<(u64, BodyFault)>,
     ) -> Self {
@@ -91,7 +93,7 @@ impl Intake {
         Self {
             body: Mutex::new(body),
             record,
-            connection,
+            gone,
             idle: limits.body_idle,
             pace: Pace {
                 floor: limits.body_floor,
@@ -209,7 +211,7 @@ impl Intake {
         match self.fault.take().map(|it| it.1) {
             Some(BodyFault::Answer(answer)) => Refusal::Scripted(Box::new(answer)),
             Some(BodyFault::Stall) => {
-                self.connection.closed().await;
+                self.gone.cancelled().await;
                 Refusal::Abandoned
             }
             Some(BodyFault::Reset) | None => Refusal::Reset,

@@ -305,7 +305,6 @@ impl RunningServer {
             window,
         )
         .await;
-        connection.close();
     }
 
     /// Stops: takes no more connections, lets requests that are under way end for at most
@@ -401,10 +400,9 @@ impl Accepting {
             );
             number += 1;
             let counted = self.app.metrics.connected();
-            let serving = self.serve(stream, connection.clone());
+            let serving = self.serve(stream, connection);
             self.app.tasks.spawn(async move {
                 serving.await;
-                connection.close();
                 drop((place, seat, counted));
             });
         }

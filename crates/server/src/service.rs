@@ -11,6 +11,7 @@ use axum::{
     response::Response,
 };
 use oci::wire::ErrorCode;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     answer::{self, Refusal},
@@ -51,7 +52,10 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
     let under_way = connection.begin(request.version() == Version::HTTP_2).await;
     let counted = app.metrics.under_way();
     let seat = connection.place(&app.turns.requests);
-    let handling = exchange(app, request, connection.clone(), seat.is_some());
+    // Dropped with this function, which ends with the stream a client gives up: the handler goes on.
+    let gone = CancellationToken::new();
+    let _gone = gone.clone().drop_guard();
+    let handling = exchange(app, request, (connection.clone(), gone), seat.is_some());
     let task = tasks.spawn(async move {
         let response = handling.await;
         drop((under_way, counted));
@@ -71,7 +75,7 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
 async fn exchange(
     app: Arc<App>,
     request: Request,
-    connection: Connection,
+    (connection, gone): (Connection, CancellationToken),
     is_seated: bool,
 ) -> Option<Response> {
     let resource = Resource::parse(request.uri().path());
@@ -101,7 +105,7 @@ async fn exchange(
     let intake = Intake::new(
         body,
         Arc::clone(&record),
-        connection.clone(),
+        gone.clone(),
         &app.limits,
         faults.body.clone(),
     );
@@ -119,12 +123,12 @@ async fn exchange(
         principal: Principal::default(),
         faults,
     };
-    let answered = match x.instead(&connection).await {
+    let answered = match x.instead(&gone).await {
         Some(scripted) => scripted,
         None if is_busy => Err(busy()),
         None => x.handle(endpoint, resource).await,
     };
-    let answer = x.finish(answered, &connection).await;
+    let answer = x.finish(answered, &connection, &gone).await;
     drop(room);
     answer
 }
@@ -144,7 +148,7 @@ fn busy() -> Refusal {
 
 impl Exchange {
     /// What a fault does in the handler's place.
-    async fn instead(&mut self, connection: &Connection) -> Option<Result<Response, Refusal>> {
+    async fn instead(&mut self, gone: &CancellationToken) -> Option<Result<Response, Refusal>> {
         if !self.faults.delay.is_zero() {
             tokio::time::sleep(self.faults.delay).await;
         }
@@ -159,7 +163,7 @@ impl Exchange {
             Instead::Reset => Some(Err(Refusal::Reset)),
             Instead::Endless => Some(Ok(tamper::endless())),
             Instead::Stall => {
-                stall(connection).await;
+                stall(gone).await;
                 Some(Err(Refusal::Abandoned))
             }
         }
@@ -289,6 +293,7 @@ impl Exchange {
         mut self,
         answered: Result<Response, Refusal>,
         connection: &Connection,
+        gone: &CancellationToken,
     ) -> Option<Response> {
         let response = match answered {
             Ok(response) => Ok(response),
@@ -301,7 +306,7 @@ impl Exchange {
             (Ok(_), Some(After::Answer(answer))) => Ok(tamper::scripted(answer)),
             (Ok(_), Some(After::Reset)) => Err(Outcome::Reset),
             (Ok(_), Some(After::Stall)) => {
-                stall(connection).await;
+                stall(gone).await;
                 Err(Outcome::Gone)
             }
             (response, _) => response,
@@ -313,7 +318,10 @@ impl Exchange {
             Ok(response) => response,
             Err(outcome) => {
                 self.record.unanswered(outcome);
-                connection.reset();
+                // Over HTTP/2 who has left has left one stream; others go on beside it.
+                if outcome != Outcome::Gone || self.version < Version::HTTP_2 {
+                    connection.reset();
+                }
                 return None;
             }
         };
@@ -338,8 +346,8 @@ impl Exchange {
     }
 }
 
-async fn stall(connection: &Connection) {
-    let _ = tokio::time::timeout(MAX_STALL, connection.closed()).await;
+async fn stall(gone: &CancellationToken) {
+    let _ = tokio::time::timeout(MAX_STALL, gone.cancelled()).await;
 }
 
 fn ping() -> Response {

@@ -53,8 +53,6 @@ struct Shared {
     of_client: Option<Arc<Semaphore>>,
     /// Set when the connection is to be dropped at once.
     broken: CancellationToken,
-    /// Set when it is gone.
-    closed: CancellationToken,
     resets: AtomicBool,
     /// How many bytes more may be written.
     budget: AtomicU64,
@@ -114,7 +112,6 @@ impl Connection {
             turns: Arc::new(Semaphore::new(turns.clamp(1, Semaphore::MAX_PERMITS))),
             of_client,
             broken: CancellationToken::new(),
-            closed: CancellationToken::new(),
             resets: AtomicBool::new(false),
             budget: AtomicU64::new(u64::MAX),
             allowance: allowance.clone(),
@@ -181,16 +178,6 @@ impl Connection {
     /// Comes back when the connection is to be dropped.
     pub(crate) async fn broken(&self) {
         self.0.broken.cancelled().await;
-    }
-
-    /// Comes back when the connection is gone.
-    pub(crate) async fn closed(&self) {
-        self.0.closed.cancelled().await;
-    }
-
-    /// Says that the connection is gone.
-    pub(crate) fn close(&self) {
-        self.0.closed.cancel();
     }
 }
 

@@ -75,12 +75,25 @@ impl TransportError {
         let parse = std::error::Error::source(&error)
             .and_then(|source| source.downcast_ref::<hyper::Error>())
             .is_some_and(hyper::Error::is_parse);
-        if parse {
+        if parse || is_no_answer(&error) {
             Self::NotHttp(error.into())
         } else {
             Self::Broken(error.into())
         }
     }
+}
+
+/// Whether an answer over HTTP/2 was none, by this client's own verdict: its head is too long, say.
+/// What is wrong with all of a connection is another matter.
+fn is_no_answer(error: &legacy::Error) -> bool {
+    let error: &(dyn std::error::Error + 'static) = error;
+    let mut chain = std::iter::successors(Some(error), |it| it.source());
+    chain.any(|it| {
+        let of_http2 = it.downcast_ref::<h2::Error>();
+        // A head without end is answered by leaving: https://www.rfc-editor.org/rfc/rfc9113#section-7
+        let too_much = |it: &h2::Error| it.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        of_http2.is_some_and(|it| it.is_library() && (it.is_reset() || too_much(it)))
+    })
 }
 
 /// A time in seconds, rounded up.

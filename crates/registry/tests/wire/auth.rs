@@ -5,33 +5,32 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use longshore_registry::{Client, CredentialStore, Credentials, DockerConfig};
 use oci::{Presence, PushTarget, TargetErrorKind, wire::Action as May};
-use server::{
-    Action, Answer, Auth, Authorization, Bearer, Endpoint, Rule, RunningServer, Server, Users,
-};
+use server::{Action, Answer, Auth, Authorization, Bearer, Endpoint, Rule, Server, Users};
 
 use crate::fixture::{
-    Blobs, MIB, Seen, at_most, blob, manifest, quick, registry, repository, sorted, start, upload,
+    Blobs, Double, MIB, Seen, at_most, blob, manifest, quick, registry, repository, sorted, start,
+    upload,
 };
 
 const USER: &str = "alice";
 const PASSWORD: &str = "canary-password";
 
-async fn token_registry(bearer: Bearer) -> RunningServer {
+async fn token_registry(bearer: Bearer) -> Double {
     let auth = Auth::Bearer(bearer.user(USER, PASSWORD));
     start(Server::builder().memory().auth(auth)).await
 }
 
-fn known(server: &RunningServer, credentials: Credentials) -> Client {
+fn known(server: &Double, credentials: Credentials) -> Client {
     let store = CredentialStore::new().with(server.registry(), credentials);
     quick().credentials(store).build().unwrap()
 }
 
-fn alice(server: &RunningServer) -> Client {
+fn alice(server: &Double) -> Client {
     known(server, Credentials::password(USER, PASSWORD))
 }
 
 /// Eight blobs at once, with their config, and the manifest after them.
-async fn push(client: &Client, server: &RunningServer, path: &str) {
+async fn push(client: &Client, server: &Double, path: &str) {
     let target = client.push_target(&repository(server, path));
     let mut blobs: Vec<_> = (0..8).map(|seed| blob(seed, 10_000)).collect();
     let layers: Vec<_> = blobs.iter().map(|(layer, _)| layer.clone()).collect();

@@ -2,16 +2,18 @@
 
 use longshore_registry::{ChunkSize, Client};
 use oci::{Descriptor, PushTarget, TargetErrorKind};
-use server::{Action, Answer, Endpoint, RangeFault, Rule, RunningServer, Server, UploadOptions};
+use server::{Action, Answer, Endpoint, RangeFault, Rule, Server, UploadOptions};
 
-use crate::fixture::{Blobs, MIB, blob, client, quick, registry, repository, start, upload};
+use crate::fixture::{
+    Blobs, Double, MIB, blob, client, quick, registry, repository, start, upload,
+};
 
 fn in_chunks(bytes: u64) -> Client {
     quick().chunk_size(ChunkSize::of(bytes)).build().unwrap()
 }
 
 /// Each body with its length and range, as the registry got them.
-fn bodies(server: &RunningServer) -> Vec<(String, u64, Option<String>, u16)> {
+fn bodies(server: &Double) -> Vec<(String, u64, Option<String>, u16)> {
     let sent = server.log().entries().into_iter().filter(|it| {
         let method = it.method.as_str();
         method == "PATCH" || method == "PUT"
@@ -39,7 +41,7 @@ fn body(
     (method.to_owned(), length, Some(text), status)
 }
 
-async fn push(client: &Client, server: &RunningServer, size: usize) -> Descriptor {
+async fn push(client: &Client, server: &Double, size: usize) -> Descriptor {
     let target = client.push_target(&repository(server, "app"));
     let (layer, content) = blob(size as u64, size);
     let source = Blobs::one(&layer, &content);

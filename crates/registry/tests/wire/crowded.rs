@@ -16,7 +16,7 @@ use longshore_registry::{Client, Fact, MemoryProfiles, Profile, ProfileStore};
 use oci::{Presence, PushTarget};
 
 use crate::{
-    fixture::{Blobs, at_most, blob, quick, upload},
+    fixture::{Blobs, at_most, blob, host, quick, upload},
     scripted::{Reply, Scripted, Turnstile, reply},
 };
 
@@ -126,7 +126,7 @@ async fn push(client: &Client, registry: &Scripted, blobs: usize) {
 
 /// What the store has of the registry's concurrency.
 async fn at_once(profiles: &MemoryProfiles, registry: &Scripted) -> Vec<(&'static str, usize)> {
-    let host = format!("http://{}", registry.registry());
+    let host = host(&registry.registry());
     let profile = Profile::read(&profiles.load(&host).await);
     let counts = profile.facts().filter_map(|it| match it.fact {
         Fact::BodiesAtOnce(count) => Some(("bodies", count.get())),

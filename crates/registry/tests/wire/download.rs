@@ -5,16 +5,16 @@ use std::io;
 use http::{HeaderMap, HeaderValue};
 use longshore_registry::{Client, CredentialStore, Credentials, DownloadError, Elsewhere};
 use oci::PushTarget as _;
-use server::{Action, Answer, Endpoint, Rule, RunningServer, Server};
+use server::{Action, Answer, Endpoint, Rule, Server};
 
-use crate::fixture::{Blobs, blob, quick, repository, start, upload};
+use crate::fixture::{Blobs, Double, blob, quick, repository, start, upload};
 
 const SECRET: &str = "canary-download-31";
 const LIMIT: u64 = 1 << 20;
 
 /// A host that has a file, and a client with credentials for it.
 struct Stage {
-    host: RunningServer,
+    host: Double,
     client: Client,
     url: String,
     content: bytes::Bytes,
@@ -113,7 +113,7 @@ async fn b8_only_https_and_public_addresses_are_downloaded_from() {
     let mut stage = Stage::new().await;
     let port = stage.host.addr().port();
     for (url, expected) in [
-        (stage.url.clone(), "not one of https"),
+        (format!("http://127.0.0.1:{port}/file"), "not one of https"),
         (format!("https://127.0.0.1:{port}/file"), "private"),
         (format!("https://localhost:{port}/file"), "private"),
         ("file:///etc/passwd".to_owned(), ""),

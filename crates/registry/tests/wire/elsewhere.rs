@@ -10,16 +10,19 @@ use longshore_registry::{
     Client, CredentialStore, Credentials, Elsewhere, Resolver, WithElsewhere,
 };
 use oci::{Descriptor, MediaType, PushTarget as _, Source, SourceError, Tag};
-use server::{Action, Answer, Endpoint, Rule, RunningServer, Server};
+use server::{Action, Answer, Endpoint, Rule, Server};
 
-use crate::fixture::{Blobs, blob, quick, registry, repository, start, upload};
+use crate::{
+    fixture::{Blobs, Double, blob, quick, registry, repository, start, upload},
+    set_up::SET_UP,
+};
 
 const SECRET: &str = "canary-elsewhere-77";
 
 /// A registry that has not got the layer, a host that has, and a client with credentials for both.
 struct Stage {
-    near: RunningServer,
-    far: RunningServer,
+    near: Double,
+    far: Double,
     client: Client,
     layer: Descriptor,
     content: Bytes,
@@ -170,10 +173,11 @@ async fn b4_a_fetch_that_breaks_is_gone_on_with() {
 #[tokio::test]
 async fn b4_only_https_and_public_addresses_are_gone_to_but_for_named_hosts() {
     let mut stage = Stage::new(1).await;
+    let port = stage.far.addr().port();
+    stage.layer.urls = vec![format!("http://127.0.0.1:{port}/layer")];
     let error = read(&stage.source(Elsewhere::new()), &stage.layer, 0).await;
     stage.assert_nobody_was_asked(&error.unwrap_err(), "not one of https");
 
-    let port = stage.far.addr().port();
     for url in [
         format!("https://127.0.0.1:{port}/layer"),
         format!("https://[::1]:{port}/layer"),
@@ -186,7 +190,7 @@ async fn b4_only_https_and_public_addresses_are_gone_to_but_for_named_hosts() {
     }
     for url in [
         format!("ftp://127.0.0.1:{port}/layer"),
-        format!("http://user:{SECRET}@127.0.0.1:{port}/layer"),
+        format!("{}://user:{SECRET}@127.0.0.1:{port}/layer", SET_UP.scheme()),
         "nonsense".to_owned(),
     ] {
         stage.layer.urls = vec![url];

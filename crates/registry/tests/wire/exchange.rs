@@ -14,6 +14,7 @@ use server::{Auth, Bearer, Server};
 use crate::{
     fixture::{blob, quick, repository, start},
     scripted::{Reply, Scripted, reply},
+    set_up::SET_UP,
 };
 
 const REFRESH: &str = "canary-refresh";
@@ -30,7 +31,8 @@ async fn registry(service: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Sc
         let host = head.to_ascii_lowercase();
         let host = host.split("host: ").nth(1).unwrap().lines().next().unwrap();
         let challenge = format!(
-            "401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"reg\""
+            "401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{}://{host}/token\",service=\"reg\"",
+            SET_UP.scheme()
         );
         reply(&challenge, "")
     })
@@ -208,7 +210,8 @@ async fn a_refusal_says_what_was_asked_for_and_what_was_granted() {
             let host = head.split("host: ").nth(1).unwrap().lines().next().unwrap();
             let challenge = format!(
                 "401 Unauthorized\r\nWWW-Authenticate: Negotiate dG9rZW4=\r\n\
-                 WWW-Authenticate: Bearer realm=http://{host}/token,scope=\"repository:a:pull,push\",error=\"insufficient_scope\""
+                 WWW-Authenticate: Bearer realm={}://{host}/token,scope=\"repository:a:pull,push\",error=\"insufficient_scope\"",
+                SET_UP.scheme()
             );
             reply(&challenge, "")
         })
@@ -333,8 +336,10 @@ async fn r6_two_repositories_with_two_accounts_have_two_tokens() {
                 return reply("404 Not Found", "");
             }
         }
-        let challenge =
-            format!("401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"http://{host}/token\"");
+        let challenge = format!(
+            "401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{}://{host}/token\"",
+            SET_UP.scheme()
+        );
         reply(&challenge, "")
     })
     .await;

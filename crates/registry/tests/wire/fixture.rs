@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
+    ops::Deref,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,19 +13,85 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use longshore_registry::{Client, ClientBuilder, RetryPolicy};
 use oci::{
-    BlobStream, BlobUpload, Descriptor, Digest, Document, MediaType, Repository, Source,
+    BlobStream, BlobUpload, Descriptor, Digest, Document, MediaType, Registry, Repository, Source,
     SourceError, UploadObserver, UploadSession,
 };
-use server::{RunningServer, Server, ServerBuilder};
+use server::{Endpoint, RunningServer, Server, ServerBuilder};
+use tokio::io::{DuplexStream, duplex};
+
+use crate::set_up::{self, SET_UP};
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
-pub(crate) async fn start(builder: ServerBuilder) -> RunningServer {
-    builder.start().await.unwrap()
+/// A server of ours as a double: what it is asked comes over the version the set-up has.
+#[derive(Debug)]
+pub(crate) struct Double(Arc<RunningServer>);
+
+impl Deref for Double {
+    type Target = RunningServer;
+
+    fn deref(&self) -> &RunningServer {
+        &self.0
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let entries = self.log().entries();
+        // Without an address it was spoken by hand.
+        for entry in entries.iter().filter(|it| it.client.is_some()) {
+            let body = match entry.endpoint {
+                Endpoint::BlobGet => true,
+                Endpoint::UploadPut | Endpoint::UploadPatch | Endpoint::UploadSingle => {
+                    // Without bytes it is a question, unless that is the blob.
+                    let query = entry.query.as_deref().unwrap_or_default();
+                    entry.headers.content_length != Some(0)
+                        || query.contains(Digest::of(b"").encoded())
+                }
+                _ => false,
+            };
+            assert_eq!(entry.version, SET_UP.version(body), "{entry:#?}");
+        }
+    }
+}
+
+/// A registry, that speaks TLS where the set-up has it.
+pub(crate) async fn start(mut builder: ServerBuilder) -> Double {
+    if let Some((certificate, key)) = set_up::identity() {
+        builder = builder.tls(certificate.as_bytes(), key.as_bytes()).unwrap();
+    }
+    let double = start_behind(builder).await;
+    set_up::remember(double.registry());
+    double
+}
+
+/// A registry without TLS, or with its own: something else is in front of it.
+pub(crate) async fn start_behind(builder: ServerBuilder) -> Double {
+    Double(Arc::new(builder.start().await.unwrap()))
+}
+
+/// A connection for who speaks HTTP/1.1 by hand, whatever the set-up.
+pub(crate) fn aside(double: &Double) -> DuplexStream {
+    let (near, far) = duplex(64 * 1024);
+    let server = double.0.clone();
+    tokio::spawn(async move { server.serve_connection(far).await });
+    near
+}
+
+/// A host as its profile is kept by.
+pub(crate) fn host(registry: &Registry) -> String {
+    if SET_UP.is_plain() {
+        format!("http://{registry}")
+    } else {
+        registry.to_string()
+    }
 }
 
 /// A registry in memory, open to everybody.
-pub(crate) async fn registry() -> RunningServer {
+pub(crate) async fn registry() -> Double {
     start(Server::builder().memory()).await
 }
 
@@ -33,7 +100,7 @@ pub(crate) fn quick() -> ClientBuilder {
     let policy = RetryPolicy::default()
         .with_backoff(Duration::from_millis(2), Duration::from_millis(20))
         .with_seed(1);
-    Client::builder().retry(policy)
+    set_up::speaking(Client::builder().retry(policy))
 }
 
 pub(crate) fn client() -> Client {

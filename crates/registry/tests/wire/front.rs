@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::set_up::protocols;
+
 /// An authority that signs what the tests ask for.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -90,6 +92,29 @@ impl Pair {
         self.key.serialize_pem()
     }
 
+    /// TLS with this as what a server shows.
+    pub(crate) fn acceptor(&self, authority: &Authority, wants: Wants) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.0.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let builder = match wants {
+            Wants::Nothing => builder.with_no_client_auth(),
+            Wants::Certificate => {
+                builder.with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
+            }
+            Wants::Required => builder.with_client_cert_verifier(verifier.build().unwrap()),
+        };
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let chain = vec![self.certificate.clone()];
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = protocols();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Trust as `tls` has it, with this as what a client shows.
     pub(crate) fn shown_by(&self, tls: HostTls) -> HostTls {
         tls.with_identity(self.pem.as_bytes(), self.key().as_bytes())
@@ -107,7 +132,7 @@ impl Front {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(config(pair, authority, wants));
+        let acceptor = pair.acceptor(authority, wants);
         let shown = Arc::new(Mutex::new(Vec::new()));
         let log = shown.clone();
         tokio::spawn(async move {
@@ -140,26 +165,4 @@ impl Front {
     pub(crate) fn shown(&self) -> Vec<bool> {
         self.shown.lock().unwrap().clone()
     }
-}
-
-fn config(pair: &Pair, authority: &Authority, wants: Wants) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.0.der().clone()).unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let builder = match wants {
-        Wants::Nothing => builder.with_no_client_auth(),
-        Wants::Certificate => {
-            builder.with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
-        }
-        Wants::Required => builder.with_client_cert_verifier(verifier.build().unwrap()),
-    };
-    let key = PrivateKeyDer::try_from(pair.key.serialize_der()).unwrap();
-    let chain = vec![pair.certificate.clone()];
-    let mut config = builder.with_single_cert(chain, key).unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
 }

@@ -15,12 +15,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::future::join_all;
 use longshore_registry::{Client, CredentialHelpers, CredentialStore, DockerConfig};
 use oci::{Presence, PushTarget, TargetErrorKind};
-use server::{Action, Answer, Auth, Endpoint, Rule, RunningServer, Server};
+use server::{Action, Answer, Auth, Endpoint, Rule, Server};
 use tempfile::TempDir;
 
 use crate::{
-    fixture::{Blobs, blob, quick, registry, repository, start, upload},
+    fixture::{Blobs, Double, blob, quick, registry, repository, start, upload},
     scripted::{Scripted, reply},
+    set_up::SET_UP,
 };
 
 const PASSWORD: &str = "canary-password";
@@ -64,7 +65,7 @@ fn client(directory: &TempDir, config: &str) -> Client {
         .unwrap()
 }
 
-async fn basic() -> RunningServer {
+async fn basic() -> Double {
     start(
         Server::builder()
             .memory()
@@ -176,7 +177,7 @@ async fn a_helper_that_fails_is_a_typed_error_that_names_it_and_nothing_is_sent_
 /// Cloud registries give out passwords for some hours; a process may live for longer.
 #[tokio::test]
 async fn a_helpers_password_that_has_ended_is_asked_for_again_and_a_wrong_one_is_not() {
-    for challenge in ["Basic realm=\"r\"", "Bearer realm=\"http://HOST/token\""] {
+    for challenge in ["Basic realm=\"r\"", "Bearer realm=\"SCHEME://HOST/token\""] {
         let password = Arc::new(Mutex::new("one".to_owned()));
         let server = {
             let password = password.clone();
@@ -191,7 +192,9 @@ async fn a_helpers_password_that_has_ended_is_asked_for_again_and_a_wrong_one_is
                     return reply("404 Not Found", "");
                 }
                 let host = head.split("host: ").nth(1).unwrap().lines().next().unwrap();
-                let challenge = challenge.replace("HOST", host);
+                let challenge = challenge
+                    .replace("HOST", host)
+                    .replace("SCHEME", SET_UP.scheme());
                 reply(
                     &format!("401 Unauthorized\r\nWWW-Authenticate: {challenge}"),
                     "",

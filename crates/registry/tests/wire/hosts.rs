@@ -8,8 +8,9 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use server::{Auth, Bearer, Endpoint, Server};
 
 use crate::{
-    fixture::{Blobs, blob, quick, registry, start, upload},
+    fixture::{Blobs, blob, quick, start_behind, upload},
     front::{Authority, Front, Wants},
+    set_up::SET_UP,
 };
 
 async fn presence(client: ClientBuilder, repository: &Repository) -> Result<Presence, TargetError> {
@@ -34,7 +35,7 @@ fn for_clients(params: &mut CertificateParams) {
 
 #[tokio::test]
 async fn r5_mutual_tls_works_and_the_certificate_is_shown_to_its_own_host_only() {
-    let server = registry().await;
+    let server = start_behind(Server::builder().memory()).await;
     let authority = Authority::new("authority");
     let pair = authority.loopback();
     let front = |wants| Front::start(&pair, &authority, wants, server.addr());
@@ -51,7 +52,8 @@ async fn r5_mutual_tls_works_and_the_certificate_is_shown_to_its_own_host_only()
     let source = Blobs::one(&layer, &content);
     let target = client.push_target(&own.repository("app"));
     target.upload_blob(upload(&layer, &source)).await.unwrap();
-    assert_eq!(own.shown(), [true, true], "a connection for each lane");
+    let lanes = SET_UP.lanes();
+    assert_eq!(own.shown(), vec![true; lanes], "a connection for each lane");
 
     let target = client.push_target(&other.repository("app"));
     let presence = target.has_blob(&layer).await.unwrap();
@@ -61,7 +63,7 @@ async fn r5_mutual_tls_works_and_the_certificate_is_shown_to_its_own_host_only()
 
 #[tokio::test]
 async fn r5_a_client_certificate_that_is_missing_is_told_and_not_tried_again() {
-    let server = registry().await;
+    let server = start_behind(Server::builder().memory()).await;
     let authority = Authority::new("authority");
     let front = Front::start(
         &authority.loopback(),
@@ -90,7 +92,7 @@ async fn r5_a_client_certificate_that_is_missing_is_told_and_not_tried_again() {
 
 #[tokio::test]
 async fn r5_what_vouches_for_one_host_vouches_for_no_other() {
-    let server = registry().await;
+    let server = start_behind(Server::builder().memory()).await;
     let authority = Authority::new("authority");
     let pair = authority.loopback();
     let front = || Front::start(&pair, &authority, Wants::Nothing, server.addr());
@@ -110,7 +112,7 @@ async fn r5_what_vouches_for_one_host_vouches_for_no_other() {
 /// Reliability class 34: each is refused by its name, and nothing is tried without TLS.
 #[tokio::test]
 async fn r5_a_certificate_that_is_expired_or_for_other_names_is_refused_by_its_name() {
-    let server = registry().await;
+    let server = start_behind(Server::builder().memory()).await;
     let authority = Authority::new("authority");
     let expired = authority.sign(&["127.0.0.1"], |it| {
         it.not_before = date_time_ymd(2001, 1, 1);
@@ -144,12 +146,12 @@ async fn r5_a_certificate_that_is_expired_or_for_other_names_is_refused_by_its_n
 async fn r5_a_token_service_is_trusted_by_its_registrys_authority_and_sees_no_certificate_of_it() {
     let authority = Authority::new("authority");
     let pair = authority.loopback();
-    let service = start(Server::builder().memory()).await;
+    let service = start_behind(Server::builder().memory()).await;
     let tokens = Front::start(&pair, &authority, Wants::Certificate, service.addr()).await;
     let bearer = Bearer::new()
         .realm(format!("https://{}/token", tokens.address))
         .user("alice", "canary");
-    let server = start(Server::builder().memory().auth(Auth::Bearer(bearer))).await;
+    let server = start_behind(Server::builder().memory().auth(Auth::Bearer(bearer))).await;
     let front = Front::start(&pair, &authority, Wants::Required, server.addr()).await;
     let alice = authority.sign(&["alice"], for_clients);
     let login = Credentials::password("alice", "canary");
@@ -181,7 +183,7 @@ async fn r5_a_token_service_is_trusted_by_its_registrys_authority_and_sees_no_ce
 
 #[tokio::test]
 async fn r5_certificates_for_a_registry_on_loopback_mean_tls_unless_plain_http_was_said() {
-    let server = registry().await;
+    let server = start_behind(Server::builder().memory()).await;
     let authority = Authority::new("authority");
     let pair = authority.loopback();
     let front = Front::start(&pair, &authority, Wants::Nothing, server.addr()).await;

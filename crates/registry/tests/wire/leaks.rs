@@ -35,6 +35,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::{
     fixture::{Blobs, blob, manifest, upload},
     scripted::{Reply, Scripted, reply},
+    set_up::{SET_UP, speaking},
 };
 
 /// Where the registry is, as far as it matters.
@@ -164,6 +165,7 @@ impl World {
     /// Somewhere, and never the path of a token service.
     fn somewhere(&self) -> String {
         let hosts = self.hosts.lock().unwrap().clone();
+        let scheme = SET_UP.scheme();
         let path = [
             "/v2/app/blobs/uploads/1",
             "/x?sig=1",
@@ -172,13 +174,13 @@ impl World {
         ][self.dice.roll(4)];
         match self.dice.roll(10) {
             0 => path.to_owned(),
-            1 | 2 => format!("http://{}{path}", hosts.home),
-            3 => format!("http://{}{path}", hosts.tokens),
+            1 | 2 => format!("{scheme}://{}{path}", hosts.home),
+            3 => format!("{scheme}://{}{path}", hosts.tokens),
             4 => format!("//{}{path}", hosts.tokens_by_home),
-            5 | 6 => format!("http://{}{path}", hosts.foreign),
-            7 => format!("http://user:pw@{}{path}", hosts.foreign),
+            5 | 6 => format!("{scheme}://{}{path}", hosts.foreign),
+            7 => format!("{scheme}://user:pw@{}{path}", hosts.foreign),
             8 => format!("ftp://{}{path}", hosts.foreign),
-            _ => format!("http://{}{path}", self.inside(&hosts)),
+            _ => format!("{scheme}://{}{path}", self.inside(&hosts)),
         }
     }
 
@@ -191,7 +193,7 @@ impl World {
             5 | 6 => hosts.foreign,
             _ => self.inside(&hosts),
         };
-        format!("http://{host}/token")
+        format!("{}://{host}/token", SET_UP.scheme())
     }
 
     fn inside(&self, hosts: &Hosts) -> String {
@@ -390,10 +392,15 @@ fn client(place: Place, registry: &oci::Registry, secrets: &Secrets) -> (Client,
     header.set_sensitive(true);
     let headers = HeaderMap::from_iter([("x-meta".parse().unwrap(), header)]);
     let limit = Duration::from_secs(5);
-    let client = Client::builder()
+    let client = Client::builder();
+    let client = if SET_UP.is_plain() {
+        client.plain_http(registry.clone())
+    } else {
+        speaking(client).https(registry.clone())
+    };
+    let client = client
         .credentials(store)
         .registry_headers(headers)
-        .plain_http(registry.clone())
         .retry(RetryPolicy::never())
         .timeouts(Timeouts::default().with_idle(limit))
         .resolver(names.clone())
@@ -557,7 +564,8 @@ async fn n6_a_public_registry_leads_to_no_private_address_and_an_internal_one_do
         (Place::Internal, "127.0.0.1", None),
     ] {
         let inside = Scripted::start(|_| reply("201 Created", "")).await;
-        let to = format!("http://{host}:{}/u/1", inside.registry().port().unwrap());
+        let port = inside.registry().port().unwrap();
+        let to = format!("{}://{host}:{port}/u/1", SET_UP.scheme());
         let home =
             Scripted::start(move |_| reply(&format!("202 Accepted\r\nLocation: {to}"), "")).await;
         let name = format!("registry.example:{}", home.registry().port().unwrap());

@@ -35,6 +35,7 @@ mod referrers;
 mod resumes;
 mod retries;
 mod scripted;
+mod set_up;
 mod socks;
 mod sources;
 mod tags;

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use oci::{Digest, Document, MediaType, Presence, PushTarget, Tag, TagOrDigest, TargetErrorKind};
 use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{client, manifest, quick, registry, repository, start};
+use crate::fixture::{Double, client, manifest, quick, registry, repository, start};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
-async fn accepting() -> server::RunningServer {
+async fn accepting() -> Double {
     start(Server::builder().memory().validation(Validation::AcceptAll)).await
 }
 

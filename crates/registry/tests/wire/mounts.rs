@@ -1,11 +1,11 @@
 //! Mounts: asked for once, and a refusal is an answer.
 
 use oci::{MountOutcome, Presence, PushTarget, TargetErrorKind};
-use server::{Action, Answer, Endpoint, Rule, RunningServer};
+use server::{Action, Answer, Endpoint, Rule};
 
-use crate::fixture::{Blobs, blob, client, registry, repository, upload};
+use crate::fixture::{Blobs, Double, blob, client, registry, repository, upload};
 
-async fn with_a_blob(server: &RunningServer, path: &str) -> oci::Descriptor {
+async fn with_a_blob(server: &Double, path: &str) -> oci::Descriptor {
     let (layer, content) = blob(1, 1000);
     let base = client().push_target(&repository(server, path));
     let source = Blobs::one(&layer, &content);

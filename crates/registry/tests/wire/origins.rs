@@ -2,16 +2,16 @@
 
 use longshore_registry::{Client, CredentialStore, Credentials};
 use oci::{Presence, PushTarget, TargetErrorKind};
-use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, RunningServer, Server};
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
 
 use crate::{
-    fixture::{Blobs, blob, client, quick, registry, repository, start, upload},
+    fixture::{Blobs, Double, blob, client, quick, registry, repository, start, upload},
     scripted::{Scripted, reply},
 };
 
 const PASSWORD: &str = "canary-password";
 
-async fn basic() -> (RunningServer, Client) {
+async fn basic() -> (Double, Client) {
     let auth = Auth::basic("alice", PASSWORD);
     let server = start(Server::builder().memory().auth(auth)).await;
     let store =
@@ -43,8 +43,8 @@ async fn n6_an_upload_on_another_host_gets_no_credentials() {
 
 #[tokio::test]
 async fn n6_a_redirect_to_another_host_gets_no_credentials() {
-    let (server, client) = basic().await;
     let elsewhere = registry().await;
+    let (server, client) = basic().await;
     let here = repository(&server, "app");
     let (layer, content) = blob(1, 1000);
     let source = Blobs::one(&layer, &content);
@@ -247,13 +247,13 @@ fn asks(challenge: String, answer: &'static str) -> impl Fn(&str) -> crate::scri
     }
 }
 
-fn trusting(server: &RunningServer, hosts: &[&Scripted]) -> Client {
+fn trusting(server: &Double, hosts: &[&Scripted]) -> Client {
     let alice = Credentials::password("alice", PASSWORD);
     let mut builder = quick()
         .credentials(CredentialStore::new().with(server.registry(), alice))
         .header_for(&server.registry(), "x-of-the-registry", "canary-header");
     for host in hosts {
-        let host = host.url().replace("http://", "");
+        let host = host.registry().to_string();
         builder = builder.trust_host(host.parse().unwrap());
     }
     builder.build().unwrap()

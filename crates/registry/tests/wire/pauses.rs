@@ -15,9 +15,11 @@ use oci::{
     MountOutcome, Presence, PushTarget, Source, SourceError, TagOrDigest, TargetError,
     TargetErrorKind, UploadSession, wire::Action as May,
 };
-use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, RunningServer, Server};
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
 
-use crate::fixture::{Blobs, blob, client, manifest, quick, registry, repository, start, upload};
+use crate::fixture::{
+    Blobs, Double, blob, client, manifest, quick, registry, repository, start, upload,
+};
 
 fn latest() -> TagOrDigest {
     TagOrDigest::Tag(oci::Tag::latest())
@@ -73,7 +75,7 @@ const KINDS: [Endpoint; 14] = [
 async fn asked_for(
     kind: Endpoint,
     client: &Client,
-    server: &RunningServer,
+    server: &Double,
     session: UploadSession,
 ) -> TargetError {
     let here = repository(server, "app");
@@ -145,7 +147,7 @@ async fn p11_a_429_is_never_an_answer_to_what_was_asked() {
 }
 
 /// The requests that came after the first refusal, and when, seen from when the pause was asked for.
-fn after_the_refusal(server: &RunningServer, asked: Instant) -> Vec<Duration> {
+fn after_the_refusal(server: &Double, asked: Instant) -> Vec<Duration> {
     let entries = server.log().entries();
     let refused = entries.iter().position(|it| it.status() == Some(429));
     let later = entries.iter().skip(refused.unwrap() + 1);

@@ -10,16 +10,16 @@ use std::{
 use async_trait::async_trait;
 use longshore_registry::{ClientBuilder, CredentialStore, Credentials, HostTls, Proxies, Resolver};
 use oci::{Presence, PushTarget, Registry, TargetError, TargetErrorKind};
-use server::{Auth, RunningServer, Server};
+use server::{Action, Answer, Auth, Rule, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 
 use crate::{
-    fixture::{Blobs, blob, quick, start, upload},
+    fixture::{Blobs, Double, blob, quick, start_behind, upload},
     front::{Authority, Front, Wants},
-    scripted::{Scripted, reply},
+    set_up::SET_UP,
 };
 
 const PROXY_PASSWORD: &str = "proxy-secret";
@@ -122,7 +122,7 @@ impl Resolver for NoNames {
 
 /// A registry that only a proxy can find, with TLS.
 struct Hidden {
-    server: RunningServer,
+    server: Double,
     front: Front,
     trusted: HostTls,
 }
@@ -130,7 +130,7 @@ struct Hidden {
 impl Hidden {
     async fn start() -> Self {
         let server = Server::builder().memory();
-        let server = start(server.auth(Auth::basic("alice", "canary"))).await;
+        let server = start_behind(server.auth(Auth::basic("alice", "canary"))).await;
         let authority = Authority::new("authority");
         let pair = authority.sign(&["registry.test"], |_| {});
         let front = Front::start(&pair, &authority, Wants::Nothing, server.addr()).await;
@@ -193,7 +193,7 @@ async fn a_registry_is_pushed_to_through_a_tunnel_and_the_proxy_learns_its_name_
         "CONNECT registry.test:443 HTTP/1.1\r\nHost: registry.test:443\r\n\
          Proxy-Authorization: {SHOWN}\r\n\r\n"
     );
-    assert_eq!(proxy.heads(), [expected.clone(), expected]);
+    assert_eq!(proxy.heads(), vec![expected; SET_UP.lanes()]);
     assert_eq!(names.0.lock().unwrap().clone(), Vec::<String>::new());
     assert!(hidden.server.log().saw_secret("canary"));
     assert!(!hidden.server.log().saw_secret(PROXY_PASSWORD));
@@ -225,7 +225,7 @@ async fn a_proxy_is_spoken_to_over_tls_and_the_registry_within() {
 
 #[tokio::test]
 async fn a_registry_without_tls_is_asked_for_by_its_whole_url() {
-    let server = start(Server::builder().memory()).await;
+    let server = start_behind(Server::builder().memory()).await;
     let proxy = Proxy::start(server.addr(), Mood::Closed).await;
     let registry: Registry = "plain.test:5000".parse().unwrap();
     let proxies = Proxies::none().for_http(&proxy.url()).unwrap();
@@ -247,7 +247,7 @@ async fn a_registry_without_tls_is_asked_for_by_its_whole_url() {
 
 #[tokio::test]
 async fn a_proxy_that_wants_a_password_or_refuses_is_told_of_and_not_asked_again() {
-    let server = start(Server::builder().memory()).await;
+    let server = start_behind(Server::builder().memory()).await;
     let plain: Registry = "plain.test:5000".parse().unwrap();
     for (mood, reason) in [
         (Mood::Closed, "wants a user name and a password (407)"),
@@ -292,7 +292,7 @@ async fn a_proxy_that_cannot_reach_the_registry_just_now_is_asked_again() {
 
 #[tokio::test]
 async fn this_machine_and_what_is_excepted_are_spoken_to_without_a_proxy() {
-    let server = start(Server::builder().memory()).await;
+    let server = start_behind(Server::builder().memory()).await;
     let proxy = Proxy::start(server.addr(), Mood::Open).await;
     let proxies = Proxies::none().for_http(&proxy.url()).unwrap();
     let here = presence(quick().proxies(proxies.clone()), &server.registry()).await;
@@ -314,10 +314,11 @@ async fn a_registry_behind_a_proxy_leads_to_no_private_address() {
     let authority = Authority::new("authority");
     let pair = authority.sign(&["registry.test"], |_| {});
     for realm in ["https://10.0.0.1/token", "https://127.0.0.1:1/token"] {
-        let challenge =
-            format!("401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{realm}\",service=\"s\"");
-        let server = Scripted::start(move |_| reply(&challenge, "")).await;
-        let backend = server.registry().to_string().parse().unwrap();
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"s\"");
+        let server = start_behind(Server::builder().memory()).await;
+        let asks = Answer::new(401).header("www-authenticate", challenge);
+        server.faults().add(Rule::any().act(Action::Answer(asks)));
+        let backend = server.addr();
         let front = Front::start(&pair, &authority, Wants::Nothing, backend).await;
         let proxy = Proxy::start(front.address, Mood::Open).await;
         let client = quick()

@@ -8,18 +8,18 @@ use oci::{
     Tag, TagOrDigest, TargetErrorKind,
 };
 use serde_json::json;
-use server::{Action, Answer, Endpoint, Latency, Rule, RunningServer, Server, Validation};
+use server::{Action, Answer, Endpoint, Latency, Rule, Server, Validation};
 
-use crate::fixture::{client, manifest, quick, registry, repository, start};
+use crate::fixture::{Double, aside, client, manifest, quick, registry, repository, start};
 
 const SIGNATURE: &str = "application/vnd.example.signature";
 
-async fn with_lists() -> RunningServer {
+async fn with_lists() -> Double {
     start(Server::builder().memory().validation(Validation::AcceptAll)).await
 }
 
 /// A registry that lists nothing by itself, as registries before 1.1 of the specification.
-async fn without_lists() -> RunningServer {
+async fn without_lists() -> Double {
     let builder = Server::builder().memory().validation(Validation::AcceptAll);
     start(builder.referrers(false)).await
 }
@@ -324,7 +324,7 @@ async fn p7_the_list_under_the_tag_is_added_to_and_a_second_time_not_touched() {
 }
 
 /// Several clients at once, each with a connection and a memory of its own.
-async fn attach_eight(server: &RunningServer) -> (Document, Vec<Document>, Repository) {
+async fn attach_eight(server: &Double) -> (Document, Vec<Document>, Repository) {
     let here = repository(server, "app");
     let image = manifest(&[]);
     let first = client().push_target(&here);
@@ -426,8 +426,8 @@ async fn p7_entries_whose_manifests_are_gone_are_taken_out() {
         .attach_referrers(image.digest(), std::slice::from_ref(&one))
         .await
         .unwrap();
-    let gone = format!("{}/v2/app/manifests/{}", server.url(), one.digest());
-    delete(&gone).await;
+    let gone = format!("/v2/app/manifests/{}", one.digest());
+    delete(&server, &gone).await;
     target
         .attach_referrers(image.digest(), std::slice::from_ref(&two))
         .await
@@ -438,12 +438,10 @@ async fn p7_entries_whose_manifests_are_gone_are_taken_out() {
     );
 }
 
-async fn delete(url: &str) {
+async fn delete(server: &Double, path: &str) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let rest = url.strip_prefix("http://").unwrap();
-    let (host, path) = rest.split_once('/').unwrap();
-    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
-    let head = format!("DELETE /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let mut stream = aside(server);
+    let head = format!("DELETE {path} HTTP/1.1\r\nhost: r\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

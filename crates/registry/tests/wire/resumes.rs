@@ -5,16 +5,12 @@ use std::{sync::Mutex, time::Duration};
 use async_trait::async_trait;
 use longshore_registry::{ChunkSize, CredentialStore, Credentials, Timeouts};
 use oci::{Descriptor, Presence, PushTarget, SessionKeeper, TargetErrorKind, UploadSession};
-use server::{
-    Action, Answer, Auth, Bearer, Endpoint, RangeFault, RequestLog, Rule, RunningServer, Server,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use server::{Action, Answer, Auth, Bearer, Endpoint, RangeFault, RequestLog, Rule, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::fixture::{
-    Blobs, MIB, Seen, blob, client, quick, registry, repository, sorted, start, upload,
+    Blobs, Double, MIB, Seen, aside, blob, client, quick, registry, repository, sorted, start,
+    upload,
 };
 
 const POST: &str = "POST /v2/app/blobs/uploads/ → 202";
@@ -91,7 +87,7 @@ fn reset_at(byte: usize) -> Rule {
     rule.first(1).act(Action::ResetAtByte(byte as u64))
 }
 
-async fn assert_held(server: &RunningServer, layer: &Descriptor) {
+async fn assert_held(server: &Double, layer: &Descriptor) {
     let target = client().push_target(&repository(server, "app"));
     let held = target.has_blob(layer).await.unwrap();
     assert_eq!(held, Presence::Held(layer.digest.clone()));
@@ -430,8 +426,8 @@ async fn z12_a_401_in_the_middle_of_chunks_renews_the_token_and_goes_on() {
 
 /// Opens a session, and a request that writes to it and stays half-way: its client has gone, and
 /// nobody has told the registry.
-async fn held_by_the_dead(server: &RunningServer) -> (UploadSession, TcpStream) {
-    let mut dead = TcpStream::connect(server.addr()).await.unwrap();
+async fn held_by_the_dead(server: &Double) -> (UploadSession, DuplexStream) {
+    let mut dead = aside(server);
     let open = "POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n";
     dead.write_all(open.as_bytes()).await.unwrap();
     let mut answer = String::new();

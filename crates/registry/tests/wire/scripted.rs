@@ -14,11 +14,16 @@ use std::{
 
 use oci::{Registry, Repository};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     sync::Notify,
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
+
+use crate::set_up::{self, SET_UP};
+
+mod over_http2;
 
 /// What a request is answered with.
 pub(crate) struct Reply {
@@ -128,20 +133,20 @@ impl Scripted {
         let first_bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
         let script = Arc::new(script);
         let accepting = {
-            let (heads, bodies) = (heads.clone(), bodies.clone());
-            let first_bytes = first_bytes.clone();
+            let seen = Log {
+                heads: heads.clone(),
+                bodies: bodies.clone(),
+                first_bytes: first_bytes.clone(),
+            };
+            let tls = set_up::tls();
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let connection = Connection {
-                        stream,
-                        heads: heads.clone(),
-                        bodies: bodies.clone(),
-                        first_bytes: first_bytes.clone(),
-                    };
-                    tokio::spawn(connection.serve(script.clone()));
+                    stream.set_nodelay(true).unwrap();
+                    tokio::spawn(accept(stream, tls.clone(), seen.clone(), script.clone()));
                 }
             })
         };
+        set_up::remember(address.to_string().parse().unwrap());
         Self {
             address,
             heads,
@@ -160,7 +165,7 @@ impl Scripted {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", SET_UP.scheme(), self.address)
     }
 
     /// The request lines so far, without the version.
@@ -254,17 +259,57 @@ impl Drop for Turn {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
+/// What came to a server.
+#[derive(Clone)]
+struct Log {
     heads: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<String>>>,
     first_bytes: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Connection {
+impl Log {
+    fn head(&self, head: &str) {
+        self.heads.lock().unwrap().push(head.to_owned());
+    }
+
+    fn body(&self, begun: &[u8]) {
+        if !begun.is_empty() {
+            let body = String::from_utf8_lossy(begun).into_owned();
+            self.bodies.lock().unwrap().push(body);
+        }
+    }
+}
+
+/// Finds out what a connection speaks.
+async fn accept<S>(stream: TcpStream, tls: Option<TlsAcceptor>, seen: Log, script: Arc<S>)
+where
+    S: Fn(&str) -> Reply + Send + Sync + 'static,
+{
+    let mut first = [0];
+    if let Ok(1) = stream.peek(&mut first).await {
+        seen.first_bytes.lock().unwrap().push(first[0]);
+    }
+    let Some(tls) = tls else {
+        return Connection { stream, seen }.serve(script).await;
+    };
+    let Ok(stream) = tls.accept(stream).await else {
+        return;
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        over_http2::serve(stream, seen, script).await;
+    } else {
+        Connection { stream, seen }.serve(script).await;
+    }
+}
+
+struct Connection<S> {
+    stream: S,
+    seen: Log,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(mut self, script: Arc<impl Fn(&str) -> Reply>) {
         let mut pending = Vec::new();
-        let mut first = true;
         loop {
             let end = loop {
                 if let Some(end) = find(&pending, b"\r\n\r\n") {
@@ -274,9 +319,6 @@ impl Connection {
                 let Ok(read @ 1..) = self.stream.read(&mut buffer).await else {
                     return;
                 };
-                if std::mem::take(&mut first) {
-                    self.first_bytes.lock().unwrap().push(buffer[0]);
-                }
                 pending.extend_from_slice(&buffer[..read]);
                 if pending[0] == 0x16 {
                     return; // a TLS hello
@@ -284,7 +326,7 @@ impl Connection {
             };
             let head = String::from_utf8_lossy(&pending[..end]).into_owned();
             pending.drain(..end);
-            self.heads.lock().unwrap().push(head.clone());
+            self.seen.head(&head);
             let mut reply = script(&head);
             if !reply.slam && !reply.hold && !self.read_body(&head, &mut pending, &reply).await {
                 return;
@@ -296,6 +338,10 @@ impl Connection {
                 then();
             }
             if self.stream.write_all(&reply.bytes).await.is_err() || reply.slam {
+                return;
+            }
+            // TLS keeps back what is not flushed.
+            if self.stream.flush().await.is_err() {
                 return;
             }
             if reply.hold {
@@ -342,10 +388,7 @@ impl Connection {
                 tokio::time::sleep(pause).await;
             }
         }
-        if !begun.is_empty() {
-            let body = String::from_utf8_lossy(&begun).into_owned();
-            self.bodies.lock().unwrap().push(body);
-        }
+        self.seen.body(&begun);
         true
     }
 }

@@ -14,9 +14,10 @@ use tokio::{
 };
 
 use crate::{
-    fixture::{Blobs, blob, quick, start, upload},
+    fixture::{Blobs, blob, quick, start_behind, upload},
     front::{Authority, Front, Wants},
     proxies::{NoNames, name, presence, told},
+    set_up::SET_UP,
 };
 
 /// A proxy that knows one address, and keeps what it is told.
@@ -123,7 +124,7 @@ async fn text(tcp: &mut TcpStream, length: u8) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn a_registry_is_pushed_to_through_socks_by_its_name_and_the_proxy_learns_no_more() {
     let server = Server::builder().memory();
-    let server = start(server.auth(Auth::basic("alice", "canary"))).await;
+    let server = start_behind(server.auth(Auth::basic("alice", "canary"))).await;
     let authority = Authority::new("authority");
     let pair = authority.sign(&["registry.test"], |_| {});
     let front = Front::start(&pair, &authority, Wants::Nothing, server.addr()).await;
@@ -149,14 +150,14 @@ async fn a_registry_is_pushed_to_through_socks_by_its_name_and_the_proxy_learns_
     let source = Blobs::one(&layer, &content);
     target.upload_blob(upload(&layer, &source)).await.unwrap();
     let expected = b"registry.test\x01\xbb".to_vec();
-    assert_eq!(proxy.asked(), [expected.clone(), expected]);
+    assert_eq!(proxy.asked(), vec![expected; SET_UP.lanes()]);
     assert!(server.log().saw_secret("canary"));
     assert!(!server.log().saw_secret("proxy-secret"));
 }
 
 #[tokio::test]
 async fn a_registry_without_tls_is_asked_through_socks_as_if_there_were_none() {
-    let server = start(Server::builder().memory()).await;
+    let server = start_behind(Server::builder().memory()).await;
     for (host, told) in [
         ("plain.test:5000", b"plain.test".to_vec()),
         ("192.0.2.1:5000", vec![192, 0, 2, 1]),
@@ -189,7 +190,7 @@ async fn a_registry_without_tls_is_asked_through_socks_as_if_there_were_none() {
 
 #[tokio::test]
 async fn a_socks_proxy_that_refuses_is_told_of_with_its_reason() {
-    let server = start(Server::builder().memory()).await;
+    let server = start_behind(Server::builder().memory()).await;
     for (mood, login, reason, asked) in [
         (Mood::Closed, "", "wants a user name and a password", 0),
         (

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use oci::{Descriptor, Digest, Document, Platform, PushTarget, Source, SourceError, Tag};
-use server::{Action, Answer, Endpoint, Rule, RunningServer, Server, Validation};
+use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{Blobs, MIB, blob, client, manifest, repository, start, upload};
+use crate::fixture::{Blobs, Double, MIB, blob, client, manifest, repository, start, upload};
 
-async fn accepting() -> RunningServer {
+async fn accepting() -> Double {
     start(Server::builder().memory().validation(Validation::AcceptAll)).await
 }
 
@@ -17,7 +17,7 @@ async fn read(source: &dyn Source, blob: &Descriptor, offset: u64) -> Result<Byt
 }
 
 /// A registry that holds one blob, and a source that reads from it.
-async fn with_a_blob(length: usize) -> (RunningServer, Descriptor, Bytes, impl Source) {
+async fn with_a_blob(length: usize) -> (Double, Descriptor, Bytes, impl Source) {
     let server = accepting().await;
     let client = client();
     let here = repository(&server, "app");

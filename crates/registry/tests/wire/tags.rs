@@ -1,15 +1,15 @@
 //! Tags: several in one request where the registry takes that, and tags that must be new.
 
 use oci::{Digest, Document, NewTag, Presence, PushTarget, Tag, TagOrDigest, TargetErrorKind};
-use server::{Action, Answer, Endpoint, Rule, RunningServer, Server, Validation};
+use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{client, manifest, repository, start};
+use crate::fixture::{Double, client, manifest, repository, start};
 
 fn tags(names: &[&str]) -> Vec<Tag> {
     names.iter().map(|it| it.parse().unwrap()).collect()
 }
 
-async fn accepting() -> RunningServer {
+async fn accepting() -> Double {
     start(Server::builder().memory().validation(Validation::AcceptAll)).await
 }
 

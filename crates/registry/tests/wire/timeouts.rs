@@ -8,7 +8,7 @@ use server::{Action, Endpoint, Rule};
 use tokio::net::TcpListener;
 
 use crate::{
-    fixture::{Blobs, MIB, blob, manifest, registry, repository, upload},
+    fixture::{Blobs, MIB, blob, manifest, quick, registry, repository, upload},
     scripted::{Scripted, reply},
 };
 
@@ -21,7 +21,7 @@ fn once(change: impl Fn(Timeouts) -> Timeouts) -> Client {
         .with_connect(LONG)
         .with_idle(LONG)
         .with_commit(LONG);
-    Client::builder()
+    quick()
         .retry(RetryPolicy::never())
         .timeouts(change(long))
         .build()

@@ -6,7 +6,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use server::{Auth, Bearer, Endpoint, RunningServer, Server};
 
 use crate::{
-    fixture::{Blobs, blob, quick, repository, start, upload},
+    fixture::{Blobs, blob, quick, repository, upload},
     scripted::{Scripted, reply},
 };
 
@@ -26,7 +26,7 @@ async fn secure_with(auth: Auth) -> (RunningServer, String) {
             signing_key.serialize_pem().as_bytes(),
         )
         .unwrap();
-    (start(builder).await, cert.pem())
+    (builder.start().await.unwrap(), cert.pem())
 }
 
 /// A certificate nobody vouches for keeps credentials from a token service as from a registry, also

@@ -16,6 +16,7 @@ use crate::{
         settled, sorted, start, upload,
     },
     scripted::{Scripted, reply},
+    set_up::SET_UP,
     tls::secure,
 };
 
@@ -56,7 +57,7 @@ async fn a_blob_goes_up_by_one_post_and_one_put() {
         query.ends_with(&format!("digest=sha256%3A{}", digest.encoded())),
         "{query}"
     );
-    assert_eq!(server.log().connections(), 1);
+    assert_eq!(server.log().connections(), SET_UP.connections());
 }
 
 #[tokio::test]

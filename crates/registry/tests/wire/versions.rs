@@ -15,7 +15,7 @@ use server::{
 };
 
 use crate::{
-    fixture::{Blobs, MIB, blob, manifest, quick, repository, sorted, start, upload},
+    fixture::{Blobs, MIB, blob, manifest, quick, repository, sorted, upload},
     front::{Authority, Front, Wants},
 };
 
@@ -31,7 +31,7 @@ async fn secure(server: ServerBuilder) -> (RunningServer, ClientBuilder) {
         generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let key = signing_key.serialize_pem();
     let server = server.memory().tls(cert.pem().as_bytes(), key.as_bytes());
-    let server = start(server.unwrap()).await;
+    let server = server.unwrap().start().await.unwrap();
     let alice = Credentials::password("alice", "canary");
     let builder = quick()
         .https(server.registry())
@@ -320,7 +320,7 @@ async fn p25_the_hosts_profile_overrides_the_default_and_the_user_overrides_both
 /// Without HTTP/2 there is nothing to keep bodies apart from: one connection does for both.
 #[tokio::test]
 async fn p25_a_host_without_http2_needs_one_connection_fewer_the_next_time() {
-    let server = start(Server::builder().memory()).await;
+    let server = Server::builder().memory().start().await.unwrap();
     let authority = Authority::new("front");
     let front = Front::start(
         &authority.loopback(),

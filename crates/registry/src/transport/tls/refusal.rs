@@ -6,6 +6,19 @@ use std::{error::Error, fmt, io};
 
 use rustls::{AlertDescription, CertificateError};
 
+/// How servers say that they want a client certificate, or another one.
+const ABOUT_CLIENT_CERTIFICATES: [AlertDescription; 9] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
+
 /// A host that TLS could not be agreed on with, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no TLS with {host}: {reason}")]
@@ -44,12 +57,29 @@ impl TlsRefusal {
     /// The same for a connection that stood already: whether a client certificate will do, a server
     /// says only then.
     pub(crate) fn of_client_certificate(host: &str, error: &(dyn Error + 'static)) -> Option<Self> {
-        let reason = Reason::of(cause(error)?);
-        (reason == Reason::ClientCertificate).then(|| Self {
+        let refused = match cause(error) {
+            Some(cause) => Reason::of(cause) == Reason::ClientCertificate,
+            None => tells_of_client_certificate(error),
+        };
+        refused.then(|| Self {
             host: host.to_owned(),
-            reason,
+            reason: Reason::ClientCertificate,
         })
     }
+}
+
+/// Whether an error over HTTP/2 is an alert about a client certificate: of what a connection failed
+/// with, the library for HTTP/2 hands on the text alone.
+fn tells_of_client_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let told = last.to_string();
+    ABOUT_CLIENT_CERTIFICATES.iter().any(|alert| {
+        let alert = rustls::Error::AlertReceived(*alert).to_string();
+        told.ends_with(&alert)
+    })
 }
 
 /// What the TLS library said, wherever it is in the chain.
@@ -96,15 +126,7 @@ impl Reason {
 
     fn of_alert(alert: AlertDescription) -> Self {
         match alert {
-            AlertDescription::CertificateRequired
-            | AlertDescription::NoCertificate
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied => Self::ClientCertificate,
+            alert if ABOUT_CLIENT_CERTIFICATES.contains(&alert) => Self::ClientCertificate,
             AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
                 Self::NothingInCommon
             }
