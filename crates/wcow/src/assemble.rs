@@ -43,6 +43,7 @@ use crate::{
     BuildEvent, BuiltImage, CompressionFormat, Events, FromMap, LayerTree, NameRules, Owner,
     Timestamps,
     base::Bases,
+    copy::shown,
     dockerfile::{
         BuildArguments, Dockerfile, Plan, PlanOptions, PlannedStage, Predefined, TargetOs,
     },
@@ -295,7 +296,7 @@ impl<'a> Assembler<'a> {
         let known = self.known().layers.get(&draft.key).cloned();
         if let Some(spooled) = known {
             self.events.tell(&BuildEvent::Shared {
-                instruction: by.to_owned(),
+                instruction: shown(by),
                 digest: spooled.digest.clone(),
             });
             return Ok(spooled);
@@ -311,7 +312,7 @@ impl<'a> Assembler<'a> {
             error: Box::new(error),
         })?;
         self.events.tell(&BuildEvent::Layer {
-            instruction: by.to_owned(),
+            instruction: shown(by),
             digest: spooled.digest.clone(),
             size: spooled.size,
         });

@@ -39,6 +39,7 @@ pub(crate) use destination::is_in_every_image;
 pub use error::{ArchiveFault, CopyError};
 use mode::Mode;
 use pattern::Stars;
+pub(crate) use url::shown;
 pub use url::{Fetch, FetchError};
 
 /// What a copy may do, and where it may write.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Base, Configuration, LayerPath, LayerTree, Meta, NameRules, Origin, Owner, TreeError,
     configure::working_dir,
-    copy::is_in_every_image,
+    copy::{is_in_every_image, shown},
     dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs},
 };
 use merge::{empty, merge, merge_as};
@@ -214,7 +214,7 @@ impl Work<'_> {
         let act = Act {
             number: step.line,
             from: None,
-            said: format!("ONBUILD {}", step.original),
+            said: format!("ONBUILD {}", shown(&step.original)),
             step,
         };
         if let Instruction::Run(_) = act.step.instruction
@@ -244,7 +244,7 @@ impl Work<'_> {
                 step: step.clone(),
                 number: step.line,
                 from: planned.from_of(step.line),
-                said: step.original.clone(),
+                said: shown(&step.original),
             };
             self.step(&mut state, &mut scope, &act, states).await?;
         }

@@ -44,6 +44,21 @@ pub(super) fn redacted(source: &str) -> String {
     format!("{before}{host}{}", &rest[authority.len()..])
 }
 
+/// An instruction as it may be shown: its URLs without what may be secret.
+pub(crate) fn shown(mut text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    while let Some(at) = text.find("://") {
+        let is_scheme = |it: char| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.');
+        let start = text[..at].trim_end_matches(is_scheme).len();
+        let ends = |it: char| it.is_whitespace() || matches!(it, '"' | '\'');
+        let end = text[at..].find(ends).map_or(text.len(), |it| at + it);
+        all.push_str(&text[..start]);
+        all.push_str(&redacted(&text[start..end]));
+        text = &text[end..];
+    }
+    all + text
+}
+
 /// Whether a source is a URL with a user or a password in it.
 pub(super) fn has_credentials(source: &str) -> bool {
     scheme(source).is_some_and(|it| authority(it.1).contains('@'))
@@ -130,6 +145,27 @@ mod tests {
             ("https://a.example/%zz", "__unnamed__"),
         ] {
             assert_eq!(name(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_instruction_is_shown_without_the_secrets_of_its_urls() {
+        for (text, expected) in [
+            ("COPY a b", "COPY a b"),
+            ("ADD https://h/a?t=s /b", "ADD https://h/a /b"),
+            ("ADD https://u:p@h/a?t=s#f\t/b", "ADD https://h/a\t/b"),
+            (
+                r#"ADD ["https://u:p@h/a?t", "/b?c"]"#,
+                r#"ADD ["https://h/a", "/b?c"]"#,
+            ),
+            (
+                "ADD https://u@h/a https://v@h/b?x /",
+                "ADD https://h/a https://h/b /",
+            ),
+            ("ENV A=https://u:p@h", "ENV A=https://h"),
+            ("ADD :// x://", "ADD :// x://"),
+        ] {
+            assert_eq!(shown(text), expected);
         }
     }
 
