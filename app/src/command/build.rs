@@ -9,7 +9,7 @@ use wcow::{AssembleOptions, Assembler, Built, Copier, Events, Release, dockerfil
 use crate::{
     command::{
         json::JsonArgs,
-        transfer::{ForeignPolicy, MustMountArg},
+        transfer::{ForeignPolicy, MustMountArg, TransferArgs},
     },
     env::Environment,
     error::AppError,
@@ -24,6 +24,7 @@ mod downloads;
 mod named;
 mod output;
 mod pushed;
+mod several;
 mod tell;
 
 use bases::FoundBases;
@@ -55,8 +56,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// What the image is called: registry/repository[:tag]; may be given several times, for tags of
-    /// one repository
+    /// What the image is called: registry/repository[:tag]; may be given several times, for several
+    /// tags and several repositories
     #[arg(long = "tag", short, value_name = "REFERENCE")]
     tags: Vec<String>,
 
@@ -99,6 +100,16 @@ pub(crate) struct BuildArgs {
     /// What becomes of foreign layers, which say where else they are to be had
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
     foreign: ForeignPolicy,
+
+    /// Fetch included or embedded foreign layers from their urls where the base's place has not got them:
+    /// over TLS, from public addresses, without credentials
+    #[arg(long)]
+    allow_foreign_fetch: bool,
+
+    /// A host of your own that foreign layers may be fetched from without TLS and at a private
+    /// address; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]", requires = "allow_foreign_fetch")]
+    foreign_host: Vec<String>,
 
     /// Stop before the first write if one of the tags names another image already
     #[arg(long)]
@@ -286,6 +297,9 @@ How a release of Windows is chosen:
 pub(crate) async fn build(args: &BuildArgs, environment: &Environment) -> Result<(), AppError> {
     let progress = Arc::new(if args.plan {
         Progress::plain()
+    } else if Named::of(&args.tags).is_ok_and(|it| it.by_repository().len() > 1) {
+        // The bars of several would be one another's.
+        Progress::lines(args.quiet)
     } else {
         Progress::new(args.quiet)
     });
@@ -301,12 +315,29 @@ pub(crate) async fn build(args: &BuildArgs, environment: &Environment) -> Result
     result
 }
 
+impl BuildArgs {
+    /// How the image is transferred, under its first tag.
+    fn transfer(&self) -> TransferArgs {
+        TransferArgs {
+            mount_from: self.mount_from.clone(),
+            must_mount: self.must_mount.clone(),
+            foreign: self.foreign,
+            allow_foreign_fetch: self.allow_foreign_fetch,
+            foreign_host: self.foreign_host.clone(),
+            no_overwrite: self.no_overwrite,
+            max_upload_bytes: self.max_upload_bytes,
+            ..TransferArgs::default()
+        }
+    }
+}
+
 async fn work(
     args: &BuildArgs,
     environment: &Environment,
     progress: &Arc<Progress>,
     events: &Events,
 ) -> Result<(), AppError> {
+    args.transfer().check_foreign()?;
     let spool = tempfile::tempdir().map_err(|error| AppError::Io {
         attempted: "make a directory for layers".into(),
         error,

@@ -13,7 +13,7 @@ use push::{
 use registry::Client;
 
 use crate::{
-    command::{push as pushing, run::RunArgs, transfer::TransferArgs},
+    command::{json::JsonArgs, push as pushing, run::RunArgs, transfer::TransferArgs},
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
@@ -27,7 +27,7 @@ use crate::{
 mod ends;
 mod show;
 
-use ends::End;
+pub(crate) use ends::End;
 
 /// Copy an image to one place or to several
 ///
@@ -104,14 +104,16 @@ pub(crate) enum SubsetArg {
 pub(crate) type Promotion = Option<oci::Digest>;
 
 /// Everything a copy needs.
-struct Job {
-    client: Client,
-    source: Arc<dyn Source>,
-    ends: Vec<End>,
-    subset: Option<Subset>,
+pub(crate) struct Job {
+    pub(crate) client: Client,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) ends: Vec<End>,
+    pub(crate) subset: Option<Subset>,
     /// What is kept of what is fetched.
-    keeping: Option<Keeping>,
-    deadline: Option<tokio::time::Instant>,
+    pub(crate) keeping: Option<Keeping>,
+    /// What was built, as JSON, if it was built just now.
+    pub(crate) built: Option<serde_json::Value>,
+    pub(crate) deadline: Option<tokio::time::Instant>,
 }
 
 pub(crate) async fn copy(args: &CopyArgs, environment: &Environment) -> Result<(), AppError> {
@@ -149,9 +151,23 @@ pub(crate) async fn copy_with(
     .await;
     let job = prepared.inspect_err(|_| progress.finish())?;
     if args.run.dry_run {
-        return show::plans(&job, args.run.output).await;
+        return plan(&job, args.run.output).await;
     }
-    let work = async { Ok(ends::deliver(&job.ends, &job.source, &progress).await) };
+    carry_out(&job, &progress, args.run.output).await
+}
+
+/// Shows what it would do.
+pub(crate) async fn plan(job: &Job, output: JsonArgs) -> Result<(), AppError> {
+    show::plans(job, output).await
+}
+
+/// Copies, and says what was done.
+pub(crate) async fn carry_out(
+    job: &Job,
+    progress: &Progress,
+    output: JsonArgs,
+) -> Result<(), AppError> {
+    let work = async { Ok(ends::deliver(&job.ends, &job.source, progress).await) };
     let result = interrupt::until_interrupted(job.deadline, work).await;
     let result = open::unless_paused(result, &job.client);
     progress.finish();
@@ -159,10 +175,10 @@ pub(crate) async fn copy_with(
     ends::settle(&job.ends).await;
     if let Some(keeping) = &job.keeping {
         keeping
-            .finish(result.as_ref().err(), &*job.source, &progress)
+            .finish(result.as_ref().err(), &*job.source, progress)
             .await;
     }
-    show::reports(&job, result?, args.run.output, progress.told())
+    show::reports(job, result?, output, progress.told())
 }
 
 /// What of the arguments does not go together.
@@ -246,6 +262,7 @@ async fn prepare(
         ends,
         subset,
         keeping,
+        built: None,
         deadline,
     })
 }

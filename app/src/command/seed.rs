@@ -3,7 +3,7 @@
 use std::{io::Write as _, num::NonZeroUsize, sync::Arc};
 
 use clap::Args;
-use oci::{Digest, Platform, Reference, Source};
+use oci::{Digest, Platform, Reference};
 use push::{
     Report, Sessions, State,
     source::{
@@ -53,6 +53,16 @@ pub(crate) struct SeedArgs {
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
     foreign: ForeignPolicy,
 
+    /// Fetch included or embedded foreign layers from their urls where the base's registry has not got them:
+    /// over TLS, from public addresses, without credentials
+    #[arg(long)]
+    allow_foreign_fetch: bool,
+
+    /// A host of your own that foreign layers may be fetched from without TLS and at a private
+    /// address; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]", requires = "allow_foreign_fetch")]
+    foreign_host: Vec<String>,
+
     /// Stop before the first write if more than this many bytes would be uploaded for a base
     #[arg(long, value_name = "BYTES")]
     max_upload_bytes: Option<u64>,
@@ -68,7 +78,21 @@ struct Facts {
     layers: usize,
 }
 
+impl SeedArgs {
+    /// How layers are transferred.
+    fn transfer(&self) -> TransferArgs {
+        TransferArgs {
+            foreign: self.foreign,
+            allow_foreign_fetch: self.allow_foreign_fetch,
+            foreign_host: self.foreign_host.clone(),
+            max_upload_bytes: self.max_upload_bytes,
+            ..TransferArgs::default()
+        }
+    }
+}
+
 pub(crate) async fn seed(args: &SeedArgs, environment: &Environment) -> Result<(), AppError> {
+    args.transfer().check_foreign()?;
     let bases = args.bases.iter().map(|it| base(it));
     let bases: Vec<Reference> = bases.collect::<Result<_, _>>()?;
     let to = open::reference(&args.to)?;
@@ -152,11 +176,7 @@ async fn one(
     let image = ImageArgs {
         source: format!("docker://{base}"),
         destination: format!("{}:{}", args.to, seed_tag(base, &args.platforms)),
-        transfer: TransferArgs {
-            foreign: args.foreign,
-            max_upload_bytes: args.max_upload_bytes,
-            ..TransferArgs::default()
-        },
+        transfer: args.transfer(),
         ..ImageArgs::default()
     };
     let mut facts = None;
@@ -167,7 +187,7 @@ async fn one(
             images: seed.images(),
             layers: seed.layers().len(),
         });
-        Ok(Box::new(seed) as Box<dyn Source>)
+        image.transfer.with_foreign(Box::new(seed), client)
     };
     let preparing = prepare_from(
         &image,

@@ -163,14 +163,20 @@ impl TransferArgs {
         if !self.allow_foreign_fetch {
             return Ok(source);
         }
-        if self.foreign() == Foreign::Keep {
+        self.check_foreign()?;
+        let hosts = self.foreign_host.iter();
+        let elsewhere = hosts.fold(Elsewhere::new(), |all, host| all.trust(host.as_str()));
+        Ok(Box::new(WithElsewhere::new(source, client, elsewhere)))
+    }
+
+    /// Whether what is allowed can come to anything: layers that stay where they are need no fetching.
+    pub(crate) fn check_foreign(&self) -> Result<(), AppError> {
+        if self.allow_foreign_fetch && self.foreign() == Foreign::Keep {
             return Err(AppError::Usage(
                 "--allow-foreign-fetch fetches layers to push them, and foreign layers stay where they are: say --foreign=include or --foreign=embed".into(),
             ));
         }
-        let hosts = self.foreign_host.iter();
-        let elsewhere = hosts.fold(Elsewhere::new(), |all, host| all.trust(host.as_str()));
-        Ok(Box::new(WithElsewhere::new(source, client, elsewhere)))
+        Ok(())
     }
 
     /// What becomes of foreign layers.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use oci::{Descriptor, Digest, MediaType, layout};
 use serde_json::{Value, json};
-use server::{Auth, Endpoint, RunningServer, Server};
+use server::{Action, Answer, Auth, Endpoint, Rule, RunningServer, Server};
 
 use crate::{
     longshore::{Run, finished, longshore, run_beside},
@@ -19,6 +19,8 @@ struct Yard {
 
 const NEW: &str = "10.0.26100.32995";
 const OLD: &str = "10.0.20348.5256";
+const AT_DIGEST: &str =
+    "r.test/a@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 impl Yard {
     async fn new() -> Self {
@@ -528,11 +530,7 @@ async fn a_base_of_another_build_or_without_a_version_is_refused() {
         (&["--map-from", "x"], 2, "no rule for FROM"),
         (&["--build-arg", "x"], 2, "NAME=VALUE"),
         (&["--timestamp", "today"], 2, "seconds since 1970"),
-        (
-            &["-t", "r.test/a:1", "-t", "r.test/b:1"],
-            2,
-            "longshore copy",
-        ),
+        (&["-t", AT_DIGEST], 2, "leave it out"),
     ] {
         let run = yard.build(&[&["--output", out], args].concat()).await;
         assert_eq!(run.code, Some(code), "{args:?}: {run:#?}");
@@ -815,3 +813,71 @@ async fn b8_add_downloads_what_it_was_promised_and_nothing_else() {
         "{gone:#?}"
     );
 }
+
+/// A query may be a signature, and where a redirect leads may be anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_no_error_of_a_download_shows_what_may_be_secret() {
+    let yard = Yard::new().await;
+    yard.base("ltsc2022", OLD).await;
+    let (server, roots, blob) = file_server(&yard).await;
+    let host = server.addr().to_string();
+    let from = format!("FROM {}:ltsc2022", yard.nanoserver());
+    let secret = "s3cr3t-of-somebody";
+    let to = |location: String| Action::Answer(Answer::new(302).header("location", location));
+    for (name, action, told) in [
+        ("answered", Action::Answer(Answer::new(403)), "answered 403"),
+        (
+            "user in a redirect",
+            to(format!("https://{secret}:{secret}@{host}/x")),
+            "user name in it",
+        ),
+        (
+            "downgrade",
+            to(format!("http://plain.test/x?signature={secret}")),
+            "http",
+        ),
+        (
+            "nowhere",
+            to(format!("https://127.0.0.1:1/x?signature={secret}")),
+            "127.0.0.1",
+        ),
+        (
+            "scheme",
+            to(format!("ftp://files.test/x?signature={secret}")),
+            "ftp",
+        ),
+    ] {
+        server
+            .faults()
+            .add(Rule::on(Endpoint::BlobGet).act(action).first(1));
+        yard.dockerfile(&format!(
+            "{from}\nADD --checksum={digest} https://{host}/v2/files/blobs/{digest}?token={secret} C:/tool.bin\n",
+            digest = blob.digest
+        ));
+        let (context, events) = (yard.context(), yard.stage.path("events"));
+        let mut command = longshore(yard.stage.home());
+        command.args(["build", context.to_str().unwrap(), "-t"]);
+        command.arg(yard.stage.reference("team/app:1"));
+        command.args([
+            "--push",
+            "--json",
+            "-vv",
+            "--download-host",
+            &host,
+            "--events",
+        ]);
+        command.arg(&events).env("SSL_CERT_FILE", &roots);
+        let mut command = tokio::process::Command::from(command);
+        let run = finished(command.output().await.unwrap());
+        assert_ne!(run.code, Some(0), "{name}: {run:#?}");
+        assert!(run.stderr.contains(told), "{name}: {run:#?}");
+        let events = fs::read_to_string(events).unwrap();
+        assert!(events.contains("\"failed\""), "{events}");
+        for text in [&run.stderr, &run.stdout, &events] {
+            assert!(!text.contains(secret), "{name}: {text}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod several;

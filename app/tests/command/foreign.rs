@@ -294,6 +294,8 @@ async fn z4_a_foreign_layer_without_urls_and_bytes_stops_an_inclusion_before_the
 }
 
 #[cfg(test)]
+mod bases;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod policy;

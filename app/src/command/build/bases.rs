@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oci::{Reference, Repository, Source, SourceError};
+use oci::{Reference, Registry, Repository, Source, SourceError};
 use push::{State, source::Selection};
 use registry::Client;
 use tokio::sync::Mutex;
@@ -29,8 +29,8 @@ pub(super) struct FoundBases<'a> {
     environment: Environment,
     state: State,
     progress: Arc<Progress>,
-    /// The client for the registry that is pushed to, and where that is.
-    pushing: Option<(&'a Client, Repository)>,
+    /// The client for the registries that are pushed to, and which these are.
+    pushing: Option<(&'a Client, Vec<Registry>)>,
     /// Clients for others, by the repositories they were made for, and where those are.
     known: Mutex<Vec<(Repository, Client, Repository)>>,
 }
@@ -41,7 +41,7 @@ impl<'a> FoundBases<'a> {
         environment: &Environment,
         state: State,
         progress: Arc<Progress>,
-        pushing: Option<(&'a Client, Repository)>,
+        pushing: Option<(&'a Client, Vec<Registry>)>,
     ) -> Self {
         Self {
             connection: connection.anonymous(),
@@ -71,7 +71,7 @@ impl<'a> FoundBases<'a> {
 
     async fn in_registry(&self, reference: &Reference) -> Result<Arc<dyn Source>, AppError> {
         if let Some((client, to)) = &self.pushing
-            && to.registry() == reference.repository().registry()
+            && to.contains(reference.repository().registry())
         {
             return Ok(Arc::new(client.source(reference, None)));
         }

@@ -16,6 +16,7 @@ use crate::{
     error::AppError,
     open::{Company, course::Course},
     render::progress::Progress,
+    settings::Settings,
 };
 
 /// Downloads for a build. Called on a thread that may block.
@@ -36,20 +37,29 @@ pub(super) async fn way(
     if !downloads(dockerfile) {
         return Ok(None);
     }
-    // Nobody is logged in where a Dockerfile leads.
-    let (connection, environment) = (args.connection.anonymous(), environment.anonymous());
-    let course = Course::chart(&[], None, &connection, &environment).await?;
-    let company = Company {
-        state: State::memory(),
-        observer: progress.clone(),
-    };
-    let (client, _) = course.client(&connection, &environment, company)?;
+    let (client, _) = stranger(args, environment, progress).await?;
     let hosts = args.download_hosts.iter();
     Ok(Some(Arc::new(Downloads {
         client,
         elsewhere: hosts.fold(Elsewhere::new(), Elsewhere::trust),
         runtime: Handle::current(),
     })))
+}
+
+/// A client that is logged in nowhere, for where a Dockerfile or a base leads; and the settings it is
+/// made by.
+pub(super) async fn stranger(
+    args: &BuildArgs,
+    environment: &Environment,
+    progress: &Arc<Progress>,
+) -> Result<(Client, Settings), AppError> {
+    let (connection, environment) = (args.connection.anonymous(), environment.anonymous());
+    let course = Course::chart(&[], None, &connection, &environment).await?;
+    let company = Company {
+        state: State::memory(),
+        observer: progress.clone(),
+    };
+    course.client(&connection, &environment, company)
 }
 
 /// Whether an `ADD` names a URL, or a variable that may hold one.

@@ -6,9 +6,8 @@ use oci::{PushTarget, Source, TargetError};
 use push::{ArchiveTarget, Destination, Engine, LayoutTarget, Options, PushError, Report};
 use serde_json::json;
 
-use super::{Building, FoundBases, Named, tell::built_json};
+use super::{Building, FoundBases, Named, downloads, tell::built_json};
 use crate::{
-    command::transfer::TransferArgs,
     error::AppError,
     exit::Cause,
     interrupt::{self, CLOSING},
@@ -36,10 +35,10 @@ pub(super) async fn write(
         building.progress.clone(),
         None,
     );
-    let transfer = TransferArgs {
-        foreign: args.foreign,
-        ..TransferArgs::default()
-    };
+    let (environment, progress) = (building.environment, building.progress);
+    let (client, settings) = downloads::stranger(args, environment, progress).await?;
+    let deadline = interrupt::deadline(settings.timeout);
+    let transfer = args.transfer();
     let engine = Engine::new(Options {
         foreign: transfer.foreign(),
         ..Options::default()
@@ -50,13 +49,14 @@ pub(super) async fn write(
             tags: names.tags(),
             mount_from: Vec::new(),
         };
+        let source = transfer.with_foreign(Box::new(built.clone()), &client)?;
         let target = output.target();
-        let pushing = engine.push(&built, target, &destination, &**building.progress);
+        let pushing = engine.push(&*source, target, &destination, &**building.progress);
         let report = pushing.await?;
-        output.finish(&engine, &built, &report).await?;
+        output.finish(&engine, &*source, &report).await?;
         Ok((built, report))
     };
-    let result = interrupt::until_interrupted(None, work).await;
+    let result = interrupt::until_interrupted(deadline, work).await;
     building.progress.finish();
     if let Output::Directory(layout) = &output {
         let _ = tokio::time::timeout(CLOSING, layout.settle()).await;

@@ -12,18 +12,18 @@ use push::{
 use crate::{interrupt::CLOSING, render::progress::Progress};
 
 /// One destination.
-pub(super) struct End {
+pub(crate) struct End {
     /// As it was written.
-    pub(super) text: String,
-    pub(super) engine: Engine,
-    pub(super) target: Box<dyn PushTarget>,
-    pub(super) destination: Destination,
+    pub(crate) text: String,
+    pub(crate) engine: Engine,
+    pub(crate) target: Box<dyn PushTarget>,
+    pub(crate) destination: Destination,
     /// Itself, if it is a layout.
-    pub(super) layout: Option<LayoutTarget>,
+    pub(crate) layout: Option<LayoutTarget>,
     /// Itself, if it is an archive.
-    pub(super) archive: Option<ArchiveTarget>,
+    pub(crate) archive: Option<ArchiveTarget>,
     /// What is elsewhere than it was named, as JSON.
-    pub(super) routed: Option<serde_json::Value>,
+    pub(crate) routed: Option<serde_json::Value>,
 }
 
 /// What came of one.

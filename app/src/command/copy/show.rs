@@ -44,7 +44,7 @@ pub(super) async fn plans(job: &Job, output: JsonArgs) -> Result<(), AppError> {
         text.push_str(&plan.to_string());
         over = over.or(error);
     }
-    print(output, &several(told, None), &text)?;
+    print(output, &with_built(several(told, None), job), &text)?;
     over.map_or(Ok(()), Err)
 }
 
@@ -94,7 +94,7 @@ pub(super) fn reports(
             value["reopened"] = json!(reopened);
         }
     }
-    let mut value = several(values, Some(cause));
+    let mut value = with_built(several(values, Some(cause)), job);
     if let Some(keeping) = &job.keeping {
         value["store"] = keeping.json();
         text.insert_str(0, &keeping.text().unwrap_or_default());
@@ -131,6 +131,13 @@ fn several(mut values: Vec<Value>, cause: Option<Cause>) -> Value {
     let mut value = json!({ "destinations": values });
     if let Some(cause) = cause {
         value["cause"] = json!(cause);
+    }
+    value
+}
+
+fn with_built(mut value: Value, job: &Job) -> Value {
+    if let Some(built) = &job.built {
+        value["build"] = built.clone();
     }
     value
 }
