@@ -23,6 +23,7 @@ pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod store;
 pub(crate) mod transfer;
+pub(crate) mod translate_packages;
 
 /// Push OCI images, moving only the bytes that must be moved
 ///
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Host(host::HostArgs),
     Profile(profile::ProfileArgs),
     LintWindowsLayer(lint_windows_layer::LintWindowsLayerArgs),
+    TranslatePackages(translate_packages::TranslatePackagesArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }

@@ -12,7 +12,7 @@ use push::{
 };
 use serde_json::{Value, json};
 use server::{ImageError, ServerError};
-use wcow::{BaseError, BuildError};
+use wcow::{BaseError, BuildError, packages::Problem};
 
 use crate::{
     auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, routes::RouteError,
@@ -112,6 +112,16 @@ pub(crate) enum AppError {
         #[source]
         error: std::io::Error,
     },
+    #[error(transparent)]
+    Packages(#[from] wcow::packages::PackagesError),
+    #[error(transparent)]
+    PackageMap(#[from] wcow::packages::PackageMapError),
+    #[error("could not read the map of packages {name}")]
+    ReadMap {
+        name: String,
+        #[source]
+        error: std::io::Error,
+    },
     #[error("could not look at the layer {name}")]
     Lint {
         name: String,
@@ -156,6 +166,7 @@ impl AppError {
             | Self::Users(_)
             | Self::Rules(_)
             | Self::Client(_)
+            | Self::PackageMap(_)
             | Self::Store(StoreError::NotAStore { .. }) => Cause::Usage,
             Self::Login { error, .. } => target_cause(error),
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
@@ -176,6 +187,8 @@ impl AppError {
             | Self::Lint { .. }
             | Self::NotForWindows(_)
             | Self::Dockerfile { .. }
+            | Self::Packages(_)
+            | Self::ReadMap { .. }
             | Self::Context(_) => Cause::LocalData,
             Self::Build(error) => build_cause(error),
             Self::State(_)
@@ -226,10 +239,25 @@ impl AppError {
             // As a report has them: who was asked for each, and what came of it.
             json["not_mounted"] = json!(blobs);
         }
+        if let Self::Packages(error) = self {
+            let problem = |it: &Problem| json!({ "line": it.line, "code": it.kind.code(), "message": it.kind.to_string() });
+            json["problems"] = error.problems().iter().map(problem).collect();
+        }
         json
     }
 
     fn causes(&self) -> Vec<String> {
+        // These have as many as there are lines.
+        match self {
+            Self::Packages(error) => {
+                let problems = error.problems().iter();
+                return problems.map(ToString::to_string).collect();
+            }
+            Self::PackageMap(error) => {
+                return error.lines.iter().map(ToString::to_string).collect();
+            }
+            _ => {}
+        }
         let mut causes: Vec<String> = Vec::new();
         let mut next = self.source();
         while let Some(error) = next {

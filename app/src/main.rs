@@ -61,6 +61,9 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
         Command::LintWindowsLayer(args) => {
             return command::lint_windows_layer::lint_windows_layer(args);
         }
+        Command::TranslatePackages(args) => {
+            return command::translate_packages::translate_packages(args);
+        }
         _ => {}
     }
     let runtime = runtime(&command).build().map_err(|error| AppError::Io {
@@ -87,6 +90,9 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Demo(args) => command::demo::demo(&args).await,
             Command::LintWindowsLayer(args) => {
                 command::lint_windows_layer::lint_windows_layer(&args)
+            }
+            Command::TranslatePackages(args) => {
+                command::translate_packages::translate_packages(&args)
             }
             Command::Completions(args) => command::completions::completions(&args),
         }

@@ -1,12 +1,14 @@
 //! Dockerfiles: what is read can be planned and expanded, and stays within bounds.
 //!
 //! An error names a line that there is; what expands is not longer than it may be; and the
-//! same bytes are a `.dockerignore`, too.
+//! same bytes are a `.dockerignore`, too. What is translated for Windows is a Dockerfile again, and
+//! where nothing has changed it is the same bytes.
 
 use oci::Platform;
 use wcow::{
     context::Ignore,
     dockerfile::{Dockerfile, PlanOptions, Predefined, TargetOs},
+    packages::{TranslateOptions, translate},
 };
 
 pub(crate) fn check(data: &[u8]) {
@@ -24,6 +26,7 @@ pub(crate) fn check(data: &[u8]) {
         }
     };
     assert!(!file.stages().is_empty());
+    translated(data);
     for os in [TargetOs::Windows, TargetOs::Linux] {
         let predefined = Predefined {
             target: Platform::new(os.name().to_lowercase(), "amd64"),
@@ -40,6 +43,30 @@ pub(crate) fn check(data: &[u8]) {
             }
             let held: usize = scope.environment().iter().map(|it| it.1.len()).sum();
             assert!(held <= 2 << 20);
+        }
+    }
+}
+
+fn translated(data: &[u8]) {
+    match translate(data, "Dockerfile", &TranslateOptions::default()) {
+        Ok(it) if it.changed == 0 => assert_eq!(it.text.as_bytes(), data),
+        Ok(it) => {
+            let read = Dockerfile::parse(it.text.as_bytes(), "translated");
+            // A line that was a here-document's may be longer than one may be now.
+            assert!(
+                read.is_ok() || data.len() > 16 << 10,
+                "{:?}: {}",
+                read.err(),
+                it.text
+            );
+        }
+        Err(error) => {
+            let lines = data.split(|it| *it == b'\n').count();
+            let problems = error.problems().iter();
+            assert!(
+                problems.clone().all(|it| it.line >= 1 && it.line <= lines),
+                "{error:?}"
+            );
         }
     }
 }

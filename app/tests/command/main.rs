@@ -94,6 +94,8 @@ mod store;
 #[cfg(test)]
 mod tags;
 #[cfg(test)]
+mod translate_packages;
+#[cfg(test)]
 mod warnings;
 #[cfg(test)]
 mod wire;

@@ -37,6 +37,8 @@ mod words;
 
 pub use error::{DockerfileError, DockerfileErrorKind, NotSupported};
 pub use expand::ExpandError;
+pub(crate) use lines::{Logical, Places};
+
 pub use instruction::{
     AddInstruction, Argument, Command, CopyInstruction, Healthcheck, Heredoc, Instruction, Pair,
     SourcePath, Step,
@@ -112,6 +114,13 @@ impl Dockerfile {
     pub fn parse(bytes: &[u8], name: &str) -> Result<Self, DockerfileError> {
         let source = lines::read(bytes).map_err(|it| it.of(name))?;
         parse::file(source, name).map_err(|it| it.of(name))
+    }
+
+    /// The logical lines of a file as they stand in it, one for each `FROM` and each step; its bytes
+    /// are `bytes`.
+    pub(crate) fn logical_lines(&self, bytes: &[u8]) -> Result<Vec<Logical>, DockerfileError> {
+        let source = lines::read(bytes).map_err(|it| it.of(&self.name))?;
+        Ok(source.lines)
     }
 
     /// Reads what `ONBUILD` stored: one instruction, `name` being what messages call it.

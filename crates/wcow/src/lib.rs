@@ -18,6 +18,8 @@
 //!   among those for several releases of Windows, [`configure`] puts the instructions over
 //!   the config.
 //! - [`assemble`] does all of it, for one release or for several that share what is new.
+//! - [`packages`] translates package managers of Linux in a Dockerfile to choco, for builders
+//!   that do run things; a build here never asks it.
 //!
 //! What comes of it is a contract between whoever builds and whoever pushes:
 //!
@@ -57,6 +59,7 @@ mod layer_writer;
 mod lint;
 mod names;
 pub mod os_version;
+pub mod packages;
 mod pax;
 pub mod run;
 mod security;

@@ -3,6 +3,8 @@
 //! A line goes on where its last character but blanks is the escape character, unless
 //! another one stands before that. Comments and empty lines in between are left out.
 
+use std::ops::Range;
+
 use super::{
     DockerfileErrorKind as Kind, MAX_FILE_BYTES, MAX_HEREDOC_BYTES, MAX_INSTRUCTIONS,
     MAX_LINE_BYTES,
@@ -19,28 +21,59 @@ pub(super) struct Lines {
 
 /// A line with those that continue it, and what follows it as here-documents.
 #[derive(Debug)]
-pub(super) struct Logical {
+pub(crate) struct Logical {
     /// The first line, counted from 1.
-    pub(super) number: usize,
-    pub(super) text: String,
-    pub(super) heredocs: Vec<Body>,
+    pub(crate) number: usize,
+    pub(crate) text: String,
+    pub(crate) heredocs: Vec<Body>,
     /// Whether an empty line stands between those that are joined.
     pub(super) has_gap: bool,
+    /// Where all of it stands in the file, in bytes, here-documents and the last line's end
+    /// included.
+    pub(crate) range: Range<usize>,
+    /// Where the joined pieces of the text come from.
+    pub(crate) places: Places,
 }
 
 /// A here-document.
 #[derive(Clone, Debug)]
-pub(super) struct Body {
+pub(crate) struct Body {
     pub(super) start: Start,
     pub(super) content: String,
+    /// Where its lines stand in the file, in bytes, without the one that ends it.
+    pub(crate) range: Range<usize>,
 }
 
 /// What `<<` announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Start {
+pub(crate) struct Start {
     pub(super) name: String,
     pub(super) chomp: bool,
     pub(super) expand: bool,
+}
+
+/// Where the pieces that a joined text is made of stand in the file: the first byte of each in
+/// the text, and the same one in the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places(Vec<(usize, usize)>);
+
+impl Places {
+    /// The places of a text that is a part of the file, from `at` on.
+    pub(crate) fn whole(at: usize) -> Self {
+        Self(vec![(0, at)])
+    }
+
+    /// Where a byte of the text stands in the file.
+    pub(crate) fn of(&self, at: usize) -> usize {
+        let next = self.0.partition_point(|(text, _)| *text <= at);
+        let piece = next.checked_sub(1).and_then(|it| self.0.get(it));
+        piece.map_or(at, |(text, file)| file + (at - text))
+    }
+
+    /// Where a part of the text that is not empty stands in the file.
+    pub(crate) fn range(&self, part: &Range<usize>) -> Range<usize> {
+        self.of(part.start)..self.of(part.end.saturating_sub(1)) + 1
+    }
 }
 
 /// Takes a file apart.
@@ -52,12 +85,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Lines, At> {
         let before = &bytes[..it.valid_up_to()];
         At::new(before.split(|it| *it == b'\n').count(), Kind::NotUtf8)
     })?;
+    let whole = text.len();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let escape = directives(text)?;
     let mut reader = Reader {
         rest: text.split_inclusive('\n').enumerate(),
         escape,
         number: 0,
+        at: whole - text.len(),
+        next: whole - text.len(),
     };
     let mut lines = Vec::new();
     while let Some(line) = reader.logical()? {
@@ -121,43 +157,55 @@ struct Reader<'a> {
     rest: std::iter::Enumerate<std::str::SplitInclusive<'a, char>>,
     escape: char,
     number: usize,
+    /// Where the line that was read last begins, in bytes, and the one behind it.
+    at: usize,
+    next: usize,
 }
 
 impl<'a> Reader<'a> {
     fn physical(&mut self) -> Option<&'a str> {
         let (index, line) = self.rest.next()?;
         self.number = index + 1;
+        self.at = self.next;
+        self.next += line.len();
         Some(line)
     }
 
     /// The next line that is more than a comment.
     fn logical(&mut self) -> Result<Option<Logical>, At> {
-        while let Some(line) = self.physical() {
-            let line = line.trim_start().trim_end_matches(['\r', '\n']);
+        while let Some(whole) = self.physical() {
+            let line = whole.trim_start();
+            let indent = whole.len() - line.len();
+            let line = line.trim_end_matches(['\r', '\n']);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            let start = self.at;
             let mut found = Logical {
                 number: self.number,
                 text: String::new(),
                 heredocs: Vec::new(),
                 has_gap: false,
+                range: start..start,
+                places: Places::default(),
             };
-            self.join(line, &mut found)?;
+            self.join(line, start + indent, &mut found)?;
             if found.text.trim().is_empty() {
                 continue;
             }
             self.bodies(&mut found)?;
+            found.range.end = self.next;
             return Ok(Some(found));
         }
         Ok(None)
     }
 
-    /// Puts a line and those that continue it together.
-    fn join(&mut self, first: &str, found: &mut Logical) -> Result<(), At> {
-        let mut line = first;
+    /// Puts a line, which stands at a byte of the file, and those that continue it together.
+    fn join(&mut self, first: &str, at: usize, found: &mut Logical) -> Result<(), At> {
+        let (mut line, mut at) = (first, at);
         loop {
             let continued = continued(line, self.escape);
+            found.places.0.push((found.text.len(), at));
             found.text.push_str(continued.unwrap_or(line));
             if found.text.len() > MAX_LINE_BYTES {
                 return Err(too_large(found.number, "the line is", MAX_LINE_BYTES));
@@ -173,6 +221,7 @@ impl<'a> Reader<'a> {
                 if next.trim_start().is_empty() {
                     found.has_gap = true;
                 } else if !next.trim_start().starts_with('#') {
+                    at = self.at;
                     break next;
                 }
             };
@@ -186,6 +235,7 @@ impl<'a> Reader<'a> {
         }
         for start in starts(&found.text) {
             let mut content = String::new();
+            let begins = self.next;
             loop {
                 let Some(line) = self.physical() else {
                     return Err(At::new(found.number, Kind::UnterminatedHeredoc(start.name)));
@@ -208,7 +258,12 @@ impl<'a> Reader<'a> {
                     ));
                 }
             }
-            found.heredocs.push(Body { start, content });
+            let range = begins..self.at;
+            found.heredocs.push(Body {
+                start,
+                content,
+                range,
+            });
         }
         Ok(())
     }

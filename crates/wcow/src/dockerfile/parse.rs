@@ -501,6 +501,8 @@ impl<'a> Line<'a> {
                 text: self.rest.to_owned(),
                 heredocs: self.heredocs.to_vec(),
                 has_gap: false,
+                range: 0..0,
+                places: lines::Places::default(),
             }],
         };
         trigger(lines).map_err(|it| it.kind)?;

@@ -257,20 +257,7 @@ impl Dockerfile {
         options: &PlanOptions,
     ) -> Result<PlannedStage, DockerfileError> {
         let stage = &self.stages[index];
-        let base = globals.expand(&stage.base, stage.line)?;
-        let base = match self.named(&base) {
-            _ if base.trim().is_empty() => {
-                let kind = Kind::BlankBase(stage.base.clone());
-                return Err(self.fail(stage.line, kind));
-            }
-            Some(below) if below < index => Base::Stage(below),
-            _ if base.eq_ignore_ascii_case("scratch") => Base::Scratch,
-            _ => Base::Image(base),
-        };
-        let platform = stage.platform.as_ref();
-        let platform = platform
-            .map(|it| globals.expand(it, stage.line))
-            .transpose()?;
+        let (base, platform) = self.base(index, globals)?;
         let mut from = Vec::new();
         for step in &stage.steps {
             let found = match &step.instruction {
@@ -294,6 +281,41 @@ impl Dockerfile {
             platform: platform.filter(|it| !it.is_empty()),
             from,
         })
+    }
+
+    /// What a stage starts from, and its `--platform`.
+    fn base(
+        &self,
+        index: usize,
+        globals: &Globals,
+    ) -> Result<(Base, Option<String>), DockerfileError> {
+        let stage = &self.stages[index];
+        let base = globals.expand(&stage.base, stage.line)?;
+        let base = match self.named(&base) {
+            _ if base.trim().is_empty() => {
+                let kind = Kind::BlankBase(stage.base.clone());
+                return Err(self.fail(stage.line, kind));
+            }
+            Some(below) if below < index => Base::Stage(below),
+            _ if base.eq_ignore_ascii_case("scratch") => Base::Scratch,
+            _ => Base::Image(base),
+        };
+        let platform = stage.platform.as_ref();
+        let platform = platform.map(|it| globals.expand(it, stage.line));
+        Ok((base, platform.transpose()?))
+    }
+
+    /// What each stage starts from and which system it is for, `RUN` or not, in the file's order.
+    pub(crate) fn bases(
+        &self,
+        options: &PlanOptions,
+    ) -> Result<Vec<(Base, TargetOs)>, DockerfileError> {
+        let globals = Globals::new(self, options.arguments.clone(), &options.predefined)?;
+        let base_of = |index| {
+            let (base, platform) = self.base(index, &globals)?;
+            Ok((base, os_of(platform.as_deref(), options.os)))
+        };
+        (0..self.stages.len()).map(base_of).collect()
     }
 
     /// The stage that `COPY --from=name` in a stage means.
