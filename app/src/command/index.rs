@@ -24,6 +24,7 @@ use crate::{
         Short,
         age::{ago, seconds},
     },
+    settings::duration,
     state::StateArgs,
 };
 
@@ -91,9 +92,9 @@ enum IndexCommand {
     },
     /// Forget what was seen long ago
     Prune {
-        /// How many days ago; what is older than 90 days is forgotten in any case
-        #[arg(long, value_name = "DAYS", default_value_t = 30)]
-        older_than: u16,
+        /// How long ago, for instance 30d or 12h; what is older than 90 days is forgotten in any case
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30d")]
+        older_than: Duration,
     },
 }
 
@@ -126,8 +127,7 @@ pub(crate) async fn index(args: &IndexArgs, environment: &Environment) -> Result
         }
         IndexCommand::Prune { older_than } => {
             let state = at.look(environment).await?;
-            let age = Duration::from_hours(24 * u64::from(*older_than));
-            let before = SystemTime::now().checked_sub(age);
+            let before = SystemTime::now().checked_sub(*older_than);
             let forgot = state.prune(before.unwrap_or(SystemTime::UNIX_EPOCH)).await;
             format!("forgot {}\n", facts(forgot.map_err(AppError::Index)?))
         }

@@ -405,6 +405,11 @@ async fn i1_what_is_known_can_be_shown_and_forgotten() {
     assert_eq!(index(&["forget"]).code, Some(2));
     let forgot = index(&["forget", "r.test/a"]).succeeded().stdout;
     assert_eq!(forgot, "forgot 2 facts\n");
+    let days = index(&["prune", "--older-than", "89 days"]).succeeded();
+    assert_eq!(days.stdout, "forgot 0 facts\n");
+    let wrong = index(&["prune", "--older-than", "30x"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(wrong.stderr.contains("use ms, s, m, h or d"), "{wrong:#?}");
     assert_eq!(index(&["prune"]).succeeded().stdout, "forgot 1 fact\n");
     assert_eq!(
         index(&["forget", "--all"]).succeeded().stdout,

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    sync::mpsc::Sender,
 };
 
 /// One connection, made when it is needed.
@@ -12,6 +13,8 @@ pub(crate) struct Http {
     connection: Option<BufReader<TcpStream>>,
     /// How many requests were answered.
     pub(crate) answers: u64,
+    /// Is told of each.
+    told: Option<Sender<()>>,
 }
 
 /// An answer that came whole.
@@ -28,7 +31,13 @@ impl Http {
             address: address.to_owned(),
             connection: None,
             answers: 0,
+            told: None,
         }
+    }
+
+    /// Tells of every answer from now on.
+    pub(crate) fn tell(&mut self, of_each: Sender<()>) {
+        self.told = Some(of_each);
     }
 
     pub(crate) fn get(&mut self, target: &str) -> io::Result<Reply> {
@@ -75,6 +84,10 @@ impl Http {
         connection.get_mut().write_all(&request)?;
         let reply = Reply::read(connection, method == "HEAD")?;
         self.answers += 1;
+        if let Some(told) = &self.told {
+            // Nobody counts any more once there were enough.
+            let _ = told.send(());
+        }
         Ok(reply)
     }
 }

@@ -54,6 +54,8 @@ mod run {
     /// How many times the server is killed, unless `LONGSHORE_CRASH_KILLS` says otherwise.
     const KILLS: u64 = 100;
     const WORKERS: usize = 3;
+    /// How many requests are answered before a kill.
+    const ANSWERS: std::ops::Range<usize> = 6..150;
 
     #[test]
     fn a_server_that_is_killed_again_and_again_loses_nothing_it_acknowledged() {
@@ -69,25 +71,33 @@ mod run {
             let collects = kill % 2 == 1;
             let served = Served::start(dir.path(), collects);
             let (verified, all_verified) = mpsc::channel();
+            let (answered, all_answered) = mpsc::channel();
             answers += thread::scope(|scope| {
                 let mut pushing = Vec::new();
                 for worker in &mut workers {
                     let (address, contents) = (served.address.clone(), &contents);
-                    let verified = verified.clone();
+                    let (verified, answered) = (verified.clone(), answered.clone());
                     pushing.push(scope.spawn(move || {
                         let mut http = Http::new(&address);
                         worker.verify(&mut http, contents, collects);
                         verified.send(()).unwrap();
                         drop(verified);
+                        http.tell(answered);
                         worker.push(&mut http, contents, collects);
                         http.answers
                     }));
                 }
-                drop(verified);
+                drop((verified, answered));
                 // Fewer if one of them found something wrong: then its panic ends the test.
                 all_verified.iter().take(WORKERS).for_each(drop);
-                // Not for anything to happen: so that the end may come at any time.
-                thread::sleep(Duration::from_millis(random.u64(10..200)));
+                // As much is done on a busy machine as on an idle one, and the end comes while
+                // two of three are in the middle of something.
+                all_answered
+                    .iter()
+                    .take(random.usize(ANSWERS))
+                    .for_each(drop);
+                // Not for anything to happen: so that it need not come right after an answer.
+                thread::sleep(Duration::from_micros(random.u64(0..3000)));
                 served.kill();
                 pushing
                     .into_iter()
