@@ -105,18 +105,14 @@ impl Ignore {
     }
 
     /// Whether a path, its names parted by `/`, is left out. The root, which is empty, never
-    /// is: `*` means what is in it.
+    /// is: `*` means what is in it. Takes time in proportion to the patterns and the path's length.
     pub fn matches(&self, path: &str) -> bool {
         if path.is_empty() {
             return false;
         }
-        let ends = path.match_indices('/').map(|it| it.0).chain([path.len()]);
-        let ends: Vec<usize> = ends.collect();
         let mut matched = false;
         for pattern in &self.patterns {
-            if pattern.takes_back == matched
-                && ends.iter().any(|end| pattern.regex.is_match(&path[..*end]))
-            {
+            if pattern.takes_back == matched && pattern.regex.is_match(path) {
                 matched = !pattern.takes_back;
             }
         }
@@ -164,7 +160,8 @@ fn regex(pattern: &str) -> Result<Regex, PatternError> {
             Token::Letter { it, .. } => push_letter(&mut regex, *it),
         }
     }
-    regex.push('$');
+    // What is in a directory that matches, matches: in one look, however deep it is.
+    regex.push_str("(?:/.*)?$");
     compiled(&regex, pattern)
 }
 
