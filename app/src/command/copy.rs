@@ -130,16 +130,12 @@ pub(crate) async fn copy_with(
     let to = args.destinations.iter().map(|it| Place::destination(it));
     let to = to.collect::<Result<Vec<_>, _>>()?;
     check(args, &to)?;
-    let state = if args.run.dry_run {
-        args.run.state.look(environment).await?
-    } else {
-        args.run.state.open(environment).await?
-    };
-    let progress = Arc::new(match (args.run.dry_run, to.len()) {
-        (true, _) => Progress::plain(),
-        (false, 1) => Progress::new(args.run.quiet),
+    let state = args.run.open_state(environment).await?;
+    let progress = Arc::new(match to.len() {
+        1 => args.run.progress(),
+        _ if args.run.dry_run => args.run.progress(),
         // The bars of several would be one another's.
-        (false, _) => Progress::lines(args.run.quiet),
+        _ => Progress::lines(args.run.quiet),
     });
     let prepared = prepare(
         args,

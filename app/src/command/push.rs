@@ -97,17 +97,9 @@ pub(crate) async fn push(args: &PushArgs, environment: &Environment) -> Result<(
     if !args.others.is_empty() {
         return Box::pin(copy(&args.to_several(), environment)).await;
     }
-    let state = if args.run.dry_run {
-        args.run.state.look(environment).await?
-    } else {
-        args.run.state.open(environment).await?
-    };
+    let state = args.run.open_state(environment).await?;
     let sessions = args.run.unfinished.sessions(&state);
-    let progress = Arc::new(if args.run.dry_run {
-        Progress::plain()
-    } else {
-        Progress::new(args.run.quiet)
-    });
+    let progress = Arc::new(args.run.progress());
     let read = open::source_reference(&args.image.source)?;
     let store = args
         .store

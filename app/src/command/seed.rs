@@ -103,11 +103,7 @@ pub(crate) async fn seed(args: &SeedArgs, environment: &Environment) -> Result<(
             to.repository()
         )));
     }
-    let state = if args.run.dry_run {
-        args.run.state.look(environment).await?
-    } else {
-        args.run.state.open(environment).await?
-    };
+    let state = args.run.open_state(environment).await?;
     let sessions = args.run.unfinished.sessions(&state);
     let (mut told, mut failed) = (Vec::new(), Vec::new());
     for base in &bases {
@@ -168,11 +164,7 @@ async fn one(
     environment: &Environment,
     kept: (State, Sessions),
 ) -> Result<Option<Value>, AppError> {
-    let progress = Arc::new(if args.run.dry_run {
-        Progress::plain()
-    } else {
-        Progress::new(args.run.quiet)
-    });
+    let progress = Arc::new(args.run.progress());
     let image = ImageArgs {
         source: format!("docker://{base}"),
         destination: format!("{}:{}", args.to, seed_tag(base, &args.platforms)),

@@ -28,6 +28,7 @@ use oci::{
 };
 use tokio::sync::{RwLock, mpsc};
 
+mod checked;
 mod error;
 mod files;
 mod index;
@@ -35,6 +36,7 @@ mod presence;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use checked::write_checked;
 pub use error::LayoutError;
 use files::Files;
 pub(crate) use index::listing;

@@ -23,14 +23,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use oci::{
-    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt,
-    MountOutcome, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
-    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
+    Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
+    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
+    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
 };
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
-use crate::layout::{LayoutError, listing};
+use crate::layout::{LayoutError, listing, write_checked};
 
 #[cfg(test)]
 mod tests;
@@ -183,7 +183,7 @@ impl ArchiveTarget {
     fn write_blob(
         &self,
         blob: &Descriptor,
-        mut next: impl FnMut() -> Option<Bytes>,
+        next: impl FnMut() -> Option<Bytes>,
     ) -> Result<(), LayoutError> {
         let name = layout::blob_path(&blob.digest);
         let (at, mut file) = {
@@ -199,25 +199,7 @@ impl ArchiveTarget {
         };
         file.seek(SeekFrom::Start(at))
             .map_err(|error| self.io(error))?;
-        let mut hasher = Hasher::for_digest(&blob.digest);
-        let mut length = 0;
-        while let Some(piece) = next() {
-            length += piece.len() as u64;
-            if length > blob.size {
-                break;
-            }
-            hasher.update(&piece);
-            file.write_all(&piece).map_err(|error| self.io(error))?;
-        }
-        let actual = hasher.finish();
-        if length != blob.size || actual != blob.digest {
-            return Err(LayoutError::Altered {
-                expected: blob.digest.clone(),
-                actual,
-                size: blob.size,
-                length,
-            });
-        }
+        write_checked(&mut file, blob, next, |error| self.io(error))?;
         let mut writing = self.writing();
         if let Some(place) = writing.as_mut().and_then(|it| it.places.get_mut(&name)) {
             place.is_there = true;

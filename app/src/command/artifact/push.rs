@@ -21,7 +21,6 @@ use crate::{
     env::Environment,
     error::AppError,
     open::{self, course::Course},
-    render::progress::Progress,
     timestamp,
 };
 
@@ -111,17 +110,9 @@ pub(crate) async fn push(
         },
         ..ImageArgs::default()
     };
-    let state = if args.run.dry_run {
-        args.run.state.look(environment).await?
-    } else {
-        args.run.state.open(environment).await?
-    };
+    let state = args.run.open_state(environment).await?;
     let sessions = args.run.unfinished.sessions(&state);
-    let progress = Arc::new(if args.run.dry_run {
-        Progress::plain()
-    } else {
-        Progress::new(args.run.quiet)
-    });
+    let progress = Arc::new(args.run.progress());
     let open = async |course: &Course, client: &Client| {
         let builder = match &subject {
             Some(at) => {

@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, layout};
+use oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, layout};
 use tempfile::NamedTempFile;
 
-use super::LayoutError;
+use super::{LayoutError, write_checked};
 use crate::source::check_marker;
 
 /// What the names of files that are being written begin with.
@@ -134,7 +134,7 @@ impl Files {
     pub(super) fn write_blob(
         &self,
         blob: &Descriptor,
-        mut next: impl FnMut() -> Option<Bytes>,
+        next: impl FnMut() -> Option<Bytes>,
     ) -> Result<(), LayoutError> {
         self.make()?;
         let path = self.blob_path(&blob.digest);
@@ -142,25 +142,9 @@ impl Files {
             self.make_directory(parent)?;
         }
         let mut file = self.temporary()?;
-        let mut hasher = Hasher::new(blob.digest.algorithm());
-        let mut length = 0;
-        while let Some(piece) = next() {
-            length += piece.len() as u64;
-            if length > blob.size {
-                break;
-            }
-            hasher.update(&piece);
-            file.write_all(&piece).map_err(io_error("write", &path))?;
-        }
-        let actual = hasher.finish();
-        if length != blob.size || actual != blob.digest {
-            return Err(LayoutError::Altered {
-                expected: blob.digest.clone(),
-                actual,
-                size: blob.size,
-                length,
-            });
-        }
+        write_checked(&mut file, blob, next, |error| {
+            io_error("write", &path)(error)
+        })?;
         self.place(file, &path)
     }
 

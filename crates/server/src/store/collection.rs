@@ -91,7 +91,12 @@ pub(crate) struct Pass {
 impl Pass {
     /// Whether something may go that was relied on then: nobody has since, nor linked to it.
     pub(super) fn may_go(&self, digest: &Digest, relied_on: Option<SystemTime>) -> bool {
-        !self.watch.saw(digest) && relied_on.is_some_and(|it| it < self.cutoff)
+        !self.watch.saw(digest) && self.is_over(relied_on)
+    }
+
+    /// Whether the grace of something is over that was relied on then. What is not there has none.
+    fn is_over(&self, relied_on: Option<SystemTime>) -> bool {
+        relied_on.is_some_and(|it| it < self.cutoff)
     }
 }
 
@@ -224,7 +229,7 @@ impl Repository<'_> {
 
     fn is_over(&self, kind: Held, digest: &Digest) -> io::Result<bool> {
         let relied_on = self.store.relied_on(self.name, kind, digest)?;
-        Ok(relied_on.is_some_and(|it| it < self.pass.cutoff))
+        Ok(self.pass.is_over(relied_on))
     }
 
     /// What the manifests refer to that stay; none if one cannot be read.

@@ -1,36 +1,17 @@
 //! Secrets: sent in every way there is, and then looked for everywhere.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
-
 use longshore_server::{
     AccessLog, AccessLogFormat, Auth, Bearer, SelfSigned, Server, ServerBuilder, Users,
 };
 
 use crate::{
+    access_log::Sink,
     auth::basic,
     client::{Reply, TestReg},
 };
 
 const PASSWORD: &str = "canary-password";
 const WRONG: &str = "canary-wrong-password";
-
-/// What the access log writes.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn users() -> (Users, String) {
     let hash = bcrypt::hash_with_salt(PASSWORD, 4, [9; 16])
@@ -98,7 +79,7 @@ async fn said(auth: Auth, secrets: &mut Vec<String>) -> String {
     ));
     said.push(format!("{:?} {:?}", reg.server, reg.server.faults()));
     reg.server.shutdown().await;
-    said.push(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap());
+    said.push(sink.text());
     said.join("\n")
 }
 
