@@ -8,9 +8,7 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{
-    Digest, Presence, PushTarget, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind,
-};
+use oci::{Presence, PushTarget, Tag, TagOrDigest, TargetError, TargetErrorKind};
 
 use super::Standing;
 use crate::{
@@ -18,6 +16,13 @@ use crate::{
     event::{Event, Held, Observer},
     graph::Graph,
 };
+use findings::unattached;
+
+mod findings;
+mod recalled;
+
+pub(crate) use findings::Findings;
+pub(crate) use recalled::{Recalled, Unseen};
 
 /// How a target is asked, and for what.
 pub(crate) struct Asking<'a> {
@@ -35,43 +40,6 @@ pub(crate) struct Asking<'a> {
     pub(crate) unfinished: &'a (dyn Fn(&oci::Descriptor) -> bool + Sync),
     /// How many questions may be open at once.
     pub(crate) at_once: usize,
-}
-
-/// What the target holds.
-#[derive(Clone, Debug)]
-pub(crate) struct Findings {
-    /// The tags that name the root already.
-    pub(crate) held_tags: Vec<Tag>,
-    /// The tags that name something else, and what; none where the target cannot say.
-    pub(crate) other_tags: Vec<(Tag, Option<Digest>)>,
-    /// The tags of referrers that name them already.
-    pub(crate) held_digest_tags: HashSet<Tag>,
-    pub(crate) nodes: Vec<Standing>,
-    pub(crate) blobs: Vec<Standing>,
-    /// For each document, whether its being there says that what it lists is there too.
-    pub(crate) proves: Vec<bool>,
-    /// How many questions were asked for manifests.
-    pub(crate) questions: u64,
-    /// How many rounds they took.
-    pub(crate) rounds: usize,
-}
-
-/// What becomes of manifests that were not seen in the repository before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unseen {
-    /// They are asked for by their digest; their tags only if they are there.
-    Asked,
-    /// They are taken to be new.
-    LeftOut,
-}
-
-/// What was seen in the repository at another time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recalled {
-    /// For each tag, whether it named the root.
-    pub(crate) tags: Vec<bool>,
-    /// For each document, whether it was there.
-    pub(crate) nodes: Vec<bool>,
 }
 
 /// Asks.
@@ -117,17 +85,6 @@ pub(crate) async fn probe(asking: &Asking<'_>) -> Result<Findings, PushError> {
     findings.settle_blobs(asking.graph);
     asking.blobs(&mut findings).await?;
     Ok(findings)
-}
-
-/// The referrers that are part of nothing else: each is asked for by itself, unless its tag was.
-fn unattached(graph: &Graph, findings: &Findings) -> Vec<usize> {
-    let nodes = graph.nodes();
-    let children = nodes.iter().flat_map(|it| it.children.iter().copied());
-    let parts: HashSet<usize> = children.collect();
-    (0..nodes.len())
-        .filter(|it| nodes[*it].referrer && !parts.contains(it))
-        .filter(|it| findings.nodes[*it] == Standing::NotAsked)
-        .collect()
 }
 
 impl Asking<'_> {
@@ -320,220 +277,5 @@ impl Asking<'_> {
             subject: at.clone(),
             error: Box::new(error),
         })
-    }
-}
-
-impl Recalled {
-    /// What is recalled once `findings` are remembered.
-    pub(crate) fn after(&self, findings: &Findings, tags: &[Tag]) -> Self {
-        let node = |(standing, before): (&Standing, &bool)| match standing {
-            Standing::Held => true,
-            Standing::Absent => false,
-            _ => *before,
-        };
-        Self {
-            tags: tags
-                .iter()
-                .map(|it| findings.held_tags.contains(it))
-                .collect(),
-            nodes: findings.nodes.iter().zip(&self.nodes).map(node).collect(),
-        }
-    }
-}
-
-impl Findings {
-    fn other(&mut self, tag: &Tag, answer: Presence) {
-        let there = match answer {
-            Presence::Held(there) => Some(there),
-            Presence::Unknown => None,
-            Presence::Absent => return,
-        };
-        self.other_tags.push((tag.clone(), there));
-    }
-
-    /// An error if a tag names something other than it should, or may do so.
-    pub(crate) fn refuse_to_overwrite(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<(), PushError> {
-        let named = self.other_tags.iter();
-        let taken: Vec<(Tag, Digest)> = named
-            .filter_map(|(tag, there)| Some((tag.clone(), there.clone()?)))
-            .collect();
-        if !taken.is_empty() {
-            return Err(PushError::TagsTaken {
-                repository: repository.clone(),
-                digest: digest.clone(),
-                taken,
-            });
-        }
-        match self.other_tags.first() {
-            Some((tag, _)) => Err(PushError::TagUnknown {
-                repository: repository.clone(),
-                tag: tag.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// What a push would know that asks for no more than is `recalled` by then, and what asking
-    /// for it costs: the registry is as it was found, so that nothing recalled is missing.
-    pub(crate) fn foreseen(
-        &self,
-        graph: &Graph,
-        tags: &[Tag],
-        (recalled, unseen): (&Recalled, Unseen),
-    ) -> Self {
-        let asked = match unseen {
-            Unseen::Asked => vec![true; graph.nodes().len()],
-            Unseen::LeftOut => recalled.nodes.clone(),
-        };
-        let mut foreseen = Self {
-            held_tags: Vec::new(),
-            other_tags: Vec::new(),
-            held_digest_tags: self.held_digest_tags.clone(),
-            nodes: vec![Standing::NotAsked; self.nodes.len()],
-            blobs: self.blobs.clone(),
-            proves: self.proves.clone(),
-            questions: 0,
-            rounds: 0,
-        };
-        let seen = tags.iter().zip(&recalled.tags).filter(|(_, it)| **it);
-        for (tag, _) in seen {
-            foreseen.questions += 1;
-            foreseen.rounds = 1;
-            if self.held_tags.contains(tag) {
-                foreseen.held_tags.push(tag.clone());
-            }
-        }
-        let mut frontier = if foreseen.held_tags.is_empty() {
-            foreseen.pretend(graph, &[0], (self, &asked));
-            if foreseen.nodes[0] == Standing::Held && !recalled.nodes[0] {
-                foreseen.pretend_tags(self, (tags, recalled));
-            }
-            foreseen.children_to_ask(graph, &[0])
-        } else {
-            foreseen.nodes[0] = Standing::Held;
-            foreseen.settle_below(graph, 0);
-            foreseen.children_to_ask(graph, &[0])
-        };
-        foreseen.pretend_digest_tags(graph, self);
-        frontier.extend(unattached(graph, &foreseen));
-        while !frontier.is_empty() {
-            foreseen.pretend(graph, &frontier, (self, &asked));
-            frontier = foreseen.children_to_ask(graph, &frontier);
-        }
-        // What a push finds out blob by blob.
-        for blob in &mut foreseen.blobs {
-            if *blob == Standing::HeldByParent {
-                *blob = Standing::Held;
-            }
-        }
-        foreseen.settle_blobs(graph);
-        foreseen
-    }
-
-    /// As if the tags of referrers had been asked for: they always are.
-    fn pretend_digest_tags(&mut self, graph: &Graph, found: &Self) {
-        let tags: usize = graph.nodes().iter().map(|it| it.tags.len()).sum();
-        self.questions += tags as u64;
-        self.rounds += usize::from(tags > 0);
-        for (position, node) in graph.nodes().iter().enumerate() {
-            if node.tags.is_empty() || self.nodes[position].is_held() {
-                continue;
-            }
-            self.nodes[position] = found.nodes[position];
-            if found.nodes[position] == Standing::Held {
-                self.settle_below(graph, position);
-            }
-        }
-    }
-
-    /// As if the tags had been asked for that were not seen before.
-    fn pretend_tags(&mut self, found: &Self, (tags, recalled): (&[Tag], &Recalled)) {
-        let open = tags.iter().zip(&recalled.tags).filter(|(_, it)| !**it);
-        let open: Vec<&Tag> = open.map(|(tag, _)| tag).collect();
-        self.questions += open.len() as u64;
-        self.rounds += usize::from(!open.is_empty());
-        let held = open.into_iter().filter(|it| found.held_tags.contains(it));
-        self.held_tags.extend(held.cloned());
-    }
-
-    /// As if these had been asked for, with the answers that were found; if they are asked for.
-    fn pretend(&mut self, graph: &Graph, which: &[usize], (found, wanted): (&Self, &[bool])) {
-        let asked: Vec<usize> = which
-            .iter()
-            .copied()
-            .filter(|it| wanted[*it] || self.is_listed(graph, *it))
-            .collect();
-        self.questions += asked.len() as u64;
-        self.rounds += usize::from(!asked.is_empty());
-        for position in asked {
-            self.nodes[position] = match found.nodes[position] {
-                Standing::HeldByParent => Standing::Held,
-                other => other,
-            };
-            if self.nodes[position] == Standing::Held {
-                self.settle_below(graph, position);
-            }
-        }
-    }
-
-    /// Whether it is listed by a document that is there and does not prove that it is there, too.
-    fn is_listed(&self, graph: &Graph, position: usize) -> bool {
-        let nodes = graph.nodes().iter().zip(&self.nodes);
-        nodes
-            .filter(|(_, standing)| **standing == Standing::Held)
-            .any(|(node, _)| node.children.contains(&position))
-    }
-
-    /// All that is below a held document is held, where its being there proves that.
-    fn settle_below(&mut self, graph: &Graph, position: usize) {
-        if !self.proves[position] {
-            return;
-        }
-        for &child in &graph.nodes()[position].children {
-            if !self.nodes[child].is_held() {
-                self.nodes[child] = Standing::HeldByParent;
-                self.settle_below(graph, child);
-            }
-        }
-    }
-
-    /// The children that nothing is known about of documents that are absent, prove nothing or were
-    /// not asked for, each once. Where the target could not say, it is not asked for the parts either.
-    fn children_to_ask(&mut self, graph: &Graph, parents: &[usize]) -> Vec<usize> {
-        let mut open: Vec<usize> = Vec::new();
-        for &parent in parents {
-            for &child in &graph.nodes()[parent].children {
-                match self.nodes[parent] {
-                    Standing::Absent | Standing::NotAsked => open.push(child),
-                    Standing::Held if !self.proves[parent] => open.push(child),
-                    Standing::Unknown if !self.nodes[child].is_held() => {
-                        self.nodes[child] = Standing::Unknown;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        open.sort_unstable();
-        open.dedup();
-        open.retain(|&it| matches!(self.nodes[it], Standing::NotAsked | Standing::Absent));
-        open
-    }
-
-    /// What a held manifest is made of is held. Not so its foreign layers: a registry takes a
-    /// manifest without them.
-    fn settle_blobs(&mut self, graph: &Graph) {
-        for (position, node) in graph.nodes().iter().enumerate() {
-            if self.nodes[position].is_held() {
-                for &blob in &node.blobs {
-                    if !graph.blobs()[blob].descriptor.is_foreign() {
-                        self.blobs[blob] = Standing::HeldByParent;
-                    }
-                }
-            }
-        }
     }
 }

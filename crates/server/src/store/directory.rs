@@ -33,6 +33,7 @@
 //! found to be there stays there until it is linked to. Nothing that takes long is done
 //! under either: bytes are synced before, large files are freed after.
 
+mod accounting;
 mod claim;
 mod content;
 mod files;
@@ -40,8 +41,11 @@ mod garbage;
 mod integrity;
 mod known;
 mod manifests;
+mod opening;
 mod staged;
 mod syncs;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{
@@ -62,7 +66,7 @@ use super::{
     StoredManifest, Tally, Ticket,
     watch::{Watch, Watches},
 };
-use crate::{ServerError, route::Name};
+use crate::route::Name;
 
 pub(crate) use claim::is_store;
 
@@ -70,8 +74,6 @@ pub(crate) use claim::is_store;
 const TRIAL: &str = "trial~";
 /// Tags are moved under one of so many locks, by repository.
 const TAG_LOCKS: usize = 64;
-/// The most contents that are remembered as released; what is beyond goes with the garbage.
-const MAX_RELEASED: usize = 10_000;
 
 /// A store in a directory, held by this process alone.
 #[derive(Debug)]
@@ -101,59 +103,6 @@ struct Shared {
     size: known::Size,
     /// Content that a repository no longer holds, and perhaps none does.
     released: Mutex<HashSet<Digest>>,
-}
-
-impl Directory {
-    /// Opens a store, or makes one in a directory that is empty or not there.
-    pub(crate) fn open(root: &Path, grace: Grace) -> Result<Self, ServerError> {
-        let files = files::Files::new(root.join("scratch"));
-        Self::open_with(root, grace, files)
-    }
-
-    fn open_with(root: &Path, grace: Grace, files: files::Files) -> Result<Self, ServerError> {
-        let failed = |error| ServerError::Store {
-            path: root.to_owned(),
-            error,
-        };
-        let lock = claim::claim(root, &files)?;
-        // Nobody else has it open, so nobody is about to finish these.
-        files.remove_tree(&root.join("scratch")).map_err(failed)?;
-        for directory in [
-            "blobs/sha256",
-            "blobs/sha512",
-            "repositories",
-            "uploads",
-            "scratch",
-        ] {
-            files
-                .make_directory(&root.join(directory))
-                .map_err(failed)?;
-        }
-        claim::write_marker(root, &files).map_err(failed)?;
-        let store = Self(Arc::new(Shared {
-            root: root.to_owned(),
-            files,
-            grace,
-            _lock: lock,
-            links: RwLock::default(),
-            tags: std::array::from_fn(|_| Mutex::default()),
-            tags_key: RandomState::new(),
-            watches: Watches::default(),
-            staging: Mutex::default(),
-            views: view::Views::default(),
-            integrity: integrity::Integrity::default(),
-            spare: Arc::default(),
-            names: known::Names::default(),
-            tagged: known::Tagged::default(),
-            size: known::Size::default(),
-            released: Mutex::default(),
-        }));
-        let names = found_repositories(root).map_err(failed)?;
-        view::look(&store.0, &names).map_err(failed)?;
-        store.0.names.fill(names);
-        store.0.measure().map_err(failed)?;
-        Ok(store)
-    }
 }
 
 // === impl Shared ===
@@ -228,43 +177,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Finds out how much content there is.
-    fn measure(&self) -> io::Result<()> {
-        let mut size = self.size.held();
-        for algorithm in files::ALGORITHMS {
-            let directory = self.root.join("blobs").join(algorithm);
-            for name in files::names(&directory)? {
-                let length = files::length(&directory.join(name))?;
-                size.add(length.map_or_else(Tally::default, Tally::one));
-            }
-        }
-        Ok(())
-    }
-
-    /// Has content of a length come to its place, and counts it.
-    fn place_content(
-        &self,
-        at: &Path,
-        length: u64,
-        place: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut size = self.size.held();
-        let before = files::length(at)?;
-        place()?;
-        size.subtract(before.map_or_else(Tally::default, Tally::one));
-        size.add(Tally::one(length));
-        Ok(())
-    }
-
-    /// Takes content from its place, and counts that; where it is until it is removed.
-    fn take_content(&self, at: &Path) -> io::Result<PathBuf> {
-        let mut size = self.size.held();
-        let length = files::length(at)?;
-        let aside = self.files.set_aside(at)?;
-        size.subtract(length.map_or_else(Tally::default, Tally::one));
-        Ok(aside)
-    }
-
     /// Notes that somebody relies on what a link stands for. The caller has the lock to link.
     fn renew(&self, link: &Path) -> io::Result<()> {
         let Some(noted) = files::modified(link)? else {
@@ -295,54 +207,6 @@ impl Shared {
     fn watch(&self) -> Watch {
         let _removing = self.removing();
         self.watches.begin()
-    }
-
-    /// Notes that a repository no longer holds something. Whether another one does takes a look at
-    /// each of them, which is done once for many, and not while a client waits.
-    fn release(&self, digest: &Digest) {
-        let mut released = self.released();
-        if released.len() < MAX_RELEASED {
-            released.insert(digest.clone());
-        }
-        drop(released);
-        self.views.notify.notify_one();
-    }
-
-    fn released(&self) -> MutexGuard<'_, HashSet<Digest>> {
-        self.released.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes what was released and no repository holds any more. What fails is left to
-    /// garbage collection.
-    fn drop_unheld(&self) -> io::Result<()> {
-        let mut unheld = std::mem::take(&mut *self.released());
-        if unheld.is_empty() {
-            return Ok(());
-        }
-        let watch = self.watch();
-        for name in self.names.all() {
-            let mut held = Vec::new();
-            for digest in &unheld {
-                if self.blob_link(&name, digest).try_exists()?
-                    || self.has_manifest(&name, digest)?
-                {
-                    held.push(digest.clone());
-                }
-            }
-            unheld.retain(|it| !held.contains(it));
-        }
-        for digest in unheld {
-            let content = self.content(&digest);
-            let aside = {
-                let _removing = self.removing();
-                if watch.saw(&digest) || files::length(&content)?.is_none() {
-                    continue;
-                }
-                self.take_content(&content)?
-            };
-            self.files.remove(&aside)?;
-        }
-        Ok(())
     }
 }
 
@@ -496,35 +360,3 @@ impl Store for Directory {
         view::renew(&self.0).and(dropped)
     }
 }
-
-/// All repositories that there are on the disk.
-fn found_repositories(root: &Path) -> io::Result<Vec<Name>> {
-    let mut names = Vec::new();
-    find_repositories(&root.join("repositories"), "", &mut names)?;
-    Ok(names)
-}
-
-/// Directories that hold something of a repository, at any depth below `at`.
-fn find_repositories(at: &Path, prefix: &str, names: &mut Vec<Name>) -> io::Result<()> {
-    for part in files::names(at)? {
-        if part.starts_with('_') {
-            continue;
-        }
-        let below = at.join(&part);
-        let name = if prefix.is_empty() {
-            part
-        } else {
-            format!("{prefix}/{part}")
-        };
-        if manifests::is_repository(&below)?
-            && let Some(name) = Name::parse(&name)
-        {
-            names.push(name);
-        }
-        find_repositories(&below, &name, names)?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests;

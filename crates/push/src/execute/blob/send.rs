@@ -1,0 +1,139 @@
+//! The upload of a blob: from its beginning, or from where an earlier push was interrupted.
+
+use oci::{BlobUpload, Descriptor, SessionStatus, TargetError, UploadSession};
+
+use crate::{
+    error::{Phase, PushError},
+    event::{Done, Event, Progress},
+    execute::{Run, handed::Handed, keep::Keeper},
+    verify::Verified,
+};
+
+/// What an upload begins with.
+pub(in crate::execute) struct Start<'a> {
+    keeper: Keeper<'a>,
+    /// A session that an earlier push left.
+    pub(super) left: Option<UploadSession>,
+    /// A session a refusal came with.
+    pub(super) handed: Option<Handed<'a>>,
+}
+
+/// What an upload came to, in bytes.
+#[derive(Clone, Copy, Default)]
+pub(in crate::execute) struct Sent {
+    /// Sent, all attempts together.
+    pub(in crate::execute) sent: u64,
+    /// There from an earlier push, and not sent again.
+    pub(in crate::execute) resumed: u64,
+}
+
+impl<'a> Start<'a> {
+    pub(in crate::execute) fn new(keeper: Keeper<'a>, left: Option<UploadSession>) -> Self {
+        Self {
+            keeper,
+            left,
+            handed: None,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// What an earlier push left is not gone on with: the blob is there.
+    pub(super) fn not_needed(&self, start: Start<'_>, done: Done) {
+        start.keeper.done();
+        // Where the blob is there by an upload, it is most likely by this one.
+        if let (Some(session), Done::Mounted) = (start.left, done) {
+            self.target.abandon_session(session);
+        }
+    }
+
+    /// Sends a blob, or the rest of it.
+    pub(in crate::execute) async fn upload(
+        &self,
+        blob: &Descriptor,
+        start: Start<'_>,
+    ) -> Result<Sent, PushError> {
+        let Start {
+            keeper,
+            left,
+            handed,
+        } = start;
+        let left = self.still_there(left).await;
+        let there = left.as_ref().map_or(0, UploadSession::acknowledged);
+        if let Err(gate) = self.reserve(blob.size.saturating_sub(there)) {
+            if let Some(session) = handed {
+                session.cancel().await;
+            }
+            return Err(gate);
+        }
+        let verified = Verified::new(self.source);
+        let mut upload = BlobUpload::new(blob, &verified).kept_by(&keeper);
+        match left {
+            Some(left) => {
+                if let Some(session) = handed {
+                    session.cancel().await;
+                }
+                self.tell(&Event::Resuming {
+                    digest: blob.digest.clone(),
+                    acknowledged: left.acknowledged(),
+                });
+                upload = upload.resuming(left);
+            }
+            None => upload = upload.in_session(handed.and_then(Handed::into_session)),
+        }
+        let result = self.send(upload, &keeper).await;
+        if result.is_ok() || verified.is_faulty() {
+            keeper.done();
+        }
+        result.map_err(|error| match verified.into_fault() {
+            Some(cause) => PushError::local_blob(blob, Phase::Upload, cause),
+            None => self.failed(blob, Phase::Upload, error),
+        })
+    }
+
+    /// Sends what an upload says; if another process has its session, once more in one of its own.
+    async fn send(&self, upload: BlobUpload<'_>, keeper: &Keeper<'_>) -> Result<Sent, TargetError> {
+        let blob = upload.blob;
+        let progress = Progress::new(self.observer, blob);
+        let begun = upload.clone().observed(&progress);
+        let receipt = tokio::select! {
+            receipt = self.target.upload_blob(begun) => Some(receipt?),
+            () = keeper.lost() => None,
+        };
+        if let Some(receipt) = receipt {
+            let resumed = match progress.lowest() {
+                _ if !upload.interrupted => 0,
+                Some(lowest) => lowest,
+                None => blob.size.saturating_sub(receipt.sent),
+            };
+            return Ok(Sent {
+                sent: receipt.sent,
+                resumed,
+            });
+        }
+        let digest = &blob.digest;
+        self.tell(&Event::Warning {
+            message: format!("another process goes on with blob {digest}: it is sent anew"),
+        });
+        let again = upload.in_session(None);
+        let anew = Progress::new(self.observer, blob);
+        let receipt = self.target.upload_blob(again.observed(&anew)).await?;
+        Ok(Sent {
+            sent: receipt.sent + progress.total(),
+            resumed: 0,
+        })
+    }
+
+    /// What is left of an interrupted upload. Where bytes are counted beforehand, the registry
+    /// is asked beforehand; it is asked by the upload otherwise.
+    async fn still_there(&self, left: Option<UploadSession>) -> Option<UploadSession> {
+        let left = left?;
+        if self.shared.options.max_upload_bytes.is_none() {
+            return Some(left);
+        }
+        match self.target.session_status(&left).await {
+            Ok(SessionStatus::Open(session)) => Some(session),
+            Ok(SessionStatus::Gone) | Err(_) => None,
+        }
+    }
+}
