@@ -82,9 +82,11 @@ pub enum ContextError {
         name: String,
     },
     /// More levels than there may be.
-    #[error("{0:?} is more than {MAX_DEPTH} directories deep")]
+    #[error("{0:?} is more than {MAX_DEPTH} directories deep: leave it out by .dockerignore")]
     TooDeep(String),
     /// More entries than there may be.
-    #[error("{0:?} has more than {MAX_CHILDREN} entries")]
+    #[error(
+        "{0:?} has more than {MAX_CHILDREN} entries: leave it out by .dockerignore, or spread them over directories"
+    )]
     TooMany(String),
 }

@@ -35,7 +35,7 @@ pub enum IgnoreError {
     #[error("line {0}: ! takes back nothing: write a pattern behind it")]
     Exclamation(usize),
     /// More than there may be.
-    #[error("more than {MAX_PATTERNS} patterns, or {MAX_BYTES} bytes")]
+    #[error("more than {MAX_PATTERNS} patterns, or {MAX_BYTES} bytes: leave out whole directories")]
     TooLarge,
     /// Not text.
     #[error("not UTF-8: save the file in that encoding")]

@@ -40,7 +40,7 @@ pub enum CopyError {
     #[error("nothing matches {0:?}: mend the pattern, or allow it with --allow-empty-wildcard")]
     NothingMatches(String),
     /// A source above the root it is in.
-    #[error("{0:?} leads above the root of what is copied from")]
+    #[error("{0:?} leads above the root of what is copied from: nothing outside it can be copied")]
     Above(String),
     /// Several sources, and a destination that is not said to be a directory.
     #[error("several sources need a directory: end {0:?} with a slash")]
@@ -56,7 +56,7 @@ pub enum CopyError {
         files: usize,
     },
     /// A destination on another drive.
-    #[error("destination {0:?} is not on drive C:, the only one a container has")]
+    #[error("destination {0:?} is not on drive C:, the only one a container has: write C:\\…")]
     Drive(String),
     /// A drive and nothing else.
     #[error(r"destination {0:?} is a drive and no directory: write C:\")]
@@ -65,7 +65,9 @@ pub enum CopyError {
     #[error("destination {0:?} is a network share, and a container has none: write C:\\…")]
     Unc(String),
     /// No destination.
-    #[error("the destination is empty once its variables are replaced")]
+    #[error(
+        "the destination is empty once its variables are replaced: set them, or write . for the working directory"
+    )]
     NoDestination,
     /// A flag that means nothing on the image's system.
     #[error(
@@ -108,13 +110,15 @@ pub enum CopyError {
     #[error("ADD {0} needs --checksum=sha256:…, so that the same build gives the same image")]
     NoChecksum(String),
     /// `--checksum` of what is no URL, or of several.
-    #[error("--checksum is for one source that is a URL")]
+    #[error("--checksum is for one source that is a URL: leave it out here")]
     Checksum,
     /// `--checksum` that is no digest.
     #[error("--checksum cannot be used")]
     BadChecksum(#[source] oci::DigestError),
     /// What was downloaded is something else.
-    #[error("{url} has digest {actual}, expected {expected}")]
+    #[error(
+        "{url} has digest {actual}, expected {expected}: look at what is there now, and change --checksum if that is meant"
+    )]
     ChecksumMismatch {
         /// From where.
         url: String,
@@ -140,7 +144,9 @@ pub enum CopyError {
         source: FetchError,
     },
     /// Nobody who could download.
-    #[error("ADD {0} would download it, and that is switched off")]
+    #[error(
+        "ADD {0} would download it, and that is switched off: download the file before, and COPY it"
+    )]
     NoFetch(String),
     /// An archive, or what is in it.
     #[error("archive {archive:?}{}: {fault}", entry.as_ref().map(|it| format!(", entry {it:?}")).unwrap_or_default())]
@@ -199,13 +205,13 @@ pub enum ArchiveFault {
     #[error("it is a sparse file: pack it without --sparse")]
     Sparse,
     /// More entries than there may be.
-    #[error("it has more than {0} entries")]
+    #[error("it has more than {0} entries: pack fewer, or copy it as it is with --unpack=false")]
     TooMany(usize),
     /// More bytes than there may be.
-    #[error("it unpacks to more than {0} bytes")]
+    #[error("it unpacks to more than {0} bytes: copy it as it is with --unpack=false")]
     TooLarge(u64),
     /// So much out of so little that it is meant to do harm.
-    #[error("it unpacks to more than {0} times its size")]
+    #[error("it unpacks to more than {0} times its size: copy it as it is with --unpack=false")]
     Bomb(u64),
     /// Compressed so that unpacking takes more memory than it may.
     #[error(
@@ -219,6 +225,6 @@ pub enum ArchiveFault {
     #[error("its length is {0} bytes in one place and {1} in another")]
     Length(u64, u64),
     /// No archive inside.
-    #[error("it is damaged")]
+    #[error("it is damaged: pack it again, or copy it as it is with --unpack=false")]
     Damaged(#[source] io::Error),
 }

@@ -170,11 +170,11 @@ fn b5_sources_that_are_not_there_or_need_a_slash_are_refused() {
         ),
         (
             "COPY ../secret /a",
-            "\"../secret\" leads above the root of what is copied from",
+            "\"../secret\" leads above the root of what is copied from: nothing outside it can be copied",
         ),
         (
             "COPY a.txt D:/a",
-            "destination \"D:/a\" is not on drive C:, the only one a container has",
+            "destination \"D:/a\" is not on drive C:, the only one a container has: write C:\\…",
         ),
         (
             "COPY https://a.example/b /a",

@@ -24,10 +24,10 @@ pub enum ExpandError {
     #[error("{0} is not closed in {1:?}: add another one, or escape it")]
     Quote(char, String),
     /// `${` without `}`.
-    #[error("${{ has no closing brace in {0:?}")]
+    #[error("${{ has no closing brace in {0:?}: close it, or escape the $")]
     Brace(String),
     /// `${}`, `${:-x}`, `${{x}`.
-    #[error("${{…}} names no variable in {0:?}")]
+    #[error("${{…}} names no variable in {0:?}: write its name first, or escape the $")]
     Name(String),
     /// Something after the name that is none of the known forms.
     #[error(
@@ -42,13 +42,19 @@ pub enum ExpandError {
     #[error("the pattern {0:?} is malformed: \\ escapes * ? \\ / and }} only")]
     Pattern(String),
     /// More text than there may be.
-    #[error("the text is longer than {0} bytes once its variables are replaced")]
+    #[error(
+        "the text is longer than {0} bytes once its variables are replaced: shorten what they hold"
+    )]
     TooLong(usize),
     /// Variables in defaults of variables in defaults …
-    #[error("variables stand inside each other more than {MAX_DEPTH} deep")]
+    #[error(
+        "variables stand inside each other more than {MAX_DEPTH} deep: set one of them by an ARG of its own"
+    )]
     TooDeep,
     /// All variables together.
-    #[error("the stage's variables hold more than {0} bytes together")]
+    #[error(
+        "the stage's variables hold more than {0} bytes together: shorten them, or leave some out"
+    )]
     TooMuch(usize),
 }
 

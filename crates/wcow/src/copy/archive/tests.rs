@@ -319,7 +319,9 @@ fn b9_an_archive_that_grows_out_of_all_proportion_is_refused() {
     let error = bench.error("ADD x /a").to_string();
     assert_eq!(
         error,
-        format!("archive \"x\": it unpacks to more than {MAX_RATIO} times its size")
+        format!(
+            "archive \"x\": it unpacks to more than {MAX_RATIO} times its size: copy it as it is with --unpack=false"
+        )
     );
 }
 
@@ -429,7 +431,10 @@ fn a_record_of_a_length_is_held_against_the_header() {
             "8589934592",
             "it is 8589934592 bytes long, and a file in an archive may have 8 GiB at most",
         ),
-        ("x", "it is damaged"),
+        (
+            "x",
+            "it is damaged: pack it again, or copy it as it is with --unpack=false",
+        ),
     ] {
         let bench = Bench::windows().with("x", &sized(said, "abc"));
         let error = bench.error("ADD x /a").to_string();
