@@ -1,8 +1,9 @@
 //! Hashing beside sending: a job on the blocking pool that takes pieces as they come.
 //!
-//! The job ends when there is nothing to hash and is started anew when there is, so a
-//! stream that waits for its network holds no thread. Between two pieces that follow one
-//! another it does not stop, and so hashing, not handing over, sets the pace.
+//! The job ends when there is nothing to hash and is started anew when enough has come, so a
+//! stream that waits for its network holds no thread, and one whose pieces are small does not wake
+//! one for each. Between pieces that follow one another it does not stop, and so hashing, not
+//! handing over, sets the pace.
 
 use std::{
     collections::VecDeque,
@@ -16,6 +17,8 @@ use tokio::{runtime::Handle, sync::Notify};
 
 /// A blob up to this many bytes is hashed where it is read: handing it over costs more.
 const INLINE_BYTES: u64 = 128 * 1024;
+/// How many bytes a job is started for: waking a thread costs about what hashing 64 KiB does.
+const BATCH_BYTES: usize = 256 * 1024;
 /// How many bytes may wait, what is being hashed included; one piece may always.
 const WINDOW_BYTES: usize = 512 * 1024;
 
@@ -91,15 +94,12 @@ impl Pipeline {
             let mut load = belt.load();
             load.waiting_bytes += piece.len();
             load.waiting.push_back(piece);
+            if load.waiting_bytes < BATCH_BYTES {
+                return Ok(());
+            }
             load.start()
         };
-        if let Some(hasher) = idle {
-            let job = Job {
-                belt: Arc::clone(belt),
-                hasher: Some(hasher),
-            };
-            tokio::task::spawn_blocking(move || job.run());
-        }
+        Job::start(belt, idle);
         belt.until(Load::has_room).await
     }
 
@@ -109,6 +109,8 @@ impl Pipeline {
             Self::Here(hasher) => return Ok(hasher),
             Self::Beside(belt) => belt,
         };
+        let idle = belt.load().start_on_rest();
+        Job::start(&belt, idle);
         belt.until(|load| matches!(load.state, State::Idle(_)))
             .await?;
         belt.load().start().ok_or(Lost)
@@ -147,6 +149,14 @@ impl Load {
         self.waiting_bytes < WINDOW_BYTES || self.waiting.is_empty()
     }
 
+    /// The same, if anything waits.
+    fn start_on_rest(&mut self) -> Option<Hasher> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.start()
+    }
+
     /// The hasher, if nobody has it; then somebody has.
     fn start(&mut self) -> Option<Hasher> {
         match mem::replace(&mut self.state, State::Running) {
@@ -162,6 +172,17 @@ impl Load {
 // === impl Job ===
 
 impl Job {
+    /// Begins one, if there is a hasher for it.
+    fn start(belt: &Arc<Belt>, hasher: Option<Hasher>) {
+        if let Some(hasher) = hasher {
+            let job = Self {
+                belt: Arc::clone(belt),
+                hasher: Some(hasher),
+            };
+            tokio::task::spawn_blocking(move || job.run());
+        }
+    }
+
     /// Hashes until there is nothing left to.
     fn run(mut self) {
         let mut done = 0;
