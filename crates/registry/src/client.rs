@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     auth::{Auth, known::KnownChallenge},
-    manner::{Manner, UploadProfile},
+    manner::Manner,
     profile::ledger::Ledger,
     transport::{
         Transport, TransportError,
@@ -98,12 +98,6 @@ impl Client {
     /// keeping for the next process ([`ClientBuilder::known_challenge`]).
     pub fn known_challenges(&self) -> Vec<(Registry, KnownChallenge)> {
         self.inner.auth.known()
-    }
-
-    /// How the registries uploaded to so far take uploads, where that is not as usual: worth
-    /// keeping for the next process ([`ClientBuilder::known_uploads`]).
-    pub fn known_uploads(&self) -> Vec<(Registry, UploadProfile)> {
-        self.inner.manner.all()
     }
 
     /// What was sent so far, counted.

@@ -60,7 +60,7 @@ pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Log
 pub use download::DownloadError;
 pub use elsewhere::{Elsewhere, MAX_URLS, WithElsewhere};
 pub use event::{ClientEvent, ClientObserver};
-pub use manner::{ChunkSize, UploadProfile};
+pub use manner::ChunkSize;
 pub use profile::{
     Fact, Profile, Seen,
     store::{KeptFact, MemoryProfiles, ProfileStore},

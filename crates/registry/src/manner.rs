@@ -7,33 +7,23 @@ use std::{
 };
 
 use oci::Registry;
-use serde::{Deserialize, Serialize};
 
 /// How a registry takes uploads, as far as it has shown.
 ///
-/// Not a secret; worth keeping for the next process
-/// ([`ClientBuilder::known_uploads`](crate::ClientBuilder::known_uploads)). What is no longer true costs a
-/// few requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct UploadProfile {
+/// Kept for the next process as [facts](crate::Fact). What is no longer true costs a few requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UploadProfile {
     /// The longest body it takes, in bytes, inclusive; none if no body was too long so far.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_limit: Option<NonZeroU64>,
+    pub(crate) body_limit: Option<NonZeroU64>,
     /// Whether a session keeps what it got when its connection breaks; none if none has broken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keeps_sessions: Option<bool>,
+    pub(crate) keeps_sessions: Option<bool>,
     /// It takes no chunks: a PATCH was refused.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub refuses_chunks: bool,
+    pub(crate) refuses_chunks: bool,
     /// It counts one byte too many when it is asked how far a session got, as Quay does
     /// ([source](https://github.com/quay/quay/blob/master/endpoints/v2/blob.py)).
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub counts_one_more: bool,
+    pub(crate) counts_one_more: bool,
     /// The closing PUT takes no bytes: the last chunk needs a PATCH too.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub closes_empty: bool,
+    pub(crate) closes_empty: bool,
 }
 
 /// Into what bodies a blob is cut.
@@ -95,21 +85,13 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
-    pub(crate) fn new(chunks: ChunkSize, known: HashMap<Registry, UploadProfile>) -> Self {
-        let known = Mutex::new(known);
+    pub(crate) fn new(chunks: ChunkSize) -> Self {
+        let known = Mutex::default();
         Self { chunks, known }
     }
 
     pub(crate) fn of(&self, registry: &Registry) -> UploadProfile {
         self.lock().get(registry).copied().unwrap_or_default()
-    }
-
-    pub(crate) fn all(&self) -> Vec<(Registry, UploadProfile)> {
-        let known = self.lock();
-        known
-            .iter()
-            .map(|(it, known)| (it.clone(), *known))
-            .collect()
     }
 
     /// What an earlier process has learned, unless there is something better to go by.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One streaming PUT at any size, until the registry shows that it wants chunks
-//! ([`UploadProfile`](crate::UploadProfile)) or the user says so ([`ChunkSize`](crate::ChunkSize)). What is acknowledged is not sent
+//! (its [profile](crate::Profile)) or the user says so ([`ChunkSize`](crate::ChunkSize)). What is acknowledged is not sent
 //! again as long as the registry keeps it. The bytes are not verified here: whoever hands a
 //! source over does that, from the blob's start, wherever it is opened; and a stream that ends in an
 //! error never reaches its last byte.

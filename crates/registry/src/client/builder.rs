@@ -19,7 +19,7 @@ use crate::{
         store::CredentialStore, trusted::TrustedHost,
     },
     event::ClientObserver,
-    manner::{ChunkSize, Manner, UploadProfile},
+    manner::{ChunkSize, Manner},
     profile::{
         ledger::Ledger,
         store::{MemoryProfiles, ProfileStore},
@@ -63,7 +63,6 @@ pub struct ClientBuilder {
     timeouts: Timeouts,
     retry: RetryPolicy,
     chunks: ChunkSize,
-    uploads: HashMap<Registry, UploadProfile>,
     profiles: Arc<dyn ProfileStore>,
     versions: Option<HttpVersions>,
     versions_of: HashMap<String, HttpVersions>,
@@ -113,7 +112,6 @@ impl ClientBuilder {
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             chunks: ChunkSize::default(),
-            uploads: HashMap::new(),
             profiles: Arc::new(MemoryProfiles::default()),
             versions: None,
             versions_of: HashMap::new(),
@@ -231,13 +229,6 @@ impl ClientBuilder {
     /// Into what bodies blobs are cut. One each, until a registry shows that it wants chunks.
     pub fn chunk_size(mut self, size: ChunkSize) -> Self {
         self.chunks = size;
-        self
-    }
-
-    /// Takes this for how the registry takes uploads, until it shows otherwise. From an earlier
-    /// process's [`Client::known_uploads`].
-    pub fn known_uploads(mut self, registry: Registry, known: UploadProfile) -> Self {
-        self.uploads.insert(registry, known);
         self
     }
 
@@ -392,7 +383,7 @@ impl ClientBuilder {
                     user_agent.clone(),
                 ),
                 retry: self.retry,
-                manner: Manner::new(self.chunks, self.uploads),
+                manner: Manner::new(self.chunks),
                 profiles: Ledger::new(self.profiles),
                 user_agent,
                 registry_headers: self.registry_headers,

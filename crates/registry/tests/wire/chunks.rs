@@ -1,12 +1,12 @@
 //! Blobs that go up in chunks: because it was said so, or because the registry shows that it has to be.
 
-use longshore_registry::{ChunkSize, Client};
+use std::time::Duration;
+
+use longshore_registry::{ChunkSize, Client, MemoryProfiles};
 use oci::{Descriptor, PushTarget, TargetErrorKind};
 use server::{Action, Answer, Endpoint, RangeFault, Rule, Server, UploadOptions};
 
-use crate::fixture::{
-    Blobs, Double, MIB, blob, client, quick, registry, repository, start, upload,
-};
+use crate::fixture::{Blobs, Double, MIB, blob, quick, registry, repository, start, upload};
 
 fn in_chunks(bytes: u64) -> Client {
     quick().chunk_size(ChunkSize::of(bytes)).build().unwrap()
@@ -168,7 +168,8 @@ async fn a_413_makes_chunks_under_the_limit_and_is_not_met_again() {
         ..UploadOptions::default()
     };
     let server = start(Server::builder().memory().uploads(options)).await;
-    let client = client();
+    let profiles = MemoryProfiles::default();
+    let client = quick().profiles(profiles.clone()).build().unwrap();
     let target = client.push_target(&repository(&server, "app"));
     let (layer, content) = blob(1, 9 * MIB);
     let source = Blobs::one(&layer, &content);
@@ -176,10 +177,10 @@ async fn a_413_makes_chunks_under_the_limit_and_is_not_met_again() {
     let refused = bodies(&server).iter().filter(|it| it.3 == 413).count();
     assert_eq!(refused, 2, "{:?}", bodies(&server));
     assert_eq!(server.log().blob_bytes(), layer.size);
-    let (registry, known) = client.known_uploads().remove(0);
+    client.close(Duration::from_secs(5)).await;
 
     server.log().clear();
-    let next = quick().known_uploads(registry, known).build().unwrap();
+    let next = quick().profiles(profiles).build().unwrap();
     let layer = push(&next, &server, 3 * MIB).await;
     let refused = bodies(&server).iter().filter(|it| it.3 == 413).count();
     assert_eq!(refused, 0);

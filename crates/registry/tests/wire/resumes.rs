@@ -3,17 +3,26 @@
 use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use longshore_registry::{ChunkSize, CredentialStore, Credentials, Timeouts};
+use longshore_registry::{
+    ChunkSize, CredentialStore, Credentials, Fact, MemoryProfiles, Profile, ProfileStore as _,
+    Timeouts,
+};
 use oci::{Descriptor, Presence, PushTarget, SessionKeeper, TargetErrorKind, UploadSession};
 use server::{Action, Answer, Auth, Bearer, Endpoint, RangeFault, RequestLog, Rule, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::fixture::{
-    Blobs, Double, MIB, Seen, aside, blob, client, quick, registry, repository, sorted, start,
-    upload,
+    Blobs, Double, MIB, Seen, aside, blob, client, host, quick, registry, repository, sorted,
+    start, upload,
 };
 
 const POST: &str = "POST /v2/app/blobs/uploads/ → 202";
+
+/// What is kept of a registry for the next process.
+async fn learned(server: &Double, profiles: &MemoryProfiles) -> Vec<Fact> {
+    let profile = Profile::read(&profiles.load(&host(&server.registry())).await);
+    profile.facts().map(|it| it.fact.clone()).collect()
+}
 
 /// Keeps a session, and every state of it.
 #[derive(Default)]
@@ -306,15 +315,17 @@ async fn n2_a_status_that_counts_one_more_is_understood() {
     server
         .faults()
         .add(always.act(Action::Range(RangeFault::OneMore)));
-    let client = client();
+    let profiles = MemoryProfiles::default();
+    let client = quick().profiles(profiles.clone()).build().unwrap();
     let target = client.push_target(&repository(&server, "app"));
     let (layer, content) = blob(1, MIB);
     let source = Blobs::one(&layer, &content);
     server.faults().add(reset_at(600_000));
     target.upload_blob(upload(&layer, &source)).await.unwrap();
     assert_held(&server, &layer).await;
-    let (_, known) = client.known_uploads()[0];
-    assert!(known.counts_one_more, "{known:?}");
+    client.close(Duration::from_secs(5)).await;
+    let known = learned(&server, &profiles).await;
+    assert!(known.contains(&Fact::CountsOneMore(true)), "{known:?}");
     // And is known the next time.
     server.log().clear();
     let (layer, content) = blob(2, MIB);
@@ -329,7 +340,8 @@ async fn n2_a_status_that_counts_one_more_is_understood() {
 #[tokio::test]
 async fn p24_a_session_that_is_lost_costs_one_new_session_for_its_blob_alone() {
     let server = registry().await;
-    let client = client();
+    let profiles = MemoryProfiles::default();
+    let client = quick().profiles(profiles.clone()).build().unwrap();
     let target = client.push_target(&repository(&server, "app"));
     let lose = Rule::on(Endpoint::UploadPut).act(Action::LoseBrokenSession);
     server.faults().add(lose);
@@ -352,7 +364,9 @@ async fn p24_a_session_that_is_lost_costs_one_new_session_for_its_blob_alone() {
         expected.push(put(if n < 7 { n } else { n + 1 }, &layer, "201"));
     }
     assert_eq!(server.log().lines(), expected);
-    assert_eq!(client.known_uploads()[0].1.keeps_sessions, Some(false));
+    client.close(Duration::from_secs(5)).await;
+    let known = learned(&server, &profiles).await;
+    assert!(known.contains(&Fact::KeepsSessions(false)), "{known:?}");
 }
 
 /// No is an answer, and no answer is not a no.
