@@ -77,9 +77,6 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     what: WhatArgs,
 
-    #[command(flatten)]
-    windows: WindowsArgs,
-
     /// A repository of the same registry that may hold some of the blobs already; may be given
     /// several times
     #[arg(long, value_name = "REPOSITORY")]
@@ -101,7 +98,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
     foreign: ForeignPolicy,
 
-    /// Fetch included or embedded foreign layers from their urls where the base's place has not got them:
+    /// Fetch included or embedded foreign layers from their urls where they are not beside the base:
     /// over TLS, from public addresses, without credentials
     #[arg(long)]
     allow_foreign_fetch: bool,
@@ -134,6 +131,9 @@ pub(crate) struct BuildArgs {
     /// Show nothing while it runs
     #[arg(long, short)]
     quiet: bool,
+
+    #[command(flatten)]
+    windows: WindowsArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,

@@ -1,12 +1,13 @@
 //! Several repositories in one build, of one registry and of two.
 
+use oci::Digest;
 use serde_json::{Value, json};
 use server::{Action, Answer, Endpoint, Rule, RunningServer};
 
 use super::{Base, OLD, Yard, new_bytes};
 use crate::{
     copy::{manifest, registry},
-    longshore::Run,
+    longshore::{Run, run_beside},
 };
 
 /// Three repositories in two registries, one of them under two tags.
@@ -179,4 +180,49 @@ async fn a_build_ends_at_its_timeout_whether_it_is_pushed_or_written() {
         assert!(run.stderr.contains("--timeout"), "{run:#?}");
     }
     assert!(!std::path::Path::new(out).join("index.json").exists());
+}
+
+/// Manifests of Docker's have no place for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_of_ocis_says_which_base_it_has_and_one_of_dockers_does_not() {
+    let yard = Yard::new().await;
+    let base = yard.base("ltsc2022", OLD).await;
+    let to = yard.stage.reference("team/app:1");
+    yard.build(&["-t", &to, "--push"]).await.succeeded();
+    let put = manifest(&yard.stage.server, "team/app", "1").await.unwrap();
+    let put: Value = serde_json::from_slice(&put).unwrap();
+    assert_eq!(put["annotations"], Value::Null);
+    yard.build(&["-t", &to, "--push", "--oci"])
+        .await
+        .succeeded();
+    let put = manifest(&yard.stage.server, "team/app", "1").await.unwrap();
+    let put: Value = serde_json::from_slice(&put).unwrap();
+    let expected = json!({
+        "org.opencontainers.image.base.digest": Digest::of(base.manifest.as_bytes()),
+        "org.opencontainers.image.base.name": format!("{}:ltsc2022", yard.nanoserver()),
+    });
+    assert_eq!(put["annotations"], expected);
+}
+
+/// What is peculiar to Windows stands under that, and nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_help_has_what_is_of_windows_and_nothing_else_under_windows() {
+    let yard = Yard::new().await;
+    let run = run_beside(yard.stage.home(), ["build", "--help"]).await;
+    let text = run.succeeded().stdout;
+    let of_windows = text.split("\nWindows:\n").nth(1).unwrap();
+    let of_windows = of_windows.split("\nConnection:\n").next().unwrap();
+    let flags = of_windows
+        .lines()
+        .filter_map(|it| it.trim_start().strip_prefix("--"));
+    let flags: Vec<&str> = flags.filter_map(|it| it.split(' ').next()).collect();
+    let expected = [
+        "windows-names",
+        "windows-symlinks",
+        "windows-owner",
+        "windows-path-default",
+        "os-version",
+        "force-os-version",
+    ];
+    assert_eq!(flags, expected);
 }

@@ -126,10 +126,7 @@ pub enum DockerfileErrorKind {
 #[non_exhaustive]
 pub enum NotSupported {
     /// `RUN` in a stage that the build reaches. Holds the image's system: `Windows`, `Linux`.
-    #[error(
-        "RUN is not possible when assembling a {0} image without {0}. \
-         Pre-build the file and COPY it, or build this stage on a {0} host"
-    )]
+    #[error("{}", no_run(.0))]
     Run(&'static str),
     /// A part of `RUN` that no runner follows: a flag, a here-document.
     #[error(
@@ -147,6 +144,18 @@ pub enum NotSupported {
         "ADD of the git repository {0} is not possible: check it out into the context and COPY it"
     )]
     Git(String),
+}
+
+/// Nothing is run for Linux on Linux either: only of Windows does it say where it could be.
+fn no_run(system: &str) -> String {
+    if system == "Windows" {
+        return "RUN is not possible when assembling a Windows image without Windows. Pre-build the \
+                file and COPY it, or build this stage on a Windows host"
+            .to_owned();
+    }
+    "RUN is not possible, since nothing is run to assemble an image. Pre-build the file and COPY it, \
+     or build this stage with a builder that runs commands"
+        .to_owned()
 }
 
 fn known_stages(known: &[String]) -> String {

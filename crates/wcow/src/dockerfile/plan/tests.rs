@@ -129,6 +129,12 @@ fn b11_run_in_a_stage_that_is_reached_is_refused_with_its_line() {
         "Dockerfile:3: RUN is not possible when assembling a Windows image without Windows. \
          Pre-build the file and COPY it, or build this stage on a Windows host"
     );
+    // For Linux nothing is run either, and a host that has it changes nothing.
+    let linux = Kind::NotSupported(NotSupported::Run("Linux")).to_string();
+    assert!(
+        linux.starts_with("RUN is not possible") && !linux.contains("Linux"),
+        "{linux}"
+    );
     // By way of COPY --from as well, and not where nothing leads.
     let used = "FROM go AS build\nRUN go\nFROM nano\nCOPY --from=build a b";
     let run = Kind::NotSupported(NotSupported::Run("Windows"));
