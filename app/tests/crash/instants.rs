@@ -17,14 +17,15 @@ use crate::{
     told,
 };
 
-/// Kills one push after another, so often in all. Each kill costs at most so many bytes.
-fn kill(stage: &Stage, seed: u64, kills: u64, most: u64) {
+/// Kills one push after another, so often in all. Each kill costs at most so many bytes. Says
+/// whether it cost no more than three requests, too.
+fn kill(stage: &Stage, seed: u64, kills: u64, most: u64) -> bool {
     println!("LONGSHORE_CRASH_SEED={seed} LONGSHORE_CRASH_KILLS={kills}");
     let began = Instant::now();
     let undisturbed = stage.undisturbed(&format!("undisturbed-{seed}"));
     let longest = began.elapsed() / 2;
     let mut random = Rng::with_seed(seed);
-    let (mut killed, mut more) = (0, Cost::default());
+    let (mut killed, mut allowed, mut more) = (0, 0, Cost::default());
     for push in 0.. {
         let (mut here, name) = (0, format!("app-{seed}-{push}"));
         while life(stage, &name, &mut random, longest, killed + here < kills) {
@@ -48,13 +49,23 @@ fn kill(stage: &Stage, seed: u64, kills: u64, most: u64) {
             "{layer} requests more, {here} kills: {log:#?}"
         );
         killed += here;
-        (more.bytes, more.layer) = (more.bytes + bytes, more.layer + layer);
+        more.bytes += bytes;
+        more.layer += layer;
+        more.requests += cost.requests.saturating_sub(undisturbed.requests);
+        allowed += 3 * here + 2 * (given_up + refused);
         if killed >= kills {
             break;
         }
     }
-    let Cost { bytes, layer, .. } = more;
-    println!("{killed} kills: {bytes} bytes and {layer} requests for the layer more");
+    let Cost {
+        bytes,
+        requests,
+        layer,
+    } = more;
+    println!(
+        "{killed} kills: {bytes} bytes and {requests} requests more, {layer} of them for the layer"
+    );
+    requests <= allowed
 }
 
 /// One process: killed at its instant, or at its end before; false for the end.
@@ -83,12 +94,8 @@ fn seeds() -> Vec<u64> {
 fn p1_killed_at_a_hundred_instants_nobody_chose() {
     let stage = Stage::new(64, &["--chunk-size", "1048576"]);
     for seed in seeds() {
-        kill(
-            &stage,
-            seed,
-            told("LONGSHORE_CRASH_KILLS").unwrap_or(50),
-            MIB,
-        );
+        let kills = told("LONGSHORE_CRASH_KILLS").unwrap_or(50);
+        assert!(kill(&stage, seed, kills, MIB), "more requests: see above");
     }
 }
 

@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A chunk for each kill, and three requests about the blob.
+    /// A chunk for each kill, and three requests.
     fn cost_no_more_than(&self, undisturbed: Cost) {
         let Self {
             at,
@@ -184,20 +184,11 @@ impl<'a> Walk<'a> {
         );
         assert!(bytes <= kills * MIB, "{bytes} bytes more, {kills} kills");
         assert!(layer <= 3 * kills, "{layer} requests more, {kills} kills");
-        if *name == "app" {
-            // A session in the journal says that the image is not there, and its config can wait.
-            // One kill comes before there is a session: it costs what every push asks first, too.
-            let first = if *at == At::Half { 0 } else { 2 };
-            assert!(
-                requests <= 3 * kills + first,
-                "{requests} requests more, {kills} kills"
-            );
-        }
-        // One that is killed over its config or its manifest has no session left to tell, and asks
-        // for the manifest by tag and by digest, and for each blob.
+        // A session in the journal says that the image is not there, and its config can wait. Without
+        // one the next process asks for the image, and for each of the two blobs.
         assert!(
-            requests <= 5 * kills + layer,
-            "{requests} requests more, {kills} kills"
+            requests <= 3 * kills,
+            "{at:?} {name}: {requests} requests more, {kills} kills"
         );
         assert!(*name != "app" || *chunks > 60, "{chunks}");
     }
