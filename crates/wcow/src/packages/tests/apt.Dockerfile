@@ -21,7 +21,7 @@ RUN set -eux; \
     apt-get purge -y --auto-remove wget gcc; \
     apt-get clean; rm -rf /var/lib/apt/lists/* /tmp/* /var/tmp/*;
 RUN DEBIAN_FRONTEND=noninteractive apt install python3 python3-pip python3-venv -y; app --setup
-RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/cache/pip \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install -y nodejs=18.19.0+dfsg-6~deb12u2 npm
 RUN apt-get update || true

@@ -11,7 +11,7 @@ RUN choco install -y jq unzip wget && \
     mkdir C:\tools && \
     choco uninstall -y wget
 RUN choco install -y python3 & app --setup
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/pip \
     choco install -y nodejs --version 18.19.0
 RUN ["choco", "install", "-y", "7zip"]
 RUN ["choco", "install", "-y", "openssl", "--version", "3.0.11"]
