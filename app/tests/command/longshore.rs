@@ -49,6 +49,24 @@ pub(crate) async fn run_beside<'a>(home: &Path, args: impl IntoIterator<Item = &
     finished(command.args(args).output().await.unwrap())
 }
 
+/// The same where no file may grow over so many blocks of 512 bytes, as on a disk that is full.
+#[cfg(target_os = "linux")]
+pub(crate) async fn run_on_full_disk<'a>(
+    home: &Path,
+    blocks: u32,
+    args: impl IntoIterator<Item = &'a str>,
+) -> Run {
+    let limited = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
+    let mut command = tokio::process::Command::new("/bin/sh");
+    command
+        .env_clear()
+        .env("HOME", home)
+        .args(["-c", limited, "sh", &blocks.to_string()])
+        .arg(longshore(home).get_program())
+        .args(args);
+    finished(command.output().await.unwrap())
+}
+
 pub(crate) fn finished(output: Output) -> Run {
     Run {
         code: output.status.code(),

@@ -58,21 +58,21 @@ fn allow(path: &Path, mode: u32) {
 async fn i5_a_state_file_that_is_full_is_one_warning_and_the_push_succeeds() {
     let stage = Stage::new().await;
     let image = large(&stage);
-    let limited = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
     let (mut unopened, mut unwritten) = (0, 0);
     for blocks in [0, 33, 64, 72, 80, 84, 88, 92, 96, 100, 104, 112, 120] {
         let file = stage.path(&format!("state-{blocks}/state.db"));
         let to = ["one", "two"].map(|it| stage.reference(&format!("team/{it}{blocks}:1")));
-        let mut command = std::process::Command::new("/bin/sh");
-        command
-            .env_clear()
-            .env("HOME", stage.home())
-            .args(["-c", limited, "sh", &blocks.to_string()])
-            .arg(longshore(stage.home()).get_program())
-            .args(["copy", image.path(), &to[0], &to[1], "--state"])
-            .arg(&file);
-        let run = tokio::task::spawn_blocking(move || command.output());
-        let run = finished(run.await.unwrap().unwrap()).succeeded();
+        let args = [
+            "copy",
+            image.path(),
+            &to[0],
+            &to[1],
+            "--state",
+            file.to_str().unwrap(),
+        ];
+        let run = crate::longshore::run_on_full_disk(stage.home(), blocks, args)
+            .await
+            .succeeded();
         let told = warnings(&run);
         assert!(told.len() <= 1, "{blocks}: {run:#?}");
         unopened += told

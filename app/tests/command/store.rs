@@ -339,18 +339,17 @@ async fn k4_a_full_disk_fails_no_push() {
     let scene = Scene::new().await;
     let b = registry().await;
     let to = format!("{}/team/app:1", b.registry());
-    let program = env!("CARGO_BIN_EXE_longshore");
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 64; exec {program} push {} {to} --no-state --store {}",
-        scene.from,
-        scene.store()
-    );
-    let mut command = tokio::process::Command::new("/bin/sh");
-    command
-        .env_clear()
-        .env("HOME", scene.stage.home())
-        .args(["-c", &script]);
-    let run = finished(command.output().await.unwrap()).succeeded();
+    let args = [
+        "push",
+        &scene.from,
+        &to,
+        "--no-state",
+        "--store",
+        scene.store(),
+    ];
+    let run = crate::longshore::run_on_full_disk(scene.stage.home(), 64, args)
+        .await
+        .succeeded();
     let warnings: Vec<&str> = run
         .stderr
         .lines()

@@ -180,17 +180,9 @@ async fn a_full_disk_loses_nothing_and_shows_no_part_of_a_blob() {
     let from = stage.reference("team/staging:1");
     let known = sample::write_layout(&directory, &SampleOptions { seed: 7, ..small() }).unwrap();
     let before = fs::read(directory.join(layout::INDEX)).unwrap();
-    let limited = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
-    for blocks in ["0", "1", "16"] {
-        let mut command = std::process::Command::new("/bin/sh");
-        command
-            .env_clear()
-            .env("HOME", stage.home())
-            .args(["-c", limited, "sh", blocks])
-            .arg(longshore(stage.home()).get_program())
-            .args(["copy", &from, &to, "--json", "--no-state", "--no-store"]);
-        let run = tokio::task::spawn_blocking(move || command.output());
-        let run = finished(run.await.unwrap().unwrap());
+    let args = ["copy", &from, &to, "--json", "--no-state", "--no-store"];
+    for blocks in [0, 1, 16] {
+        let run = crate::longshore::run_on_full_disk(stage.home(), blocks, args).await;
         assert_eq!(run.code, Some(5), "{blocks}: {run:#?}");
         assert!(run.stderr.contains("there"), "{run:#?}");
         assert_eq!(fs::read(directory.join(layout::INDEX)).unwrap(), before);
