@@ -1,9 +1,9 @@
 //! What went wrong, told three ways: an exit code, a message with its causes and
 //! what to do next, and the same as JSON.
 
-use std::{error::Error as _, fmt::Write as _, io::ErrorKind, time::Duration};
+use std::{error::Error as _, fmt::Write as _, time::Duration};
 
-use oci::{ReferenceError, SourceError, TargetError, TargetErrorKind};
+use oci::{ReferenceError, SourceError, TargetError};
 use push::{
     PushError,
     cache::StoreError,
@@ -12,7 +12,10 @@ use push::{
 };
 use serde_json::{Value, json};
 use server::{ImageError, ServerError};
-use wcow::{BaseError, BuildError, packages::Problem};
+use wcow::{BuildError, packages::Problem};
+
+mod cause;
+mod hint;
 
 use crate::{
     auth_files::keep::KeepError, exit::Cause, faults_file::FaultsError, routes::RouteError,
@@ -155,52 +158,6 @@ pub(crate) enum AppError {
 }
 
 impl AppError {
-    /// Which exit code it ends with.
-    pub(crate) fn cause(&self) -> Cause {
-        match self {
-            Self::Reference { .. }
-            | Self::Usage(_)
-            | Self::Settings(_)
-            | Self::Route(_)
-            | Self::Faults(_)
-            | Self::Users(_)
-            | Self::Rules(_)
-            | Self::Client(_)
-            | Self::PackageMap(_)
-            | Self::Store(StoreError::NotAStore { .. }) => Cause::Usage,
-            Self::Login { error, .. } => target_cause(error),
-            Self::Keep(error) | Self::Forget(error) => keep_cause(error),
-            Self::Open(error) => open_cause(error),
-            Self::Source { error, .. } => source_cause(error),
-            Self::Artifact(error) => artifact_cause(error),
-            Self::Download(error) => download_cause(error),
-            Self::Image(error) => image_cause(error),
-            Self::Push(error) | Self::OverLimit(error) => push_cause(error),
-            Self::Timeout => Cause::Network,
-            Self::Paused { .. } => Cause::RateLimited,
-            Self::Partly { .. } | Self::Rejected { .. } => Cause::Partly,
-            Self::SomeFailed { cause, .. } => *cause,
-            Self::Moved { .. } => Cause::Gate,
-            Self::Interrupted => Cause::Interrupted,
-            Self::Serve(error) => serve_cause(error),
-            Self::Altered(_)
-            | Self::Lint { .. }
-            | Self::NotForWindows(_)
-            | Self::Dockerfile { .. }
-            | Self::Packages(_)
-            | Self::ReadMap { .. }
-            | Self::Context(_) => Cause::LocalData,
-            Self::Build(error) => build_cause(error),
-            Self::State(_)
-            | Self::Store(_)
-            | Self::Profiles(_)
-            | Self::Index(_)
-            | Self::NothingKept
-            | Self::Output(_)
-            | Self::Io { .. } => Cause::Internal,
-        }
-    }
-
     /// The error and its causes, one a line, and a hint.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("error: {self}\n");
@@ -268,250 +225,5 @@ impl AppError {
             next = error.source();
         }
         causes
-    }
-
-    /// What the person at the terminal might do next.
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Push(error) | Self::OverLimit(error) => error
-                .hint()
-                .map(Into::into)
-                .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),
-            Self::Login { error, .. } => match error.kind() {
-                TargetErrorKind::Unauthorized => Some(
-                    "check the user name and the password; many registries want an access token in its place".into(),
-                ),
-                TargetErrorKind::Refused if error.status() == Some(404) => {
-                    Some("is there a registry at this address?".into())
-                }
-                _ => target_hint(error).map(Into::into),
-            },
-            Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
-            Self::Open(OpenError::NoSuchPlatform { .. }) => {
-                Some("leave --platform out to push all of them".into())
-            }
-            Self::Open(error) => error.hint().map(Into::into),
-            Self::Artifact(ArtifactError::NoType) => Some(
-                "say what it is with --artifact-type application/vnd.example.report.v1, or give it a --config".into(),
-            ),
-            Self::Artifact(error) => error.hint().map(Into::into),
-            Self::Download(DownloadError::Exists(_)) => Some(
-                "choose another directory with --output, or replace what is there with --overwrite"
-                    .into(),
-            ),
-            Self::Image(ImageError::TagTaken { .. }) => {
-                Some("serve them at names of their own: NAME=PATH for each".into())
-            }
-            Self::Build(BuildError::Base { error, .. }) => match &**error {
-                BaseError::NoPlatform { candidates, .. } if !candidates.is_empty() => {
-                    Some("choose what the image is for with --platform, or another base".into())
-                }
-                _ => None,
-            },
-            Self::Rejected { .. } => Some(
-                "the other lines were imported; a fact is written as longshore index export does".into(),
-            ),
-            Self::NothingKept => Some("choose a file that can be written with --state".into()),
-            Self::Timeout => Some(
-                "push again with a longer --timeout: what arrived whole is not sent twice".into(),
-            ),
-            Self::Paused { .. } => {
-                Some("push again later: what arrived whole is not sent twice".into())
-            }
-            Self::Serve(error) => serve_hint(error).map(Into::into),
-            Self::Store(StoreError::NotAStore { .. }) => {
-                Some("name another directory with --store, or none with --no-store".into())
-            }
-            Self::Altered(_) => Some(
-                "is the disk failing? What was removed is fetched again when it is needed".into(),
-            ),
-            _ => None,
-        }
-    }
-}
-
-fn build_cause(error: &BuildError) -> Cause {
-    match error {
-        BuildError::Platform(_) | BuildError::NoTagToReplace { .. } => Cause::Usage,
-        BuildError::Base { error, .. } => match &**error {
-            BaseError::Source { error, .. } => source_cause(error),
-            BaseError::NoPlatform { .. } => Cause::SourceNotFound,
-            BaseError::SeveralBuilds { .. } | BaseError::Version(_) => Cause::Usage,
-            _ => Cause::LocalData,
-        },
-        _ => Cause::LocalData,
-    }
-}
-
-fn keep_cause(error: &KeepError) -> Cause {
-    match error {
-        KeepError::Nowhere | KeepError::File(_) => Cause::Usage,
-        KeepError::Helper(_) => Cause::Credentials,
-        KeepError::Write { .. } => Cause::Internal,
-    }
-}
-
-fn serve_cause(error: &ServerError) -> Cause {
-    match error {
-        ServerError::ClearText { .. }
-        | ServerError::PublicUrl { .. }
-        | ServerError::StoreInUse { .. }
-        | ServerError::NotAStore { .. }
-        | ServerError::Tls(_)
-        | ServerError::TlsFiles(_) => Cause::Usage,
-        _ => Cause::Internal,
-    }
-}
-
-fn serve_hint(error: &ServerError) -> Option<&'static str> {
-    match error {
-        ServerError::ClearText { .. } => Some(
-            "add --tls-cert and --tls-key, or --tls-self-signed; where a proxy speaks TLS before \
-             the registry, --allow-insecure-credentials",
-        ),
-        ServerError::StoreInUse { .. } => {
-            Some("end the other one, or serve another directory with --store")
-        }
-        ServerError::NotAStore { .. } => Some(
-            "give --store a directory that is empty or not there yet, or one of an earlier run",
-        ),
-        ServerError::Store { error, .. } => match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(
-                "the store is written to: give --store a directory that this user may write, or \
-                 leave --store out to keep everything in memory",
-            ),
-            ErrorKind::NotADirectory | ErrorKind::NotFound | ErrorKind::AlreadyExists => Some(
-                "a part of the path is no directory, or cannot be made: give --store another one",
-            ),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Some("make room there, or give --store a directory on another disk")
-            }
-            _ => None,
-        },
-        ServerError::Listen { error, .. } => match error.kind() {
-            ErrorKind::AddrInUse => Some(
-                "another program listens there: choose another address with --listen; port 0 is \
-                 one that is free",
-            ),
-            ErrorKind::AddrNotAvailable => Some("this machine has no such address: see --listen"),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn open_cause(error: &OpenError) -> Cause {
-    match error {
-        OpenError::NotFound { .. }
-        | OpenError::NoSuchImage { .. }
-        | OpenError::NoSuchPlatform { .. } => Cause::SourceNotFound,
-        OpenError::Ambiguous { .. } => Cause::Usage,
-        _ => Cause::LocalData,
-    }
-}
-
-fn artifact_cause(error: &ArtifactError) -> Cause {
-    match error {
-        ArtifactError::File { error, .. } if error.kind() == ErrorKind::NotFound => {
-            Cause::SourceNotFound
-        }
-        ArtifactError::File { .. } | ArtifactError::Manifest(_) => Cause::LocalData,
-        _ => Cause::Usage,
-    }
-}
-
-fn download_cause(error: &DownloadError) -> Cause {
-    match error {
-        DownloadError::Exists(_) | DownloadError::Index(_) => Cause::Usage,
-        DownloadError::Write { .. } => Cause::Internal,
-        DownloadError::Source(error) => source_cause(error),
-        _ => Cause::LocalData,
-    }
-}
-
-fn image_cause(error: &ImageError) -> Cause {
-    match error {
-        ImageError::Name { .. } | ImageError::TagTaken { .. } => Cause::Usage,
-        ImageError::Source { error, .. } => source_cause(error),
-        _ => Cause::LocalData,
-    }
-}
-
-fn source_cause(error: &SourceError) -> Cause {
-    match error {
-        SourceError::NotFound { .. } => Cause::SourceNotFound,
-        // A registry as source fails as a registry.
-        SourceError::Unreadable { error, .. } => match error.downcast_ref::<TargetError>() {
-            Some(error) if error.status() == Some(404) => Cause::SourceNotFound,
-            Some(error) => target_cause(error),
-            None => error
-                .downcast_ref::<AppError>()
-                .map_or(Cause::LocalData, AppError::cause),
-        },
-        _ => Cause::LocalData,
-    }
-}
-
-fn push_cause(error: &PushError) -> Cause {
-    if let Some(error) = error.target_error() {
-        return target_cause(error);
-    }
-    match error {
-        PushError::Gate { .. }
-        | PushError::MountRequired { .. }
-        | PushError::TagsTaken { .. }
-        | PushError::TagUnknown { .. } => Cause::Gate,
-        PushError::NotOfTheImage { .. } => Cause::Usage,
-        PushError::Source { error, .. } => source_cause(error),
-        _ => Cause::LocalData,
-    }
-}
-
-fn target_cause(error: &TargetError) -> Cause {
-    match error.kind() {
-        TargetErrorKind::Unauthorized | TargetErrorKind::Denied => Cause::Credentials,
-        TargetErrorKind::RateLimited => Cause::RateLimited,
-        TargetErrorKind::Network | TargetErrorKind::Timeout => Cause::Network,
-        TargetErrorKind::Storage => Cause::LocalData,
-        TargetErrorKind::Source => error
-            .as_source_error()
-            .map_or(Cause::LocalData, source_cause),
-        _ => Cause::Refused,
-    }
-}
-
-fn target_hint(error: &TargetError) -> Option<&'static str> {
-    match error.kind() {
-        TargetErrorKind::Unauthorized => Some(
-            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with longshore login",
-        ),
-        TargetErrorKind::Denied => {
-            Some("the account may lack the right to push to this repository")
-        }
-        TargetErrorKind::Network => Some(
-            "check the registry's name and port; a registry without TLS needs --plain-http, one with a private CA --ca FILE",
-        ),
-        TargetErrorKind::Refused
-            if error.status() == Some(400) && error.answer().errors.is_empty() =>
-        {
-            Some("if the registry speaks TLS at this address, write https:// before its name")
-        }
-        TargetErrorKind::Refused if error.status() == Some(413) => Some(
-            "it, or a proxy before it, takes no body so long: --chunk-size auto finds what it takes, --chunk-size SIZE sets it",
-        ),
-        TargetErrorKind::Unsafe => Some(
-            "if its token service is of another domain and you trust it, name it with --trust-token-service",
-        ),
-        TargetErrorKind::Protocol => {
-            Some("is there a registry at this address, or a proxy or web page in front of it?")
-        }
-        TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
-        TargetErrorKind::Storage => Some(
-            "name a directory that is a layout, or empty, or not there yet, with room and leave to write: oci:DIRECTORY",
-        ),
-        TargetErrorKind::RateLimited => {
-            Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
-        }
-        _ => None,
     }
 }

@@ -15,10 +15,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_LENGTH, PROXY_AUTHORIZATION},
-};
+use http::{Response, StatusCode, header::AUTHORIZATION};
 use hyper_util::{
     client::legacy::{
         self,
@@ -26,7 +23,6 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use oci::UploadObserver;
 use url::Url;
 
 pub(crate) mod adaptive;
@@ -39,6 +35,7 @@ pub(crate) mod connect;
 mod error;
 pub(crate) mod limit;
 pub(crate) mod location;
+mod outgoing;
 pub(crate) mod pause;
 pub(crate) mod proxy;
 pub(crate) mod rate;
@@ -56,11 +53,13 @@ mod watch;
 use adaptive::{Adaptive, Load};
 use address::{Lookup, Names, Reach, Resolver};
 use answer::Answer;
-use body::{Flow, RequestBody};
+use body::RequestBody;
 use connect::{ConnectError, Connector};
 pub(crate) use error::TransportError;
 use limit::{Host, Hosts, Lane, Permit, Work};
-use location::{LocationError, Origin};
+use location::Origin;
+pub(crate) use outgoing::{Kind, Outgoing};
+use outgoing::{request, with_credentials};
 use pause::{Account, Pauses};
 use proxy::{Proxies, Proxy};
 use rate::{Pace, Rates, Throttle};
@@ -114,59 +113,6 @@ struct Lanes {
     bodies: HyperClient,
     questions: HyperClient,
 }
-
-/// A request.
-pub(crate) struct Outgoing<'a> {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: RequestBody,
-    /// Known while a blob is sent; also says that it goes by the lane for bodies.
-    pub(crate) flow: Option<(Arc<Flow>, &'a dyn UploadObserver)>,
-    pub(crate) kind: Kind,
-    pub(crate) reach: Reach,
-    /// In whose name.
-    pub(crate) account: Account,
-}
-
-/// What a request is for, as far as limits are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Answered at once.
-    Question,
-    /// Answered when the registry has stored what was sent.
-    Commit,
-    /// The same where so many bytes were sent before.
-    CommitOf(u64),
-    /// Answered with a blob, that is read as slowly as its reader likes.
-    Download,
-    /// A question to a token service.
-    Token,
-    /// Said in leaving: once, and with what is at hand.
-    Farewell,
-}
-
-// === impl Outgoing ===
-
-impl Outgoing<'_> {
-    fn work(&self) -> Work {
-        match self.kind {
-            Kind::Download => Work::Downloads,
-            _ if self.flow.is_some() => Work::Bodies,
-            _ => Work::Questions,
-        }
-    }
-
-    /// Without TLS there is no HTTP/2 to keep bodies away from, so all share the same connections.
-    fn lane(&self, host: &Host) -> Lane {
-        if self.url.scheme() == "http" {
-            return Lane::Bodies;
-        }
-        host.dialect.lane(self.work() != Work::Questions)
-    }
-}
-
-// === impl Transport ===
 
 impl Transport {
     pub(crate) fn new(
@@ -488,34 +434,4 @@ fn of_proxy<B>(
         }
         (answer, _) => answer,
     }
-}
-
-/// The headers, and what the proxy that is told of them wants to see.
-fn with_credentials(mut headers: HeaderMap, forwarding: Option<&Arc<Proxy>>) -> HeaderMap {
-    if let Some(shown) = forwarding.and_then(|proxy| proxy.authorization.as_ref()) {
-        headers.insert(PROXY_AUTHORIZATION, shown.clone());
-    }
-    headers
-}
-
-fn request(
-    method: &Method,
-    url: &Url,
-    headers: HeaderMap,
-    body: RequestBody,
-) -> Result<Request<RequestBody>, TransportError> {
-    let uri: Uri = url
-        .as_str()
-        .parse()
-        .map_err(|_| TransportError::Location(LocationError::Malformed))?;
-    let length = body.length();
-    let has_length = length > 0 || !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
-    let mut request = Request::new(body);
-    *request.method_mut() = method.clone();
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    if has_length {
-        request.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-    Ok(request)
 }

@@ -1,0 +1,148 @@
+//! What the person at the terminal might do next.
+
+use std::io::ErrorKind;
+
+use oci::{TargetError, TargetErrorKind};
+use push::{
+    cache::StoreError,
+    download::DownloadError,
+    source::{OpenError, artifact::ArtifactError},
+};
+use server::{ImageError, ServerError};
+use wcow::{BaseError, BuildError};
+
+use super::AppError;
+
+impl AppError {
+    /// What the person at the terminal might do next.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Push(error) | Self::OverLimit(error) => error
+                .hint()
+                .map(Into::into)
+                .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),
+            Self::Login { error, .. } => match error.kind() {
+                TargetErrorKind::Unauthorized => Some(
+                    "check the user name and the password; many registries want an access token in its place".into(),
+                ),
+                TargetErrorKind::Refused if error.status() == Some(404) => {
+                    Some("is there a registry at this address?".into())
+                }
+                _ => target_hint(error).map(Into::into),
+            },
+            Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
+            Self::Open(OpenError::NoSuchPlatform { .. }) => {
+                Some("leave --platform out to push all of them".into())
+            }
+            Self::Open(error) => error.hint().map(Into::into),
+            Self::Artifact(ArtifactError::NoType) => Some(
+                "say what it is with --artifact-type application/vnd.example.report.v1, or give it a --config".into(),
+            ),
+            Self::Artifact(error) => error.hint().map(Into::into),
+            Self::Download(DownloadError::Exists(_)) => Some(
+                "choose another directory with --output, or replace what is there with --overwrite"
+                    .into(),
+            ),
+            Self::Image(ImageError::TagTaken { .. }) => {
+                Some("serve them at names of their own: NAME=PATH for each".into())
+            }
+            Self::Build(BuildError::Base { error, .. }) => match &**error {
+                BaseError::NoPlatform { candidates, .. } if !candidates.is_empty() => {
+                    Some("choose what the image is for with --platform, or another base".into())
+                }
+                _ => None,
+            },
+            Self::Rejected { .. } => Some(
+                "the other lines were imported; a fact is written as longshore index export does".into(),
+            ),
+            Self::NothingKept => Some("choose a file that can be written with --state".into()),
+            Self::Timeout => Some(
+                "push again with a longer --timeout: what arrived whole is not sent twice".into(),
+            ),
+            Self::Paused { .. } => {
+                Some("push again later: what arrived whole is not sent twice".into())
+            }
+            Self::Serve(error) => serve_hint(error).map(Into::into),
+            Self::Store(StoreError::NotAStore { .. }) => {
+                Some("name another directory with --store, or none with --no-store".into())
+            }
+            Self::Altered(_) => Some(
+                "is the disk failing? What was removed is fetched again when it is needed".into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn serve_hint(error: &ServerError) -> Option<&'static str> {
+    match error {
+        ServerError::ClearText { .. } => Some(
+            "add --tls-cert and --tls-key, or --tls-self-signed; where a proxy speaks TLS before \
+             the registry, --allow-insecure-credentials",
+        ),
+        ServerError::StoreInUse { .. } => {
+            Some("end the other one, or serve another directory with --store")
+        }
+        ServerError::NotAStore { .. } => Some(
+            "give --store a directory that is empty or not there yet, or one of an earlier run",
+        ),
+        ServerError::Store { error, .. } => match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Some(
+                "the store is written to: give --store a directory that this user may write, or \
+                 leave --store out to keep everything in memory",
+            ),
+            ErrorKind::NotADirectory | ErrorKind::NotFound | ErrorKind::AlreadyExists => Some(
+                "a part of the path is no directory, or cannot be made: give --store another one",
+            ),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Some("make room there, or give --store a directory on another disk")
+            }
+            _ => None,
+        },
+        ServerError::Listen { error, .. } => match error.kind() {
+            ErrorKind::AddrInUse => Some(
+                "another program listens there: choose another address with --listen; port 0 is \
+                 one that is free",
+            ),
+            ErrorKind::AddrNotAvailable => Some("this machine has no such address: see --listen"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn target_hint(error: &TargetError) -> Option<&'static str> {
+    match error.kind() {
+        TargetErrorKind::Unauthorized => Some(
+            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with longshore login",
+        ),
+        TargetErrorKind::Denied => {
+            Some("the account may lack the right to push to this repository")
+        }
+        TargetErrorKind::Network => Some(
+            "check the registry's name and port; a registry without TLS needs --plain-http, one with a private CA --ca FILE",
+        ),
+        TargetErrorKind::Refused
+            if error.status() == Some(400) && error.answer().errors.is_empty() =>
+        {
+            Some("if the registry speaks TLS at this address, write https:// before its name")
+        }
+        TargetErrorKind::Refused if error.status() == Some(413) => Some(
+            "it, or a proxy before it, takes no body so long: --chunk-size auto finds what it takes, --chunk-size SIZE sets it",
+        ),
+        TargetErrorKind::Unsafe => Some(
+            "if its token service is of another domain and you trust it, name it with --trust-token-service",
+        ),
+        TargetErrorKind::Protocol => {
+            Some("is there a registry at this address, or a proxy or web page in front of it?")
+        }
+        TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
+        TargetErrorKind::Storage => Some(
+            "name a directory that is a layout, or empty, or not there yet, with room and leave to write: oci:DIRECTORY",
+        ),
+        TargetErrorKind::RateLimited => {
+            Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
+        }
+        _ => None,
+    }
+}
