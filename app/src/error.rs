@@ -192,9 +192,10 @@ impl AppError {
             "because": self.causes(),
             "hint": self.hint(),
         });
-        if let Self::Push(PushError::MountRequired { blobs, .. }) = self {
+        if let Self::Push(PushError::MountRequired { blobs, settled, .. }) = self {
             // As a report has them: who was asked for each, and what came of it.
             json["not_mounted"] = json!(blobs);
+            json["settled"] = json!(settled);
         }
         if let Self::Packages(error) = self {
             let problem = |it: &Problem| json!({ "line": it.line, "code": it.kind.code(), "message": it.kind.to_string() });

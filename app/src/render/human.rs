@@ -49,8 +49,8 @@ pub(crate) fn routed(mut value: Value, routed: Option<&Value>) -> Value {
 fn write_blobs(text: &mut String, report: &Report) -> Result<(), std::fmt::Error> {
     for outcome in report.blobs.iter().filter(|it| it.done != Done::Present) {
         let from = match &outcome.mount {
-            MountStatus::Mounted { from } => format!(" from {}", from.path()),
-            MountStatus::MountedFromAnywhere => " from elsewhere on the registry".to_owned(),
+            MountStatus::Mounted { from: Some(from) } => format!(" from {}", from.path()),
+            MountStatus::Mounted { from: None } => " from elsewhere on the registry".to_owned(),
             _ => String::new(),
         };
         writeln!(

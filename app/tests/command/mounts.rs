@@ -95,7 +95,18 @@ async fn m1_every_blob_of_a_report_has_one_of_six_states_with_a_stable_name() {
     }
     let (run, ..) = outcome(Some(Action::RefuseMount), &["--must-mount"]).await;
     assert_eq!(run.code, Some(9), "{run:#?}");
-    assert_eq!(run.json()["error"]["cause"], "gate");
+    let error = &run.json()["error"];
+    assert_eq!(error["cause"], "gate");
+    let not_mounted = error["not_mounted"].as_array().unwrap();
+    assert_eq!(not_mounted.len(), 2);
+    for blob in not_mounted {
+        assert_eq!(blob["mount"]["state"], "mount-required");
+        assert_eq!(blob["reason"], "refused");
+    }
+    // Wherever from: also where the registry was told nobody's name.
+    let wanted = ["--mount-from-anywhere"];
+    let run = push(&stage, &image, "anywhere:1", &wanted).await;
+    assert_eq!(states(&run.succeeded().json()), ["mounted"; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,6 +147,7 @@ async fn m2_must_mount_and_a_refusal_send_nothing_and_leave_no_session() {
         let (run, stage, _) = outcome(Some(refused(status)), &["--must-mount"]).await;
         assert_eq!(run.code, Some(9), "{status}: {run:#?}");
         assert_eq!(stage.server.log().blob_bytes(), 0);
+        assert_eq!(stage.server.log().calls(Endpoint::ManifestPut), 0);
     }
 }
 
@@ -195,6 +207,7 @@ async fn p2_each_candidate_is_listed_with_its_status_and_a_reason() {
         (refused(403), "denied", 403),
         (refused(404), "not-found", 404),
         (refused(500), "server-error", 500),
+        (refused(400), "other", 400),
     ];
     for (action, answer, status) in rows {
         let (run, ..) = outcome(Some(action), &[]).await;
@@ -220,6 +233,11 @@ async fn p2_each_candidate_is_listed_with_its_status_and_a_reason() {
         };
         assert_eq!(other.unwrap()["reason"], next);
     }
+    let (run, ..) = outcome(Some(Action::ResetBefore), &[]).await;
+    let report = run.succeeded().json();
+    assert_eq!(report["blobs"][0]["reason"], "unreachable", "{report:#}");
+    assert_eq!(report["blobs"][0]["tried"][0].get("status"), None);
+
     let (stage, image) = stage().await;
     let none = push(&stage, &image, "none:1", &[]).await.succeeded().json();
     assert_eq!(none["blobs"][0]["reason"], "no-source");
@@ -230,4 +248,42 @@ async fn p2_each_candidate_is_listed_with_its_status_and_a_reason() {
         .json();
     assert_eq!(other["blobs"][0]["reason"], "other-registry");
     assert_eq!(other["blobs"][0]["tried"][0]["from"], "other.test/base");
+}
+
+/// A result says so too where the push stops: of the blobs that were not mounted and of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_where_a_push_stops_each_candidate_is_listed_and_mounted_are_as_many_as_the_log_has() {
+    let (stage, image) = stage().await;
+    let denied = Action::Answer(Answer::error(403, "DENIED", "no"));
+    let config = image.document.as_manifest().unwrap().config.digest.clone();
+    let rule = Rule::on(Endpoint::Mount).query_contains(config.to_string());
+    stage.server.faults().add(rule.act(denied));
+    let run = from_base(&stage, &image, "app:1", &["--must-mount"]).await;
+    assert_eq!(run.code, Some(9), "{run:#?}");
+    let error = &run.json()["error"];
+    let base = stage.reference("base");
+    assert_eq!(
+        error["not_mounted"],
+        serde_json::json!([{
+            "digest": config,
+            "mount": { "state": "mount-required" },
+            "reason": "denied",
+            "tried": [{ "from": base, "answer": "denied", "status": 403 }],
+        }])
+    );
+    let settled = error["settled"].as_array().unwrap();
+    let mounted = |it: &&Value| it["mount"]["state"] == "mounted";
+    let log = stage.server.log();
+    let lines = log.lines();
+    let answers = lines
+        .iter()
+        .filter(|it| it.contains("?mount=") && it.ends_with("201"));
+    assert_eq!(settled.iter().filter(mounted).count(), answers.count());
+    assert_eq!(settled.len(), image.blobs().len() - 1);
+    for blob in settled {
+        assert_eq!(blob["tried"][0]["from"], base);
+        assert_eq!(blob["tried"][0]["status"], 201);
+    }
+    assert_eq!(log.blob_bytes(), 0);
+    assert_eq!(log.calls(Endpoint::ManifestPut), 0);
 }

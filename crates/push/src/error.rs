@@ -6,7 +6,10 @@ use oci::{
 
 use serde::Serialize;
 
-use crate::mount::{MountAnswer, Tried};
+use crate::{
+    event::Done,
+    mount::{MountAnswer, MountStatus, Tried},
+};
 
 /// Why a push could not be finished.
 ///
@@ -135,6 +138,8 @@ pub enum PushError {
         repository: Repository,
         /// All of them, and what was tried; never empty.
         blobs: Vec<NotMounted>,
+        /// The blobs that were there or could be mounted.
+        settled: Vec<Settled>,
     },
     /// Blobs that must be mounted are none of the image's. Nothing was asked.
     #[error("{} none of the image's blobs, and cannot be required to be mounted", listed(.digests))]
@@ -195,6 +200,23 @@ pub enum PushError {
 pub struct NotMounted {
     /// The blob.
     pub digest: Digest,
+    /// What came of mounting it: [`MountStatus::MountRequired`].
+    pub mount: MountStatus,
+    /// What came of the last repository that was asked, or why none was.
+    pub reason: MountAnswer,
+    /// The repositories asked, in order, and their answers; then those that were not asked.
+    pub tried: Vec<Tried>,
+}
+
+/// A blob that a push which had to mount others need not send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// The blob.
+    pub digest: Digest,
+    /// What was done.
+    pub done: Done,
+    /// What came of mounting it.
+    pub mount: MountStatus,
     /// The repositories asked, in order, and their answers; then those that were not asked.
     pub tried: Vec<Tried>,
 }

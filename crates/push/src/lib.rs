@@ -54,7 +54,7 @@ mod verify;
 pub use byte_size::ByteSize;
 pub use embed::Rewritten;
 pub use engine::{Engine, EngineBuilder};
-pub use error::{GraphFault, NotMounted, Phase, PushError};
+pub use error::{GraphFault, NotMounted, Phase, PushError, Settled};
 pub use event::{Done, Event, Observer};
 pub use foreign::{ForeignEffect, ForeignLayer, ForeignLayers};
 pub use index::BlobIndex;

@@ -25,21 +25,19 @@ pub enum MountStatus {
     Skipped,
     /// The registry linked it.
     Mounted {
-        /// Where from.
-        from: Repository,
+        /// Where from; none where nobody was named, and it may have been there before
+        /// ([`Options::mount_from_anywhere`](crate::Options::mount_from_anywhere)).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<Repository>,
     },
-    /// The registry linked it from a repository that nobody named; or it was there before.
-    MountedFromAnywhere,
     /// Repositories are known to hold it, none of them on this registry.
     Unavailable,
     /// The registry would not, and it is pushed instead, in the session the refusal came
     /// with if there was one.
     PushStarted,
-    /// Its bytes may not be sent, and no repository asked would link it; fails the push.
-    MountRequired {
-        /// The repositories asked, in order, and their answers.
-        tried: Vec<Tried>,
-    },
+    /// Its bytes may not be sent, or cannot be, and no repository asked would link it; fails the
+    /// push ([`NotMounted`](crate::NotMounted)).
+    MountRequired,
     /// Every repository asked answered with an error, or had done so before for another blob; it
     /// is uploaded unless it must be mounted.
     Failure {

@@ -14,7 +14,7 @@ use super::{Mode, Run, once::Claim};
 use crate::{
     error::{NotMounted, Phase, PushError},
     event::{Done, Event, Held},
-    mount::MountStatus,
+    mount::{MountAnswer, MountStatus},
     plan::{Action, Reason, Step},
     report::Outcome,
 };
@@ -103,8 +103,11 @@ impl<'a> Run<'a> {
                 repository: self.repository().clone(),
                 blobs: vec![NotMounted {
                     digest: blob.digest.clone(),
+                    mount: MountStatus::MountRequired,
+                    reason: outcome.reason.unwrap_or(MountAnswer::NoSource),
                     tried: outcome.tried,
                 }],
+                settled: Vec::new(),
             });
         }
         turn.prove();

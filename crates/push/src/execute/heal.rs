@@ -99,7 +99,7 @@ impl Run<'_> {
     fn learn_lie(&self, position: usize) {
         let from = match self.outcomes().get(position) {
             Some(Some(outcome)) => match &outcome.mount {
-                MountStatus::Mounted { from } => from.clone(),
+                MountStatus::Mounted { from: Some(from) } => from.clone(),
                 _ => return,
             },
             _ => return,

@@ -141,7 +141,7 @@ impl Run<'_> {
     pub(super) fn learn(&self, outcome: &Outcome, because: &Reason) {
         let blob = &outcome.blob;
         self.learn_held(blob, evidence(outcome.done, because));
-        if let MountStatus::Mounted { from } = &outcome.mount {
+        if let MountStatus::Mounted { from: Some(from) } = &outcome.mount {
             self.lessons.note(from, present(blob, Evidence::Gave));
         }
         if let Some(origin) = self.source.origin() {

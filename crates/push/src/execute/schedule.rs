@@ -14,7 +14,7 @@ use oci::Digest;
 
 use super::Run;
 use crate::{
-    error::{NotMounted, PushError},
+    error::{NotMounted, PushError, Settled},
     plan::{Action, Step},
     report::Outcome,
 };
@@ -77,6 +77,7 @@ impl Run<'_> {
         Err(PushError::MountRequired {
             repository: self.repository().clone(),
             blobs: missing.into_iter().map(|(_, it)| it).collect(),
+            settled: self.outcomes().iter().flatten().map(settled).collect(),
         })
     }
 
@@ -88,5 +89,15 @@ impl Run<'_> {
             .into_iter()
             .map(|(position, step)| async move { (position, self.settle(step).await) })
             .collect()
+    }
+}
+
+/// What is told of a blob that was there or was mounted, where others were not.
+fn settled(outcome: &Outcome) -> Settled {
+    Settled {
+        digest: outcome.blob.digest.clone(),
+        done: outcome.done,
+        mount: outcome.mount.clone(),
+        tried: outcome.tried.clone(),
     }
 }

@@ -220,6 +220,7 @@ async fn m9_where_the_mount_is_refused_and_nothing_can_be_read_the_push_says_wha
     let PushError::MountRequired {
         repository: into,
         blobs,
+        ..
     } = &error
     else {
         panic!("{error:?}");

@@ -62,7 +62,7 @@ async fn what_a_sibling_holds_is_mounted_with_one_request_a_blob() {
     expected.push(format!("put manifest 1 {}", image.root.bytes().len()));
     assert_eq!(target.lines(), expected);
     let mounted = MountStatus::Mounted {
-        from: repository("base"),
+        from: Some(repository("base")),
     };
     assert_eq!(statuses(&report), [&mounted, &mounted, &mounted]);
     assert_eq!(

@@ -265,9 +265,10 @@ impl<'a> Run<'a> {
 pub(super) fn mount_status(asked: &Asked<'_>, not_asked: &[Tried]) -> MountStatus {
     let on_hold = not_asked.iter().any(|it| it.answer == MountAnswer::OnHold);
     match (asked.settled, asked.tried.last()) {
-        _ if asked.from_anywhere => MountStatus::MountedFromAnywhere,
-        (Some(Done::Mounted), Some(last)) => MountStatus::Mounted {
-            from: last.from.clone(),
+        (Some(Done::Mounted), last) => MountStatus::Mounted {
+            from: last
+                .filter(|_| !asked.from_anywhere)
+                .map(|it| it.from.clone()),
         },
         (None, Some(_)) if asked.tried.iter().any(|it| it.answer.is_answer()) => {
             MountStatus::PushStarted
