@@ -61,7 +61,7 @@ fn facts_are_kept_as_text_and_read_again() {
 }
 
 #[test]
-fn a_fact_is_believed_for_a_while() {
+fn p9_a_fact_is_believed_for_a_while() {
     let now = SystemTime::now();
     let aged = |fact: Fact, age: Duration| Seen {
         fact,

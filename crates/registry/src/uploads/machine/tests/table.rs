@@ -391,7 +391,7 @@ fn a_limit_that_sinks_for_ever_is_an_error() {
 }
 
 #[test]
-fn two_breaks_at_the_same_place_make_chunks_and_two_at_others_do_not() {
+fn p9_two_breaks_at_the_same_place_make_chunks_and_two_at_others_do_not() {
     let broken = |at| {
         [
             (trouble(Trouble::Broken, at), Effect::Pause),
