@@ -1,7 +1,13 @@
 //! What went wrong, told three ways: an exit code, a message with its causes and
 //! what to do next, and the same as JSON.
 
-use std::{error::Error as _, fmt::Write as _, time::Duration};
+use std::{
+    error::Error as _,
+    fmt::Write as _,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use oci::{ReferenceError, SourceError, TargetError};
 use push::{
@@ -145,10 +151,20 @@ pub(crate) enum AppError {
     /// Some lines of an import are no facts; the others were kept.
     #[error("not all lines of {name} are facts: {}", .lines.join("; "))]
     Rejected { name: String, lines: Vec<String> },
+    /// A file that the command line names.
+    #[error("there is nothing at {}", .0.display())]
+    NoFile(PathBuf),
     #[error("could not write the output")]
     Output(#[source] std::io::Error),
     #[error("could not {attempted}")]
     Io {
+        attempted: String,
+        #[source]
+        error: std::io::Error,
+    },
+    /// The system does not give what any run needs.
+    #[error("could not {attempted}")]
+    System {
         attempted: String,
         #[source]
         error: std::io::Error,
@@ -158,6 +174,17 @@ pub(crate) enum AppError {
 }
 
 impl AppError {
+    /// A file that the command line names could not be read.
+    pub(crate) fn unread(path: &Path, error: std::io::Error) -> Self {
+        if error.kind() == ErrorKind::NotFound {
+            return Self::NoFile(path.to_owned());
+        }
+        Self::Io {
+            attempted: format!("read {}", path.display()),
+            error,
+        }
+    }
+
     /// The error and its causes, one a line, and a hint.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("error: {self}\n");

@@ -66,10 +66,12 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
         }
         _ => {}
     }
-    let runtime = runtime(&command).build().map_err(|error| AppError::Io {
-        attempted: "start the runtime".into(),
-        error,
-    })?;
+    let runtime = runtime(&command)
+        .build()
+        .map_err(|error| AppError::System {
+            attempted: "start the runtime".into(),
+            error,
+        })?;
     let result = runtime.block_on(async {
         match command {
             Command::Push(args) => command::push::push(&args, environment).await,

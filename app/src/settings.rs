@@ -97,7 +97,7 @@ pub(crate) struct ConnectionArgs {
     trust_host: Vec<TrustedHost>,
 
     /// Requests in flight to one host at most [default: 32]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     concurrency: Option<NonZeroUsize>,
 
     /// Over which version of HTTP, where TLS offers several: 1.1, 2, mixed (blobs over 1.1, the rest
@@ -367,6 +367,12 @@ fn versions(args: &ConnectionArgs, file: &SettingsFile) -> Versions {
 fn trusted(given: &[TrustedHost], file: Vec<Trusted>) -> Vec<TrustedHost> {
     let given = given.iter().cloned();
     given.chain(file.into_iter().map(|it| it.0)).collect()
+}
+
+/// A number of things of which one at least is needed.
+pub(crate) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.trim().parse();
+    number.map_err(|_| "expected a whole number, 1 or more".to_owned())
 }
 
 fn concurrency_of(environment: &Environment) -> Result<Option<NonZeroUsize>, SettingsError> {

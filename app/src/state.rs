@@ -98,7 +98,7 @@ impl StateArgs {
 async fn opened(path: PathBuf) -> Result<State, AppError> {
     let place = path.clone();
     let opening = tokio::task::spawn_blocking(move || State::open(&path));
-    let (state, notice) = opening.await.map_err(|error| AppError::Io {
+    let (state, notice) = opening.await.map_err(|error| AppError::System {
         attempted: format!("open the state file {}", place.display()),
         error: std::io::Error::other(error),
     })?;

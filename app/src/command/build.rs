@@ -14,7 +14,7 @@ use crate::{
     env::Environment,
     error::AppError,
     render::progress::Progress,
-    settings::ConnectionArgs,
+    settings::{ConnectionArgs, at_least_one},
     state::{StateArgs, UnfinishedArgs},
 };
 
@@ -192,7 +192,7 @@ pub(crate) struct WhatArgs {
     compression: Layers,
 
     /// How many threads compress; it changes no byte [default: one for each processor; at most 8 for gzip, 4 for zstd]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     compression_threads: Option<NonZeroUsize>,
 
     /// Take another base for what FROM names, like node=r.example/windows/node:{tag}-{version}; may

@@ -263,10 +263,7 @@ fn opened(file: &Path) -> Result<Box<dyn BufRead>, AppError> {
     if file == Path::new("-") {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    let opened = File::open(file).map_err(|error| AppError::Io {
-        attempted: format!("read {}", file.display()),
-        error,
-    })?;
+    let opened = File::open(file).map_err(|error| AppError::unread(file, error))?;
     Ok(Box::new(BufReader::new(opened)))
 }
 

@@ -82,9 +82,7 @@ fn open(args: &LintWindowsLayerArgs) -> Result<(String, Box<dyn Read>), AppError
     }
     let name = args.layer.display().to_string();
     let file = File::open(&args.layer).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => AppError::Open(push::source::OpenError::NotFound {
-            path: args.layer.clone(),
-        }),
+        io::ErrorKind::NotFound => AppError::NoFile(args.layer.clone()),
         _ => AppError::Lint {
             name: name.clone(),
             error: wcow::LintError::Read { bytes: 0, error },

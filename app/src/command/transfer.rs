@@ -97,7 +97,7 @@ impl MustMountArg {
         match text {
             ALL => Ok(Self::All),
             digest => digest.parse().map(Self::Blob).map_err(|error| {
-                format!("{error}: expected sha256: and 64 hex digits, as longshore plan has it")
+                format!("{error}; longshore plan shows the digests that the image has")
             }),
         }
     }

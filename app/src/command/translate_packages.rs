@@ -8,7 +8,6 @@ use std::{
 };
 
 use clap::Args;
-use push::source::OpenError;
 use serde_json::{Value, json};
 use wcow::{
     dockerfile::MAX_FILE_BYTES,
@@ -137,9 +136,7 @@ fn map(path: &Path) -> Result<PackageMap, AppError> {
 }
 
 fn not_found(path: &Path) -> AppError {
-    AppError::Open(OpenError::NotFound {
-        path: path.to_owned(),
-    })
+    AppError::NoFile(path.to_owned())
 }
 
 /// All there is, and one byte more than there may be at most: who is given it says that it is too

@@ -50,15 +50,16 @@ impl AppError {
             | Self::Dockerfile { .. }
             | Self::Packages(_)
             | Self::ReadMap { .. }
-            | Self::Context(_) => Cause::LocalData,
-            Self::Build(error) => build_cause(error),
-            Self::State(_)
+            | Self::Context(_)
+            | Self::State(_)
             | Self::Store(_)
             | Self::Profiles(_)
             | Self::Index(_)
             | Self::NothingKept
-            | Self::Output(_)
-            | Self::Io { .. } => Cause::Internal,
+            | Self::Io { .. } => Cause::LocalData,
+            Self::NoFile(_) => Cause::SourceNotFound,
+            Self::Build(error) => build_cause(error),
+            Self::Output(_) | Self::System { .. } => Cause::Internal,
         }
     }
 }
@@ -80,7 +81,7 @@ fn keep_cause(error: &KeepError) -> Cause {
     match error {
         KeepError::Nowhere | KeepError::File(_) => Cause::Usage,
         KeepError::Helper(_) => Cause::Credentials,
-        KeepError::Write { .. } => Cause::Internal,
+        KeepError::Write { .. } => Cause::LocalData,
     }
 }
 
@@ -92,6 +93,7 @@ fn serve_cause(error: &ServerError) -> Cause {
         | ServerError::NotAStore { .. }
         | ServerError::Tls(_)
         | ServerError::TlsFiles(_) => Cause::Usage,
+        ServerError::Store { .. } => Cause::LocalData,
         _ => Cause::Internal,
     }
 }
@@ -119,7 +121,6 @@ fn artifact_cause(error: &ArtifactError) -> Cause {
 fn download_cause(error: &DownloadError) -> Cause {
     match error {
         DownloadError::Exists(_) | DownloadError::Index(_) => Cause::Usage,
-        DownloadError::Write { .. } => Cause::Internal,
         DownloadError::Source(error) => source_cause(error),
         _ => Cause::LocalData,
     }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use oci::{TargetError, TargetErrorKind};
+use oci::{SourceError, TargetError, TargetErrorKind};
 use push::{
     cache::StoreError,
     download::DownloadError,
@@ -19,8 +19,9 @@ impl AppError {
         match self {
             Self::Push(error) | Self::OverLimit(error) => error
                 .hint()
-                .map(Into::into)
-                .or_else(|| error.target_error().and_then(target_hint).map(Into::into)),
+                .or_else(|| error.target_error().and_then(target_hint))
+                .or_else(|| error.source_error().and_then(source_hint))
+                .map(Into::into),
             Self::Login { error, .. } => match error.kind() {
                 TargetErrorKind::Unauthorized => Some(
                     "check the user name and the password; many registries want an access token in its place".into(),
@@ -30,11 +31,8 @@ impl AppError {
                 }
                 _ => target_hint(error).map(Into::into),
             },
-            Self::Open(OpenError::Ambiguous { .. }) => Some("choose one with --image NAME".into()),
-            Self::Open(OpenError::NoSuchPlatform { .. }) => {
-                Some("leave --platform out to push all of them".into())
-            }
-            Self::Open(error) => error.hint().map(Into::into),
+            Self::Open(error) => open_hint(error).map(Into::into),
+            Self::Source { error, .. } => source_hint(error).map(Into::into),
             Self::Artifact(ArtifactError::NoType) => Some(
                 "say what it is with --artifact-type application/vnd.example.report.v1, or give it a --config".into(),
             ),
@@ -50,6 +48,7 @@ impl AppError {
                 BaseError::NoPlatform { candidates, .. } if !candidates.is_empty() => {
                     Some("choose what the image is for with --platform, or another base".into())
                 }
+                BaseError::Source { error, .. } => source_hint(error).map(Into::into),
                 _ => None,
             },
             Self::Rejected { .. } => Some(
@@ -142,6 +141,37 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         ),
         TargetErrorKind::RateLimited => {
             Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
+        }
+        _ => None,
+    }
+}
+
+fn open_hint(error: &OpenError) -> Option<&'static str> {
+    match error {
+        OpenError::NotFound { .. } => Some(
+            "check the path; an image in a registry is written docker://registry/repository:tag",
+        ),
+        OpenError::Ambiguous { .. } => Some("choose one with --image NAME"),
+        OpenError::NoSuchPlatform { .. } => Some("leave --platform out to push all of them"),
+        OpenError::Source(error) => source_hint(error),
+        _ => error.hint(),
+    }
+}
+
+/// Registries answer alike for what is not there and for what an account may not see.
+fn source_hint(error: &SourceError) -> Option<&'static str> {
+    match error {
+        SourceError::NotFound { .. } => Some(
+            "check its name and its tag; if only some accounts may see it, log in with longshore login",
+        ),
+        SourceError::Unreadable { error, .. } => {
+            let error = error.downcast_ref::<TargetError>()?;
+            match error.kind() {
+                TargetErrorKind::Denied => {
+                    Some("the account may lack the right to pull from this repository")
+                }
+                _ => target_hint(error),
+            }
         }
         _ => None,
     }

@@ -58,6 +58,16 @@ async fn p14_2_usage() {
         .longshore(&["push", image.path(), "UPPER/Case:1", "--json"])
         .await;
     ended(&run, 2, "usage");
+    for (flag, told) in [
+        ("--concurrency=0", "1 or more"),
+        ("--must-mount=sha256", "longshore plan shows the digests"),
+    ] {
+        let run = stage
+            .longshore(&["push", image.path(), "r.test/app:1", flag])
+            .await;
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.contains(told), "{run:#?}");
+    }
     let unknown_flag = stage.longshore(&["push", "--no-such-flag"]).await;
     assert_eq!(unknown_flag.code, Some(2));
     assert_eq!(stage.server.log().requests(), 0);
@@ -109,12 +119,64 @@ async fn p14_3_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn p14_4_source_not_found() {
     let stage = Stage::new().await;
+    let missing = stage.path("missing");
+    let missing = missing.to_str().unwrap();
+    for args in [
+        &["index", "import", missing][..],
+        &["translate-packages", "-f", missing],
+        &["lint-windows-layer", missing],
+        &["build", "-f", missing, "--output", "out.tar", "."],
+    ] {
+        let run = stage.longshore(args).await;
+        assert_eq!(run.code, Some(4), "{args:?}: {run:#?}");
+        assert_eq!(
+            run.stderr,
+            format!("error: there is nothing at {missing}\n")
+        );
+    }
     let reference = stage.reference("team/app:1");
     let run = stage
         .longshore(&["push", "/no/such/image", &reference, "--json"])
         .await;
     ended(&run, 4, "source-not-found");
     assert_eq!(stage.server.log().requests(), 0);
+}
+
+/// Whoever reads from a registry is told what to do where that fails, as who writes to one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_a_source_in_a_registry_that_gives_nothing_is_told_with_what_to_do() {
+    let stage = Stage::new().await;
+    let absent = stage.reference("absent/repository:1");
+    let here = stage.reference("team/app:1");
+    let down = "127.0.0.1:1/team/app:1";
+    let manifest = || Rule::on(Endpoint::ManifestGet);
+    let read = async |source: &str, code: i32, hint: &str| {
+        let bases = stage.reference("bases");
+        for args in [
+            &["copy", source, &here][..],
+            &["seed", source, "--to", &bases],
+            &["push", &format!("docker://{source}"), &here],
+        ] {
+            let run = stage.longshore(args).await;
+            assert_eq!(run.code, Some(code), "{args:?}: {run:#?}");
+            let hints = run.stderr.lines().filter(|it| it.starts_with("  hint: "));
+            let hints: Vec<_> = hints.collect();
+            assert!(matches!(hints[..], [one] if one.contains(hint)), "{run:#?}");
+        }
+    };
+    read(&absent, 4, "check its name and its tag").await;
+    read(down, 7, "check the registry's name and port").await;
+    for (status, hint) in [(401, "longshore login"), (403, "the right to pull")] {
+        let answer = Answer::error(status, "DENIED", "not for you");
+        let rule = manifest().act(Action::Answer(answer));
+        let fault = stage.server.faults().add(rule);
+        read(&absent, 3, hint).await;
+        fault.remove();
+    }
+    assert_eq!(stage.server.log().body_bytes(), 0);
+    let run = stage.longshore(&["push", "no/such/path", &here]).await;
+    assert_eq!(run.code, Some(4), "{run:#?}");
+    assert!(run.stderr.contains("docker://"), "{run:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +187,45 @@ async fn p14_5_local_data() {
     let run = push(&stage, &image, "team/app:1").await;
     ended(&run, 5, "local-data");
     assert_eq!(stage.server.log().requests(), 0);
+}
+
+/// What this machine does not let be read or written is no bug of ours, whichever command it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_5_what_cannot_be_read_or_written_here_is_told_by_its_place() {
+    let stage = Stage::new().await;
+    let at = |name: &str| stage.path(name).to_str().unwrap().to_owned();
+    let (file, within) = (at("file"), at("file/within"));
+    std::fs::write(&file, "a file").unwrap();
+    let reference = stage.reference("team/report:1");
+    let artifact = ["artifact", "push", &file, &reference];
+    let of_a_type = ["--artifact-type", "application/vnd.example.report.v1"];
+    stage
+        .longshore(&[&artifact[..], &of_a_type].concat())
+        .await
+        .succeeded();
+    for (args, told) in [
+        (
+            &["index", "import", stage.home().to_str().unwrap()][..],
+            &at(""),
+        ),
+        (
+            &["index", "export", &at("missing/export")],
+            &at("missing/export"),
+        ),
+        (&["store", "show", "--store", &file], &file),
+        (
+            &["artifact", "pull", &reference, "--output", &within],
+            &within,
+        ),
+        (&["serve", "--store", &within], &within),
+        (&["serve", "--access-log", &within], &within),
+    ] {
+        let run = stage.longshore(args).await;
+        assert_eq!(run.code, Some(5), "{args:?}: {run:#?}");
+        let told = told.trim_end_matches('/');
+        assert!(run.stderr.starts_with("error: "), "{run:#?}");
+        assert!(run.stderr.contains(told), "{args:?}: {run:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

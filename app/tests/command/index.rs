@@ -418,7 +418,7 @@ async fn i1_what_is_known_can_be_shown_and_forgotten() {
     assert_eq!(index(&["show"]).succeeded().stdout, nothing);
     let missing = index(&["import", "/nowhere/to/be/found"]);
     assert!(
-        missing.stderr.contains("could not read /nowhere"),
+        missing.stderr.contains("there is nothing at /nowhere"),
         "{missing:#?}"
     );
 }

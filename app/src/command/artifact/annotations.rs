@@ -41,10 +41,7 @@ pub(super) struct Annotations(BTreeMap<String, BTreeMap<String, String>>);
 impl Annotations {
     /// Those of a file.
     pub(super) fn read(path: &Path) -> Result<Self, AppError> {
-        let content = files::read(path).map_err(|error| AppError::Io {
-            attempted: format!("read the annotations in {}", path.display()),
-            error,
-        })?;
+        let content = files::read(path).map_err(|error| AppError::unread(path, error))?;
         serde_json::from_slice(&content).map(Self).map_err(|error| {
             AppError::Usage(format!(
                 "the annotations in {} cannot be used: {error}; expected an object of objects of texts, as {{\"$manifest\": {{\"key\": \"value\"}}, \"FILE\": {{…}}}}",

@@ -59,9 +59,7 @@ pub(super) fn dockerfile(args: &BuildArgs) -> Result<Dockerfile, AppError> {
     let path = dockerfile_path(args);
     let name = path.display().to_string();
     let unreadable = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => {
-            AppError::Open(push::source::OpenError::NotFound { path: path.clone() })
-        }
+        ErrorKind::NotFound => AppError::NoFile(path.clone()),
         _ => AppError::Dockerfile {
             name: name.clone(),
             error,

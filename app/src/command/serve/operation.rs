@@ -130,7 +130,7 @@ impl OperationArgs {
             builder = builder.listen_on(listener);
         }
         let operation = Operation {
-            signals: Signals::new().map_err(|error| AppError::Io {
+            signals: Signals::new().map_err(|error| AppError::System {
                 attempted: "wait for signals".into(),
                 error,
             })?,

@@ -41,7 +41,7 @@ impl Reload {
         if seen.is_empty() {
             return Ok(None);
         }
-        let hangups = Hangups::new().map_err(|error| AppError::Io {
+        let hangups = Hangups::new().map_err(|error| AppError::System {
             attempted: "wait for signals".into(),
             error,
         })?;

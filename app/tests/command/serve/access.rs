@@ -214,7 +214,7 @@ fn a_certificate_without_its_key_is_neither_used_nor_made_anew() {
     }
     // A certificate that cannot be written leaves no key behind.
     let refused = serve(&file("no/such/directory/c.pem"));
-    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(refused.code, Some(5), "{refused:?}");
     assert!(
         refused.stderr.contains("no/such/directory/c.pem"),
         "{refused:?}"
