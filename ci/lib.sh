@@ -42,10 +42,10 @@ end_all() {
 }
 
 # wait_for_line FILE PATTERN PID: prints the first line of FILE that matches,
-# gives up after 20 s or when the process is gone.
+# gives up after two minutes or when the process is gone.
 wait_for_line() {
   local file=$1 pattern=$2 pid=$3 try
-  for ((try = 0; try < 200; try++)); do
+  for ((try = 0; try < 1200; try++)); do
     if grep -m1 -oE "$pattern" "$file" 2>/dev/null; then return 0; fi
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1

@@ -115,11 +115,20 @@ row 'skopeo reads from REGISTRY_AUTH_FILE' skopeo_reads
 row 'longshore logout from REGISTRY_AUTH_FILE' longshore_logout
 row 'skopeo is logged out of REGISTRY_AUTH_FILE' not skopeo_reads
 
-# The prompt goes to a terminal; it is answered when it is there.
+# The prompt goes to a terminal; it is answered when it is there and the terminal echoes nothing.
 typed() {
   : >"$work/terminal"
-  { wait_for_line "$work/terminal" 'Password for' $$ >/dev/null && printf '%s\n' "$1"; } |
-    script -qefc "'$LONGSHORE' login $HOST -u $USERNAME" "$work/terminal"
+  rm -f "$work/tty"
+  { wait_for_line "$work/terminal" 'Password for' $$ >/dev/null && wait_for_silence && printf '%s\n' "$1"; } |
+    script -qefc "tty >'$work/tty'; exec '$LONGSHORE' login $HOST -u $USERNAME" "$work/terminal"
+}
+wait_for_silence() {
+  local try
+  for ((try = 0; try < 1200; try++)); do
+    [[ $(stty -a -F "$(cat "$work/tty")" 2>/dev/null) != *" -echo "* ]] || return 0
+    sleep 0.1
+  done
+  return 1
 }
 home typed
 row 'a wrong password is refused' not typed wrong

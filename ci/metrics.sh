@@ -26,7 +26,7 @@ BACKGROUND+=($!)
 ADDRESS=$(wait_for_line "$WORK/address" '^127\.0\.0\.1:[0-9]+$' "$!") || die "metrics: the registry did not start"
 
 "$PYTHON" - "http://$ADDRESS" <<'PY'
-import hashlib, sys, urllib.error, urllib.request
+import hashlib, sys, time, urllib.error, urllib.request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 home, passed = sys.argv[1], 0
@@ -89,7 +89,13 @@ for name, labels, wanted in [
     ("longshore_blobs_total", {"how": "mounted"}, 1),
     ("longshore_upload_sessions", {}, 1),
 ]:
-    found = value(after, name, **labels)
+    # What is counted at a request's end is counted a moment after the client has its answer.
+    for _ in range(300):
+        found = value(after, name, **labels)
+        if found == wanted:
+            break
+        time.sleep(0.1)
+        after = {it.name: it for it in text_string_to_metric_families(ask("GET", "/metrics")[2].decode())}
     check(f"{name} {labels} is {wanted}", found == wanted)
 print(f"metrics: {passed} checks passed, 0 failed")
 PY

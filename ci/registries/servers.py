@@ -86,9 +86,7 @@ class Server:
         self.name, self.mode, self.keys = name, mode, keys
         self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-{mode}.", dir=work))
         (self.root / "store").mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as it:
-            self.port = it.getsockname()[1]
-        self.arguments = ARGUMENTS[name](self.root, self.port, mode, keys, realm)
+        self.realm = realm
 
     def __enter__(self):
         self.start()
@@ -99,6 +97,17 @@ class Server:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def start(self):
+        # A port that is free now may be somebody else's by the time the registry listens.
+        for _ in range(5):
+            with socket.create_server(("127.0.0.1", 0)) as it:
+                self.port = it.getsockname()[1]
+            self.arguments = ARGUMENTS[self.name](self.root, self.port, self.mode, self.keys, self.realm)
+            if self.serves():
+                return
+        raise SystemExit(f"{self.name} ({self.mode}) did not start:\n{(self.root / 'log').read_text()[-1500:]}")
+
+    def serves(self):
+        """Starts it; whether it answers. If not, it is gone."""
         environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OTEL_TRACES_EXPORTER": "none"}
         with open(self.root / "log", "ab") as log:
             self.process = subprocess.Popen([PROGRAMS[self.name], *self.arguments], stdin=subprocess.DEVNULL, stdout=log,
@@ -106,18 +115,19 @@ class Server:
         scheme, context = "http", None
         if self.mode == "tls":
             scheme, context = "https", ssl.create_default_context(cafile=f"{self.keys}/ca.pem")
-        for _ in range(400):
+        for _ in range(2400):
             try:
                 urllib.request.urlopen(f"{scheme}://127.0.0.1:{self.port}/v2/", timeout=5, context=context).read()
-                return
+                return self.process.poll() is None
             except urllib.error.HTTPError:
-                return
+                return self.process.poll() is None
             except OSError:
                 pass
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise SystemExit(f"{self.name} ({self.mode}) did not start:\n{(self.root / 'log').read_text()[-1500:]}")
+        self.stop()
+        return False
 
     def stop(self):
         if self.process.poll() is None:

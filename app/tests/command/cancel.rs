@@ -57,31 +57,54 @@ async fn p14_130_interrupted() {
     }
 }
 
+/// How long an interrupted process may take to its end.
+const LIMIT: Duration = Duration::from_secs(2);
+/// How often it may take longer where it is kept waiting for a processor: a process that waits by
+/// itself for longer does so every time.
+const ATTEMPTS: usize = 5;
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn n5_an_interrupt_closes_the_sessions_and_puts_no_manifest() {
-    let stage = Stage::new().await;
-    let image = stage.image(&small());
-    let blobs = image.blobs().len();
-    let (run, took) = interrupted(&stage, &image, "-INT").await;
-    assert_eq!(run.code, Some(130), "{run:#?}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
-    let log = stage.server.log();
-    let lines = log.lines();
-    assert!(
-        !lines
-            .iter()
-            .any(|it| it.starts_with("PUT /v2/team/app/manifests/"))
-    );
-    assert_eq!(stage.server.open_sessions(), 0, "{lines:#?}");
-    let deletes = lines.iter().filter(|it| it.starts_with("DELETE ")).count();
-    assert_eq!(deletes, blobs, "{lines:#?}");
+    let mut tooks = Vec::new();
+    while tooks.last().is_none_or(|it| *it >= LIMIT) {
+        assert!(tooks.len() < ATTEMPTS, "{tooks:?}");
+        let stage = Stage::new().await;
+        let image = stage.image(&small());
+        let blobs = image.blobs().len();
+        let (run, took) = interrupted(&stage, &image, "-INT").await;
+        tooks.push(took);
+        assert_eq!(run.code, Some(130), "{run:#?}");
+        let log = stage.server.log();
+        let lines = log.lines();
+        assert!(
+            !lines
+                .iter()
+                .any(|it| it.starts_with("PUT /v2/team/app/manifests/"))
+        );
+        // There is so much time for that and no more.
+        if took < LIMIT {
+            assert_eq!(stage.server.open_sessions(), 0, "{lines:#?}");
+            let deletes = lines.iter().filter(|it| it.starts_with("DELETE ")).count();
+            assert_eq!(deletes, blobs, "{lines:#?}");
+        }
+    }
 }
 
 /// A destination with a digest asks the source what it is, before the push begins.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn n5_an_interrupt_while_the_source_is_opened_ends_as_any_other() {
+    let mut tooks = Vec::new();
+    while tooks.last().is_none_or(|it| *it >= LIMIT) {
+        assert!(tooks.len() < ATTEMPTS, "{tooks:?}");
+        tooks.push(interrupted_while_opening().await);
+    }
+}
+
+/// How long after the signal the process ended.
+#[cfg(unix)]
+async fn interrupted_while_opening() -> Duration {
     let stage = Stage::new().await;
     stage
         .server
@@ -106,7 +129,8 @@ async fn n5_an_interrupt_while_the_source_is_opened_ends_as_any_other() {
     assert!(status.unwrap().success());
     let run = tokio::task::spawn_blocking(move || finished(child.wait_with_output().unwrap()));
     let run = run.await.unwrap();
-    assert!(sent.elapsed() < Duration::from_secs(2));
+    let took = sent.elapsed();
     assert_eq!(run.code, Some(130), "{run:#?}");
     assert_eq!(run.json()["error"]["cause"], "interrupted");
+    took
 }

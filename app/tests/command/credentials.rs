@@ -9,7 +9,7 @@ use std::{
 use server::{Auth, Authorization, Bearer, Server};
 
 use crate::{
-    longshore::{Run, finished, longshore},
+    longshore::{Run, finished, longshore, write_program},
     stage::{Image, Stage, small},
 };
 
@@ -156,12 +156,10 @@ async fn a_file_that_cannot_be_used_stops_the_push_before_its_first_request() {
 /// A directory for `PATH` with a credential helper `test` that is this shell script.
 #[cfg(unix)]
 fn helper(stage: &Stage, script: &str) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = stage.path("bin");
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join("docker-credential-test");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, &format!("#!/bin/sh\n{script}\n"));
     fs::create_dir_all(stage.path(".docker")).unwrap();
     fs::write(
         stage.path(".docker/config.json"),

@@ -65,7 +65,7 @@ async fn tokens(single_post: bool) -> Scene {
     let builder = Server::builder().memory().uploads(uploads).auth(auth);
     let server = builder.start().await.unwrap();
     // Long enough for what is sent at once to be under way at once.
-    let every = Rule::any().act(Action::Delay(Duration::from_millis(150)));
+    let every = Rule::any().act(Action::Delay(Duration::from_millis(300)));
     server.faults().add(every);
     Scene::of(server).await
 }
@@ -396,7 +396,7 @@ async fn p8_a_challenge_that_is_remembered_leaves_the_token_and_a_token_leaves_n
     scene
         .push((&engine(), &first), &image("a", 3), ("team/app", "1"))
         .await;
-    first.close(Duration::from_secs(5)).await;
+    first.close(Duration::from_mins(1)).await;
 
     let (engine, client) = (engine(), scene.client());
     scene
@@ -587,7 +587,7 @@ async fn p8_a_copy_within_a_registry_is_two_deep_at_the_destination() {
         .await;
     scene.server.log().clear();
     // Long enough for what is asked at once to be under way at once.
-    let every = Rule::any().act(Action::Delay(Duration::from_millis(150)));
+    let every = Rule::any().act(Action::Delay(Duration::from_millis(300)));
     scene.server.faults().add(every);
     let from = format!("{}/team/app:1", scene.server.registry());
     let source = client.source(&from.parse().unwrap(), None);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use server::{Auth, Bearer, Server};
 
 use crate::{
-    longshore::{Run, finished, longshore},
+    longshore::{Run, finished, longshore, write_program},
     stage::{Stage, small},
 };
 
@@ -259,15 +259,13 @@ async fn an_authfile_or_the_environment_names_another_file() {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn r9_a_configured_helper_keeps_the_password_and_the_file_does_not() {
-    use std::os::unix::fs::PermissionsExt as _;
     let stage = stage(bearer()).await;
     let host = stage.server.registry().to_string();
     write(&stage, ".docker/config.json", r#"{"credsStore": "test"}"#);
     let script = "#!/bin/sh\ncd \"$HOME\"\ncase $1 in
         store) cat >kept;; get) cat kept;; erase) cat >erased; rm kept;; esac\n";
-    write(&stage, "bin/docker-credential-test", script);
-    let program = stage.path("bin/docker-credential-test");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(stage.path("bin")).unwrap();
+    write_program(&stage.path("bin/docker-credential-test"), script);
     let path = format!("{}:/usr/bin:/bin", stage.path("bin").display());
 
     let run = login(&stage, PASSWORD, |it| {

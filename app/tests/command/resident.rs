@@ -13,6 +13,7 @@ pub(crate) fn peak_kib(process: u32) -> u64 {
         let line = status.lines().find(|it| it.starts_with(line)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    let surplus = account("RssFile:").saturating_sub(PROGRAM);
-    account("VmHWM:") - surplus
+    let (program, peak) = (account("RssFile:"), account("VmHWM:"));
+    println!("{peak} KiB at most, {program} KiB of the program");
+    peak - program.saturating_sub(PROGRAM)
 }

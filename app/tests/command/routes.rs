@@ -7,7 +7,7 @@ use server::{Action, Answer, Auth, Endpoint, Rule, RunningServer, Server};
 
 use crate::{
     longshore::{Run, finished, longshore},
-    stage::{Image, Stage, small},
+    stage::{Image, NOBODY, Stage, small},
 };
 
 /// The name that is written, and that no resolver knows.
@@ -58,12 +58,7 @@ async fn r4_the_first_endpoint_that_is_healthy_takes_all_of_a_push() {
     let answer = Action::Answer(Answer::new(503));
     broken.faults().add(Rule::on(Endpoint::Ping).act(answer));
     let spare = Server::builder().memory().start().await.unwrap();
-    let gone = Server::builder().memory().start().await.unwrap();
-    let gone = {
-        let url = gone.url();
-        drop(gone);
-        url
-    };
+    let gone = format!("http://{NOBODY}");
     settings(
         &stage,
         &format!(

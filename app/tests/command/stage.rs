@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::longshore::{Run, run_beside};
 
+/// Where nobody listens. A port that was free a moment ago may be another test's by now.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
 /// What a test of the command needs.
 pub(crate) struct Stage {
     directory: TempDir,

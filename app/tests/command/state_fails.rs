@@ -38,7 +38,11 @@ fn unprivileged(stage: &Stage) -> std::process::Command {
         if fs::metadata(home).unwrap().uid() != 0 {
             return longshore(home);
         }
-        fs::copy(env!("CARGO_BIN_EXE_longshore"), &program).unwrap();
+        // By a process of its own: what this one has open for writing, whatever another thread
+        // starts has open too for a moment, and nobody can run it meanwhile.
+        let mut copy = std::process::Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_longshore")).arg(&program);
+        assert!(copy.status().unwrap().success());
         chown(home, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let mut command = std::process::Command::new(program);

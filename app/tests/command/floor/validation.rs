@@ -150,7 +150,7 @@ async fn p30_a_registry_that_accepts_all_is_found_out_before_a_tag_names_what_is
     assert!(said[0].starts_with("PUT /v2/app/manifests/sha256:") && said[0].ends_with("201"));
     assert_eq!(said.last().unwrap(), "PUT /v2/app/manifests/1 → 201");
     assert_eq!(said.len(), 1 + 2 * 41 + 1, "every blob was asked for");
-    first.close(Duration::from_secs(5)).await;
+    first.close(Duration::from_mins(1)).await;
 
     // Never again: neither by this process nor by the next.
     for (client, name) in [(first, "b"), (client(), "c")] {

@@ -8,8 +8,8 @@ use oci::{Presence, PushTarget, TargetErrorKind, wire::Action as May};
 use server::{Action, Answer, Auth, Authorization, Bearer, Endpoint, Rule, Server, Users};
 
 use crate::fixture::{
-    Blobs, Double, MIB, Seen, at_most, blob, manifest, quick, registry, repository, sorted, start,
-    upload,
+    Blobs, Double, MIB, PATIENCE, Seen, at_most, blob, manifest, quick, registry, repository,
+    sorted, start, upload,
 };
 
 const USER: &str = "alice";
@@ -435,7 +435,7 @@ async fn two_whose_token_ends_at_once_do_not_wait_for_each_other() {
     server.revoke_tokens();
     server.log().clear();
     let both = futures_util::future::join(target.has_blob(&one), target.has_blob(&other));
-    let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let both = tokio::time::timeout(PATIENCE, both).await;
     let (one, other) = both.expect("they wait for each other");
     assert_eq!(one.unwrap(), Presence::Absent);
     assert_eq!(other.unwrap(), Presence::Absent);

@@ -1,12 +1,12 @@
 //! Blobs that go up in chunks: because it was said so, or because the registry shows that it has to be.
 
-use std::time::Duration;
-
 use longshore_registry::{ChunkSize, Client, MemoryProfiles};
 use oci::{Descriptor, PushTarget, TargetErrorKind};
 use server::{Action, Answer, Endpoint, RangeFault, Rule, Server, UploadOptions};
 
-use crate::fixture::{Blobs, Double, MIB, blob, quick, registry, repository, start, upload};
+use crate::fixture::{
+    Blobs, Double, MIB, PATIENCE, blob, quick, registry, repository, start, upload,
+};
 
 fn in_chunks(bytes: u64) -> Client {
     quick().chunk_size(ChunkSize::of(bytes)).build().unwrap()
@@ -177,7 +177,7 @@ async fn a_413_makes_chunks_under_the_limit_and_is_not_met_again() {
     let refused = bodies(&server).iter().filter(|it| it.3 == 413).count();
     assert_eq!(refused, 2, "{:?}", bodies(&server));
     assert_eq!(server.log().blob_bytes(), layer.size);
-    client.close(Duration::from_secs(5)).await;
+    client.close(PATIENCE).await;
 
     server.log().clear();
     let next = quick().profiles(profiles).build().unwrap();

@@ -6,7 +6,7 @@ use longshore_registry::Timeouts;
 use oci::PushTarget;
 use server::{Action, Answer, Endpoint, Rule};
 
-use crate::fixture::{Blobs, blob, quick, registry, repository, upload};
+use crate::fixture::{Blobs, PATIENCE, blob, quick, registry, repository, upload};
 
 const SIZE: usize = 300_000;
 
@@ -40,9 +40,14 @@ fn after_the_commit() -> Vec<Action> {
 
 async fn commits(action: Action) -> (Vec<String>, u64, u64) {
     let server = registry().await;
-    let limits = Timeouts::default()
-        .with_idle(Duration::from_secs(5))
-        .with_commit(Duration::from_millis(300));
+    // What stands still is found out by waiting; for the others no limit is to be passed.
+    let stands_still = matches!(action, Action::StallAtByte(_) | Action::StallAnswer);
+    let commit = if stands_still {
+        Duration::from_secs(2)
+    } else {
+        PATIENCE
+    };
+    let limits = Timeouts::default().with_idle(PATIENCE).with_commit(commit);
     let client = quick().timeouts(limits).build().unwrap();
     let target = client.push_target(&repository(&server, "app"));
     let (layer, content) = blob(1, SIZE);

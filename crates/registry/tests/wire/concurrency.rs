@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use oci::{Presence, PushTarget};
-use server::{Action, Rule};
+use server::{Action, Endpoint, Rule};
 
 use crate::{
-    fixture::{Blobs, Double, at_most, blob, quick, registry, repository, upload},
+    fixture::{Blobs, Double, PATIENCE, at_most, blob, quick, registry, repository, upload},
     set_up::SET_UP,
 };
 
@@ -17,6 +17,13 @@ async fn push(server: &Double, in_flight: usize, blobs: usize) {
     // Knows what the registry wants from here on: the first request of all goes alone.
     target.has_blob(&blob(0, 1).0).await.unwrap();
     server.log().clear();
+    // The first to be asked for stay until all of them are there, also on a machine that is busy.
+    let at_once = in_flight.min(blobs) as u64;
+    for endpoint in [Endpoint::UploadPost, Endpoint::UploadPut] {
+        let stay = Action::DelayAnswer(Duration::from_secs(1));
+        let first = Rule::on(endpoint).first(at_once);
+        server.faults().add(first.act(stay));
+    }
     let slow = Rule::any().act(Action::DelayAnswer(Duration::from_millis(40)));
     server.faults().add(slow);
     let blobs: Vec<_> = (1..=blobs as u64).map(|seed| blob(seed, 20_000)).collect();
@@ -80,7 +87,12 @@ async fn one_request_after_another_needs_one_connection_for_its_kind() {
         target.upload_blob(upload(&layer, &source)).await.unwrap();
     }
     assert_eq!(server.log().requests(), 100);
-    assert_eq!(server.log().connections(), SET_UP.connections());
+    // One that takes long to come back, because its thread is not run, is not waited for. What
+    // holds where there is one thread is said by
+    // `uploads::connections_are_counted_as_the_registry_counts_them`.
+    let used = server.log().connections();
+    let needed = SET_UP.connections();
+    assert!((needed..=needed + 2).contains(&used), "{used}");
 }
 
 /// What is read from a host may be on its way back to it: with every permit taken by
@@ -103,7 +115,7 @@ async fn a_copy_within_one_registry_does_not_wait_for_itself() {
     let uploads = blobs
         .iter()
         .map(|(layer, _)| target.upload_blob(upload(layer, &source)));
-    let copied = tokio::time::timeout(Duration::from_secs(20), join_all(uploads)).await;
+    let copied = tokio::time::timeout(PATIENCE, join_all(uploads)).await;
     for receipt in copied.expect("they wait for each other") {
         assert_eq!(receipt.unwrap().sent, 2_000_000);
     }

@@ -16,7 +16,7 @@ use longshore_registry::{Client, Fact, MemoryProfiles, Profile, ProfileStore};
 use oci::{Presence, PushTarget};
 
 use crate::{
-    fixture::{Blobs, at_most, blob, host, quick, upload},
+    fixture::{Blobs, PATIENCE, at_most, blob, host, quick, upload},
     scripted::{Reply, Scripted, Turnstile, reply},
 };
 
@@ -73,9 +73,10 @@ async fn crowded(room: usize, too_many: TooMany) -> (Scripted, Arc<Counts>) {
         Scripted::start(move |head| match head.split(' ').next() {
             Some("PUT") if counts.enters(room) => {
                 let counts = counts.clone();
-                // Long beside what a client does before a body and after it.
+                // Long beside what a client does before a body and after it, also where it has
+                // to wait for a processor.
                 reply("201 Created", "")
-                    .after(Duration::from_millis(15))
+                    .after(Duration::from_millis(60))
                     .then(move || counts.leaves())
             }
             Some("PUT") => refusal(too_many),
@@ -145,7 +146,7 @@ async fn p9_concurrency_settles_below_what_breaks_and_the_next_process_starts_th
             let profiles = MemoryProfiles::default();
             let first = client(&profiles, setting);
             push(&first, &registry, 12 * room.min(6) + 8).await;
-            first.close(Duration::from_secs(5)).await;
+            first.close(PATIENCE).await;
             let (_, refused) = counts.taken();
             let settled = at_once(&profiles, &registry).await;
             if room >= setting {
@@ -189,7 +190,7 @@ async fn p9_questions_and_bodies_are_counted_apart() {
                 return refusal(TooMany::Answer("429 Too Many Requests"));
             }
             let reply = if head.starts_with("PUT") {
-                reply("201 Created", "").after(Duration::from_millis(30))
+                reply("201 Created", "").after(Duration::from_millis(200))
             } else {
                 session(head).after(Duration::from_millis(2))
             };
@@ -200,7 +201,7 @@ async fn p9_questions_and_bodies_are_counted_apart() {
     let profiles = MemoryProfiles::default();
     let client = client(&profiles, 12);
     push(&client, &registry, 60).await;
-    client.close(Duration::from_secs(5)).await;
+    client.close(PATIENCE).await;
     let settled = at_once(&profiles, &registry).await;
     assert!(matches!(settled[..], [("questions", 1..12)]), "{settled:?}");
     let ((_, refused), (peak, refused_bodies)) = (questions.taken(), bodies.taken());
@@ -231,7 +232,7 @@ async fn p9_no_open_body_idles_while_others_move() {
     let uploads = blobs
         .iter()
         .map(|(layer, _)| target.upload_blob(upload(layer, &source)));
-    let all = tokio::time::timeout(Duration::from_mins(1), join_all(uploads)).await;
+    let all = tokio::time::timeout(PATIENCE, join_all(uploads)).await;
     for receipt in all.expect("an open body idles") {
         assert_eq!(receipt.unwrap().sent, 3_000_000);
     }

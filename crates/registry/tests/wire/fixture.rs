@@ -23,6 +23,9 @@ use crate::set_up::{self, SET_UP};
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
+/// How long something may take that ends by itself: only so that a test that hangs ends as well.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A server of ours as a double: what it is asked comes over the version the set-up has.
 #[derive(Debug)]
 pub(crate) struct Double(Arc<RunningServer>);
@@ -272,7 +275,7 @@ pub(crate) async fn settled(server: &RunningServer) -> Vec<String> {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let ended = tokio::time::timeout(Duration::from_secs(5), all_ended).await;
+    let ended = tokio::time::timeout(PATIENCE, all_ended).await;
     ended.expect("a request does not end")
 }
 

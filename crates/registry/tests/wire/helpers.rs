@@ -5,7 +5,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    os::unix::fs::PermissionsExt,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -34,9 +34,27 @@ fn helper(script: &str) -> TempDir {
         "#!/bin/sh\ncd '{}'\ncat >>asked; echo >>asked\n{script}\n",
         directory.path().display()
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, &script);
     directory
+}
+
+/// Writes a program. By a process of its own: what this one has open for writing, whatever another
+/// thread starts has open too for a moment, and nobody can run it meanwhile.
+fn write_program(path: &Path, script: &str) {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    let mut writer = Command::new("/bin/sh")
+        .args(["-c", r#"cat >"$0" && chmod 755 "$0""#])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = writer.stdin.take().unwrap();
+    text.write_all(script.as_bytes()).unwrap();
+    drop(text);
+    assert!(writer.wait().unwrap().success());
 }
 
 fn good() -> TempDir {

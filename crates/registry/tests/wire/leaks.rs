@@ -33,7 +33,7 @@ use proptest::prelude::*;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    fixture::{Blobs, blob, manifest, upload},
+    fixture::{Blobs, PATIENCE, blob, manifest, upload},
     scripted::{Reply, Scripted, reply},
     set_up::{SET_UP, speaking},
 };
@@ -445,7 +445,7 @@ async fn everything(client: &Client, here: &Repository, world: &World) -> String
         );
         let _ = write!(said, "{:?}", chain(target.cancel_session(kept).await));
     }
-    client.close(Duration::from_secs(5)).await;
+    client.close(PATIENCE).await;
     said
 }
 

@@ -1,7 +1,5 @@
 //! What a client has learned, the next one knows.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use longshore_registry::{
     ChunkSize, Client, CredentialStore, Credentials, Fact, KnownChallenge, MemoryProfiles, Profile,
@@ -10,7 +8,9 @@ use longshore_registry::{
 use oci::{MountOutcome, Presence, PushTarget, wire::Action as May};
 use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
 
-use crate::fixture::{Blobs, Double, blob, host, quick, registry, repository, start, upload};
+use crate::fixture::{
+    Blobs, Double, PATIENCE, blob, host, quick, registry, repository, start, upload,
+};
 
 const PASSWORD: &str = "canary-password";
 
@@ -46,7 +46,7 @@ async fn p9_nothing_is_kept_before_the_client_is_closed_and_no_secret_then() {
     let first = client(&server, &profiles);
     ask(&first, &server, 1).await;
     assert_eq!(known(&server, &profiles).await, []);
-    first.close(Duration::from_secs(5)).await;
+    first.close(PATIENCE).await;
     let [Fact::Challenge(challenge)] = &known(&server, &profiles).await[..] else {
         panic!("{profiles:?}")
     };
@@ -74,7 +74,7 @@ async fn p9_what_is_not_true_any_more_is_found_out_by_one_request_of_many() {
         assert_eq!(lines.len(), 1 + 1 + 16, "{believed}: {lines:#?}");
         let refused = lines.iter().filter(|it| it.ends_with("→ 401")).count();
         assert_eq!(refused, 1, "{believed}");
-        client.close(Duration::from_secs(5)).await;
+        client.close(PATIENCE).await;
         let now = known(&server, &profiles).await;
         assert!(matches!(
             &now[..],
@@ -104,7 +104,7 @@ async fn mounts(server: &Double, profiles: &MemoryProfiles) -> usize {
         upload.session = session;
         target.upload_blob(upload).await.unwrap();
     }
-    client.close(Duration::from_secs(5)).await;
+    client.close(PATIENCE).await;
     let lines = server.log().lines();
     lines.iter().filter(|it| it.contains("mount=")).count()
 }
@@ -154,7 +154,7 @@ async fn p9_the_shortest_chunk_is_known_where_it_is_not_said() {
     let (layer, content) = blob(1, 100);
     let source = Blobs::one(&layer, &content);
     target.upload_blob(upload(&layer, &source)).await.unwrap();
-    first.close(Duration::from_secs(5)).await;
+    first.close(PATIENCE).await;
 
     let second = builder().chunk_size(ChunkSize::of(300)).build().unwrap();
     let target = second.push_target(&repository(&server, "app"));

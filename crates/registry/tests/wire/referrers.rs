@@ -324,7 +324,12 @@ async fn p7_the_list_under_the_tag_is_added_to_and_a_second_time_not_touched() {
 }
 
 /// Several clients at once, each with a connection and a memory of its own.
+///
+/// What each reads first comes late, so that all of them have read before anybody puts.
 async fn attach_eight(server: &Double) -> (Document, Vec<Document>, Repository) {
+    let read = Rule::on(Endpoint::ManifestGet).path_contains("/manifests/sha256-");
+    let late = Action::DelayAnswer(std::time::Duration::from_millis(500));
+    server.faults().add(read.first(8).act(late));
     let here = repository(server, "app");
     let image = manifest(&[]);
     let first = client().push_target(&here);
@@ -337,8 +342,8 @@ async fn attach_eight(server: &Double) -> (Document, Vec<Document>, Repository) 
         all.push(document.clone());
         let policy = longshore_registry::RetryPolicy::default()
             .with_backoff(
-                std::time::Duration::from_millis(20),
                 std::time::Duration::from_millis(200),
+                std::time::Duration::from_secs(2),
             )
             .with_seed(n);
         let client = quick().retry(policy).build().unwrap();

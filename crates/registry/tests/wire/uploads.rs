@@ -12,8 +12,8 @@ use server::{Action, Answer, Endpoint, Rule, Server, UploadOptions};
 
 use crate::{
     fixture::{
-        Blobs, End, MIB, Seen, at_most, blob, client, manifest, quick, registry, repository,
-        settled, sorted, start, upload,
+        Blobs, End, MIB, PATIENCE, Seen, at_most, blob, client, manifest, quick, registry,
+        repository, settled, sorted, start, upload,
     },
     scripted::{Scripted, reply},
     set_up::SET_UP,
@@ -247,7 +247,7 @@ async fn n5_a_dropped_upload_gives_its_session_up() {
         ended = target.upload_blob(upload(&layer, &source)) => panic!("{ended:?}"),
         () = half => {}
     }
-    client.close(Duration::from_secs(2)).await;
+    client.close(PATIENCE).await;
     assert_eq!(server.open_sessions(), 0);
     let digest = &layer.digest;
     assert_eq!(
@@ -265,7 +265,7 @@ async fn n5_a_dropped_upload_gives_its_session_up() {
 async fn n5_a_session_that_is_being_opened_when_its_push_is_dropped_is_given_up() {
     for endpoint in [Endpoint::Mount, Endpoint::UploadPost] {
         let server = registry().await;
-        let held_up = Action::DelayAnswer(Duration::from_millis(200));
+        let held_up = Action::DelayAnswer(Duration::from_millis(500));
         server.faults().add(Rule::on(endpoint).act(held_up));
         let client = client();
         let here = repository(&server, "app");
@@ -284,11 +284,13 @@ async fn n5_a_session_that_is_being_opened_when_its_push_is_dropped_is_given_up(
                 target.upload_blob(upload(&layer, &source)).await.map(drop)
             }
         };
+        // Where both are so when somebody looks, the session was there first.
         tokio::select! {
-            ended = asking => panic!("{ended:?}"),
+            biased;
             () = opened => {}
+            ended = asking => panic!("{ended:?}"),
         }
-        client.close(Duration::from_secs(2)).await;
+        client.close(PATIENCE).await;
         assert_eq!(server.open_sessions(), 0);
         let lines = settled(&server).await;
         assert_eq!(lines.len(), 2, "{lines:#?}");
@@ -309,7 +311,7 @@ async fn n5_an_abandoned_session_is_given_up_in_the_background() {
     };
     assert_eq!(server.open_sessions(), 1);
     target.abandon_session(session);
-    client.close(Duration::from_secs(2)).await;
+    client.close(PATIENCE).await;
     assert_eq!(server.open_sessions(), 0);
     assert_eq!(server.log().requests(), 2);
 }
@@ -437,7 +439,7 @@ async fn a_connection_with_half_a_body_is_given_up() {
     let (layer, content) = blob(1, 32 * MIB);
     let source = Blobs::one(&layer, &content);
     let refused = target.upload_blob(upload(&layer, &source));
-    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await;
+    let refused = tokio::time::timeout(PATIENCE, refused).await;
     let error = refused.expect("a connection is stuck").unwrap_err();
     assert_eq!(*error.kind(), TargetErrorKind::Denied, "{error}");
     assert_eq!(server.lines().len(), 3);

@@ -15,7 +15,7 @@ use server::{
 };
 
 use crate::{
-    fixture::{Blobs, MIB, blob, manifest, quick, repository, sorted, upload},
+    fixture::{Blobs, MIB, PATIENCE, blob, manifest, quick, repository, sorted, upload},
     front::{Authority, Front, Wants},
 };
 
@@ -90,7 +90,7 @@ async fn in_every_way(
         }
         let client = client(builder).http_versions(way).build().unwrap();
         talk(&server, &client).await;
-        client.close(Duration::from_secs(5)).await;
+        client.close(PATIENCE).await;
         let said = said(&server);
         assert_eq!(
             versions(&server),
@@ -181,9 +181,13 @@ async fn p25_trouble_is_got_over_in_the_same_way_over_every_version() {
         Action::LoseSession,
     ];
     for trouble in troubles {
-        let limits = Timeouts::default()
-            .with_idle(Duration::from_secs(2))
-            .with_commit(Duration::from_secs(2));
+        // The one that is found out by waiting; for the others no limit is to be passed.
+        let limit = if trouble == Action::StallAnswer {
+            Duration::from_secs(3)
+        } else {
+            PATIENCE
+        };
+        let limits = Timeouts::default().with_idle(limit).with_commit(limit);
         let said = in_every_way(
             Server::builder,
             |client| client.timeouts(limits),
@@ -234,7 +238,7 @@ async fn p25_a_body_that_stands_still_is_given_up_and_others_on_its_connection_a
     let client = builder
         .http_versions(HttpVersions::Http2)
         .retry(RetryPolicy::never())
-        .timeouts(Timeouts::default().with_idle(Duration::from_secs(2)))
+        .timeouts(Timeouts::default().with_idle(Duration::from_secs(6)))
         .build()
         .unwrap();
     let target = client.push_target(&repository(&server, "app"));
@@ -344,7 +348,7 @@ async fn p25_a_host_without_http2_needs_one_connection_fewer_the_next_time() {
             target.has_blob(&layer).await.unwrap();
             target.upload_blob(upload(&layer, &source)).await.unwrap();
         }
-        client.close(Duration::from_secs(5)).await;
+        client.close(PATIENCE).await;
         assert_eq!(front.shown().len() - connections, expected);
         connections = front.shown().len();
     }

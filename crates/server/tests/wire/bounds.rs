@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Soon enough for a test, and long enough for a machine that is busy.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_secs(1);
 
 async fn reg_with(change: impl FnOnce(&mut Limits)) -> TestReg {
     let mut limits = Limits::default();
@@ -215,7 +215,7 @@ async fn a_stream_whose_window_stays_shut_ends_the_connection() {
 }
 
 /// Pieces come often enough never to be silent; time is the client's only as it waits.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_body_that_trickles_is_refused_and_its_prefix_kept() {
     let reg = reg_with(|it| it.body_floor = 1000).await;
     let location = reg.open("app").await;
@@ -225,6 +225,7 @@ async fn a_body_that_trickles_is_refused_and_its_prefix_kept() {
         .begin(0)
         .await
         .into_split();
+    tokio::time::pause();
     let trickling = async {
         loop {
             if writes.write_all(b"x").await.is_err() {
@@ -238,6 +239,8 @@ async fn a_body_that_trickles_is_refused_and_its_prefix_kept() {
         _ = reads.read_to_end(&mut raw) => {}
         () = trickling => {}
     }
+    // From here on nothing may pass while bytes are on their way.
+    tokio::time::resume();
     let reply = Reply::parse(&raw, false).unwrap();
     assert_eq!(reply.status, 408, "{reply:?}");
     let message = reply.json()["errors"][0]["message"].clone();

@@ -113,7 +113,7 @@ async fn depth_counts_answers_that_were_waited_for() {
     assert_eq!(reg.server.log().depth(), 0);
     reg.get("/v2/").await;
     let (one, two, three) = (reg.get("/v2/"), reg.get("/v2/"), reg.get("/v2/"));
-    let slow = longshore_server::Action::DelayAnswer(std::time::Duration::from_millis(200));
+    let slow = longshore_server::Action::DelayAnswer(std::time::Duration::from_secs(2));
     let rule = longshore_server::Rule::any();
     let delayed = reg.server.faults().add(rule.act(slow));
     tokio::join!(one, two, three);

@@ -21,12 +21,8 @@ impl Stage {
     fn new(script: &str) -> Self {
         let stage = Self(tempfile::tempdir().unwrap());
         let path = stage.path("docker-credential-test");
-        fs::write(
-            &path,
-            format!("#!/bin/sh\ncd '{}'\n{script}\n", stage.0.path().display()),
-        )
-        .unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let there = stage.0.path().display();
+        write_program(&path, &format!("#!/bin/sh\ncd '{there}'\n{script}\n"));
         stage
     }
 
@@ -41,6 +37,25 @@ impl Stage {
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
+}
+
+/// Writes a program. By a process of its own: what this one has open for writing, whatever another
+/// thread starts has open too for a moment, and nobody can run it meanwhile.
+fn write_program(path: &Path, script: &str) {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    let mut writer = Command::new("/bin/sh")
+        .args(["-c", r#"cat >"$0" && chmod 755 "$0""#])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = writer.stdin.take().unwrap();
+    text.write_all(script.as_bytes()).unwrap();
+    drop(text);
+    assert!(writer.wait().unwrap().success());
 }
 
 fn shown(answer: &Result<Option<Credentials>, HelperError>) -> String {
@@ -154,7 +169,8 @@ fn what_to_run_by_hand_does_not_wait_for_input() {
 #[tokio::test]
 async fn p16_a_helper_that_hangs_is_killed_at_its_limit_with_what_it_started() {
     let stage = Stage::new("sleep 1000 & echo $! >child; echo $$ >own; wait");
-    let limit = Duration::from_millis(300);
+    // Enough to write down who is who, also on a machine that is busy.
+    let limit = Duration::from_secs(3);
     let error = stage
         .helpers()
         .with_limit(limit)
