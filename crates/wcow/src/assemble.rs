@@ -16,6 +16,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -70,7 +71,7 @@ pub struct AssembleOptions {
     /// How layers are compressed.
     pub compression: CompressionFormat,
     /// How many threads compress; as many as there are processors if it is not said.
-    pub threads: Option<std::num::NonZeroUsize>,
+    pub threads: Option<NonZeroUsize>,
     /// Whether everything is made OCI's, whatever the base's media types are.
     pub oci: bool,
     /// Whether all that is new is one layer.
@@ -108,12 +109,38 @@ pub struct Assembler<'a> {
 /// What one release leaves for the next.
 #[derive(Default)]
 struct Known {
+    /// Whether another release may want what this one has.
+    is_shared: bool,
     /// What instructions put into a layer, by what they are.
     trees: BTreeMap<String, Arc<LayerTree>>,
+    /// What all those take in memory, in bytes.
+    bytes: u64,
     /// Layers that are written, by the same.
     layers: BTreeMap<String, Spooled>,
     /// Warnings that were told.
     warnings: Vec<String>,
+}
+
+/// The most memory that the files of a build take, inclusive, in bytes: those of all its
+/// instructions together. It leaves the rest of 64 MiB to whoever compresses and pushes.
+const MAX_TREE_BYTES: u64 = 24 << 20;
+
+/// The same while files are copied out of a stage, whose layers are made one for that.
+const MAX_COPY_BYTES: u64 = 36 << 20;
+
+/// From this on, in bytes, what is left for compressing is enough for few threads.
+const MANY_TREE_BYTES: u64 = 8 << 20;
+/// So many.
+const FEW_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+impl Known {
+    /// Keeps a tree for the next release, if there is one.
+    fn keep(&mut self, key: &str, tree: &Arc<LayerTree>) {
+        self.bytes += tree.bytes();
+        if self.is_shared {
+            self.trees.insert(key.to_owned(), Arc::clone(tree));
+        }
+    }
 }
 
 impl AssembleOptions {
@@ -182,6 +209,7 @@ impl<'a> Assembler<'a> {
     }
 
     async fn all(&self, releases: &[Release]) -> Result<Built, BuildError> {
+        self.known().is_shared = releases.len() > 1;
         let mut planned = Vec::with_capacity(releases.len());
         for release in releases {
             planned.push((release, self.plan(release)?));
@@ -242,6 +270,8 @@ impl<'a> Assembler<'a> {
         }
         let state = last.and_then(|it| states.remove(&it));
         let state = state.ok_or(BuildError::NoStage)?;
+        // Files of stages that only were copied from take memory for nothing.
+        drop(states);
         self.image(state).await
     }
 
@@ -302,7 +332,10 @@ impl<'a> Assembler<'a> {
             return Ok(spooled);
         }
         let path = self.layer_path();
-        let options = manifest::layer_options(&self.options);
+        let mut options = manifest::layer_options(&self.options);
+        if self.known().bytes > MANY_TREE_BYTES {
+            options.compression = options.compression.at_most_threads(FEW_THREADS);
+        }
         let writing = tokio::task::spawn_blocking(move || spool::write(path, &tree, &options));
         let written = writing.await.map_err(std::io::Error::other);
         let written = written.map_err(crate::LayerError::Write).flatten();

@@ -76,6 +76,13 @@ impl Compression {
         self
     }
 
+    /// The same by no more threads than these, and by fewer where fewer were to do it.
+    #[must_use]
+    pub(crate) fn at_most_threads(self, threads: NonZeroUsize) -> Self {
+        let most = self.threads().min(threads.get());
+        self.with_threads(NonZeroUsize::new(most).unwrap_or(threads))
+    }
+
     /// The form.
     pub fn format(self) -> CompressionFormat {
         self.format

@@ -28,22 +28,21 @@ use cap_std::{
     fs::{Dir, Metadata},
 };
 
-use crate::{FileBody, OpenFile};
-
 mod error;
+mod file;
 pub(crate) mod glob;
 mod ignore;
+mod names;
 mod node;
 
 pub use error::ContextError;
+use file::Directory;
 pub use glob::PatternError;
 pub use ignore::{Ignore, IgnoreError};
-pub(crate) use node::{Files, Node, NodeKind};
+pub(crate) use node::{Children, Files, Node, NodeKind};
 
 /// How deep directories may be, inclusive: links that are followed count, too.
 const MAX_DEPTH: usize = 128;
-/// How many entries one directory may have, inclusive.
-const MAX_CHILDREN: usize = 200_000;
 
 /// What becomes of symbolic links inside directories that are copied. A link that is named as
 /// a source is followed in any case.
@@ -134,6 +133,18 @@ impl Context {
 
     /// What is at `real`, which no link is part of.
     fn node(&self, real: String, trail: &[Arc<str>]) -> Result<Option<Node>, ContextError> {
+        let directory = real.rsplit_once('/').map_or("", |it| it.0);
+        let directory = Directory::new(self, directory);
+        self.node_in(&directory, real, trail)
+    }
+
+    /// The same where the directory that it is in is known.
+    fn node_in(
+        &self,
+        directory: &Arc<Directory>,
+        real: String,
+        trail: &[Arc<str>],
+    ) -> Result<Option<Node>, ContextError> {
         let found = self.0.directory.symlink_metadata(at(&real));
         let metadata = found.map_err(|it| failed(&real, "look at", it))?;
         let (mtime, mode) = (modified(&metadata), mode(&metadata));
@@ -153,12 +164,8 @@ impl Context {
         } else if self.0.ignore.matches(&real) {
             return Ok(None);
         } else if metadata.is_file() {
-            NodeKind::File(FileBody::opens(File {
-                context: self.clone(),
-                length: metadata.len(),
-                mtime,
-                path: real.clone(),
-            }))
+            let name = real.rsplit('/').next().unwrap_or_default();
+            NodeKind::File(directory.body(name, metadata.len(), mtime))
         } else {
             return Err(ContextError::Special(real));
         };
@@ -216,19 +223,6 @@ impl Context {
             mode: 0o777,
         }))
     }
-
-    fn child(
-        &self,
-        path: String,
-        trail: &[Arc<str>],
-        is_link: bool,
-    ) -> Result<Option<Node>, ContextError> {
-        if is_link {
-            self.link(&path, trail)
-        } else {
-            self.node(path, trail)
-        }
-    }
 }
 
 impl Files for Context {
@@ -243,34 +237,22 @@ impl Files for Context {
         }
     }
 
-    fn children(&self, of: &Node) -> Result<Vec<(String, Node)>, ContextError> {
+    fn children<'a>(&'a self, of: &'a Node) -> Result<Children<'a>, ContextError> {
         let NodeKind::Directory { trail } = &of.kind else {
-            return Ok(Vec::new());
+            return Ok(Box::new(std::iter::empty()));
         };
-        let read = self.0.directory.read_dir(at(&of.path));
-        let entries = read.map_err(|it| failed(&of.path, "list", it))?;
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|it| failed(&of.path, "list", it))?;
-            let name = entry.file_name().into_string();
-            let name = name.map_err(|name| ContextError::NotUtf8 {
-                directory: of.path.clone(),
-                name: name.to_string_lossy().into_owned(),
-            })?;
-            if names.len() == MAX_CHILDREN {
-                return Err(ContextError::TooMany(of.path.clone()));
-            }
-            let kind = entry.file_type();
-            let kind = kind.map_err(|it| failed(&joined(&of.path, &name), "look at", it))?;
-            names.push((name, kind.is_symlink()));
-        }
-        names.sort_unstable();
-        let mut children = Vec::with_capacity(names.len());
-        for (name, is_link) in names {
-            let child = self.child(joined(&of.path, &name), trail, is_link)?;
-            children.extend(child.map(|it| (name, it)));
-        }
-        Ok(children)
+        let directory = Directory::new(self, &of.path);
+        let children = names::listed(&self.0.directory, &of.path)?.into_iter();
+        Ok(Box::new(children.filter_map(move |(name, is_link)| {
+            let path = joined(&of.path, &name);
+            let child = if is_link {
+                self.link(&path, trail)
+            } else {
+                self.node_in(&directory, path, trail)
+            };
+            let named = |it: Option<Node>| it.map(|it| (name, it));
+            child.map(named).transpose()
+        })))
     }
 
     fn is_left_out(&self, path: &str) -> bool {
@@ -279,46 +261,6 @@ impl Files for Context {
 
     fn describe(&self, path: &str) -> String {
         path.to_owned()
-    }
-}
-
-/// A file of a context: opened when it is written.
-struct File {
-    context: Context,
-    path: String,
-    length: u64,
-    mtime: Option<SystemTime>,
-}
-
-impl File {
-    fn is_the_same(&self, metadata: &Metadata) -> bool {
-        metadata.is_file() && metadata.len() == self.length && modified(metadata) == self.mtime
-    }
-}
-
-impl OpenFile for File {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        let directory = &self.context.0.directory;
-        // Before, since opening a device may do something; after, since what is there may be another
-        // thing by now.
-        let changed = || io::Error::other("it was changed after it was found");
-        if !self.is_the_same(&directory.symlink_metadata(&self.path)?) {
-            return Err(changed());
-        }
-        let file = opened(directory, Path::new(&self.path))?;
-        if !self.is_the_same(&file.metadata()?) {
-            return Err(changed());
-        }
-        Ok(Box::new(file))
-    }
-
-    fn is_unchanged(&self) -> io::Result<bool> {
-        let found = self.context.0.directory.symlink_metadata(&self.path)?;
-        Ok(self.is_the_same(&found))
     }
 }
 

@@ -18,7 +18,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use crate::{
-    FileBody, LayerPath, LayerTree, Meta, Origin, Owner,
+    FileBody, LayerPath, LayerStack, LayerTree, Meta, Origin, Owner,
     context::{Context, Files, Ignore, Node, NodeKind, SymlinkPolicy},
     dockerfile::{CopyInstruction, Heredoc, Instruction, SourcePath, TargetOs},
     names,
@@ -88,7 +88,7 @@ pub struct Place<'a> {
     /// What a relative destination is relative to, as the config has it; the root if empty.
     pub working_directory: &'a str,
     /// What the stage has copied so far.
-    pub there: Option<&'a LayerTree>,
+    pub there: Option<&'a LayerStack>,
     /// The files of the stage that is copied from; the context's if none.
     pub from: Option<&'a LayerTree>,
 }
@@ -119,8 +119,7 @@ impl Place<'_> {
 
     /// Whether something is a directory before the instruction, as far as is known.
     fn has_directory(&self, path: &LayerPath) -> bool {
-        let is_directory =
-            |tree: &LayerTree| tree.get(path).is_some_and(crate::Entry::is_directory);
+        let is_directory = |there: &LayerStack| there.has_directory(path);
         path.is_root()
             || self.there.is_some_and(is_directory)
             || is_in_every_image(self.os, path)
@@ -411,7 +410,9 @@ impl<'a> Job<'a> {
         to: &LayerPath,
         below: &str,
     ) -> Result<(), CopyError> {
-        for (name, child) in self.files.children(node)? {
+        let files = self.files;
+        for child in files.children(node)? {
+            let (name, child) = child?;
             let path = join(path, &name);
             let below = join(below, &name);
             let excluded = self.excludes.matches(&below);

@@ -54,9 +54,9 @@ impl LayerPath {
         &self.0
     }
 
-    /// The same without a copy.
-    pub(crate) fn shared(&self) -> Arc<str> {
-        Arc::clone(&self.0)
+    /// A path whose names were checked when they came.
+    pub(crate) fn of_names(path: String) -> Self {
+        Self(path.into())
     }
 
     /// Whether this is the root.

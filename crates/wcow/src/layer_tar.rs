@@ -114,7 +114,7 @@ pub(crate) fn write(
         // applies the layer makes it where it is missing. On Windows it must be there.
         let is_implicit = matches!(entry.kind(), EntryKind::Directory { implicit: true });
         if writer.windows || !is_implicit {
-            writer.entry(entry)?;
+            writer.entry(&entry)?;
         }
     }
     writer.root(HIVES)?;

@@ -89,6 +89,6 @@ pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
 pub use os_version::{OsVersion, VersionError};
 pub use source::BuiltSource;
 pub use tree::{
-    Entry, EntryKind, FileBody, LayerTree, MAX_ENTRIES, Meta, NameRules, OpenFile, Origin, Owner,
-    System, TreeError, TreeWarning,
+    Entry, EntryKind, FileBody, Folder, LayerStack, LayerTree, Listed, MAX_ENTRIES, Meta,
+    NameRules, OpenFile, Origin, Owner, System, TreeError, TreeWarning,
 };

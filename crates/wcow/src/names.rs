@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+pub(crate) mod table;
+
 /// The longest name of one file or directory, inclusive, in UTF-16 units.
 pub const MAX_NAME_UNITS: usize = 255;
 

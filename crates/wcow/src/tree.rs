@@ -15,20 +15,27 @@
 //! What is not here: `Files` and `Hives` are the writer's, since paths begin at the root
 //! of the file system. There are no hard links and no whiteouts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::HashMap;
 
 use crate::{
     LayerPath,
-    names::{self, NameFault},
+    names::{
+        self, NameFault,
+        table::{Id, Known},
+    },
 };
 
 mod body;
 mod entry;
 mod error;
+mod stack;
+mod store;
 
-pub use body::{FileBody, OpenFile};
+pub use body::{FileBody, Folder, Listed, OpenFile};
 pub use entry::{Entry, EntryKind, Meta, Origin, Owner};
 pub use error::{TreeError, TreeWarning};
+pub use stack::LayerStack;
+use store::Store;
 
 /// The most entries of a layer, inclusive, made ones counted.
 pub const MAX_ENTRIES: usize = 1_000_000;
@@ -50,15 +57,19 @@ const LINUX_PATH_BYTES: usize = 4095;
 /// let mut tree = LayerTree::windows();
 /// tree.file(&"app/hello.exe".parse()?, b"MZ".as_slice().into(), Meta::default())?;
 /// tree.file(&"APP/readme.txt".parse()?, b"hi".as_slice().into(), Meta::default())?;
-/// let paths: Vec<_> = tree.entries().map(|it| it.path().as_str()).collect();
+/// let paths: Vec<_> = tree.entries().map(|it| it.path().to_string()).collect();
 /// assert_eq!(paths, ["app", "app/hello.exe", "app/readme.txt"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct LayerTree {
     system: System,
-    entries: BTreeMap<Arc<str>, Entry>,
+    store: Store,
+    /// How files were asked for whose parents were there in another spelling.
+    asked: HashMap<Id, LayerPath>,
     warnings: Vec<TreeWarning>,
+    /// How much memory it may take, in bytes, inclusive.
+    room: u64,
 }
 
 /// The system that a layer is for.
@@ -103,9 +114,19 @@ impl LayerTree {
     fn new(system: System) -> Self {
         Self {
             system,
-            entries: BTreeMap::new(),
+            store: Store::new(matches!(system, System::Windows(_))),
+            asked: HashMap::new(),
             warnings: Vec::new(),
+            room: u64::MAX,
         }
+    }
+
+    /// The same with so much memory for what it keeps, in bytes, inclusive: what needs more is an
+    /// error. A path takes its last name, and a few dozen bytes.
+    #[must_use]
+    pub(crate) fn with_room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
+        self
     }
 
     /// The system that the layer is for.
@@ -155,26 +176,43 @@ impl LayerTree {
     }
 
     /// What is at `path`, whatever its case if the tree is Windows'. The root is no entry.
-    pub fn get(&self, path: &LayerPath) -> Option<&Entry> {
-        self.entries.get(&*self.key(path))
+    pub fn get(&self, path: &LayerPath) -> Option<Entry> {
+        self.store.entry(self.id(path)?)
+    }
+
+    /// Whether there is a directory at `path`.
+    pub(crate) fn has_directory(&self, path: &LayerPath) -> bool {
+        self.id(path).is_some_and(|it| self.store.is_directory(it))
     }
 
     /// All entries in the order they are written in: by the bytes of their paths, so a
-    /// directory comes before what is in it.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> = self.entries.values().collect();
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        entries.into_iter()
+    /// directory comes before what is in it. Each is made when it is its turn.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let order = self.store.paths.in_order().into_iter();
+        order.filter_map(|it| self.store.entry(it))
+    }
+
+    /// What is in each directory.
+    pub(crate) fn directories(&self) -> Directories<'_> {
+        Directories {
+            store: &self.store,
+            ids: self.store.paths.by_directory(),
+        }
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.store.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
+    }
+
+    /// About what it takes in memory, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.store.bytes()
     }
 
     /// What was taken and should be looked at, in the order it came.
@@ -182,26 +220,50 @@ impl LayerTree {
         &self.warnings
     }
 
-    /// Gives each implicit directory what `below`, the tree of the layers below this one, has
+    /// Gives each implicit directory what `below`, the layers below this one, have
     /// at its place, if that was asked for. Windows takes a directory's rights from the last
     /// layer that has it: those for what nobody asked for would take the others back.
     ///
     /// Nothing changes in a tree for Linux: no layer has its implicit directories.
-    pub(crate) fn keep_directories_of(&mut self, below: &Self) {
+    pub(crate) fn keep_directories_of(&mut self, below: &LayerStack) {
         if self.system == System::Linux {
             return;
         }
-        for entry in self.entries.values_mut() {
-            let EntryKind::Directory { implicit: true } = entry.kind else {
+        for id in self.store.paths.ids() {
+            if !self.store.is_implicit(id) {
                 continue;
-            };
-            if let Some(old) = below.get(&entry.path)
-                && let EntryKind::Directory { implicit: false } = old.kind
-            {
-                entry.kind = old.kind.clone();
-                entry.meta = old.meta.clone();
+            }
+            let path = LayerPath::of_names(self.store.paths.path(id));
+            if let Some(old) = below.asked_directory(&path) {
+                // It had room for what was there.
+                let _ = self.store.replace(id, old.kind, &old.meta);
             }
         }
+    }
+
+    /// Makes this the owner of what was asked for and is nobody's in particular.
+    pub(crate) fn give_to(&mut self, owner: Owner) -> Result<(), TreeError> {
+        for id in self.store.paths.ids() {
+            if self.store.is_implicit(id) {
+                continue;
+            }
+            if let Some(meta) = self.store.given(id, owner) {
+                self.check_owner(&meta)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts everything that is in another tree into this one.
+    pub(crate) fn take_in(&mut self, other: &Self) -> Result<(), TreeError> {
+        for entry in other.entries() {
+            let Entry { path, kind, meta } = entry;
+            // What is implicit is made again where it is needed.
+            if !matches!(kind, EntryKind::Directory { implicit: true }) {
+                self.put(&path, kind, meta)?;
+            }
+        }
+        Ok(())
     }
 
     // --- putting something in
@@ -214,108 +276,113 @@ impl LayerTree {
         }
         self.check_owner(&meta)?;
         // Before anything looks at each of the parents.
-        check_depth(path, &meta.origin)?;
-        let warnings = self.check_names(path, &meta.origin)?;
-        let asked = path.clone();
-        let key = self.key(path);
-        let old = self.entries.get(&*key);
-        if let Some(old) = old {
-            replaces(old, path, &kind, &meta)?;
+        let depth = check_depth(path, &meta.origin)?;
+        let known = self.store.paths.known(path.components());
+        let warnings = self.check_names(path, known.names, &meta.origin)?;
+        let done = if known.names == depth {
+            self.replace(path, &known, kind, &meta)?
+        } else {
+            self.add(path, &known, kind, &meta)?
+        };
+        if self.bytes() > self.room {
+            return Err(TreeError::NoRoom {
+                origin: meta.origin,
+                entries: self.len(),
+            });
         }
-        let path = match old {
-            // What is in a directory is spelled like it, so its spelling stays.
-            Some(old) if old.is_directory() => old.path.clone(),
-            _ => self.beside_its_siblings(path, &meta.origin)?,
-        };
-        let entry = Entry {
-            path,
-            asked,
-            kind,
-            meta,
-        };
-        self.make_parents(&entry)?;
-        self.entries.insert(key, entry);
+        done.ok_or(TreeError::TooMany {
+            origin: meta.origin,
+        })?;
         self.warnings.extend(warnings);
         Ok(())
     }
 
-    /// `path` with its parents spelled as they are there, if they are.
-    fn beside_its_siblings(
-        &self,
+    /// Puts something in the place of what is there, if it may be.
+    fn replace(
+        &mut self,
         path: &LayerPath,
-        origin: &Origin,
-    ) -> Result<LayerPath, TreeError> {
-        let Some(above) = self.nearest(path) else {
-            return Ok(path.clone());
+        known: &Known,
+        kind: EntryKind,
+        meta: &Meta,
+    ) -> Result<Option<()>, TreeError> {
+        let Some(old) = self.store.entry(known.id) else {
+            return Ok(None);
         };
-        if !above.is_directory() {
+        let asked = self.asked.get(&known.id).unwrap_or(&old.path);
+        replaces(&old, asked, path, &kind, meta)?;
+        // What is in a directory is spelled like it, so its spelling stays.
+        if !old.is_directory() {
+            self.store
+                .paths
+                .spell(known.id, path.name().unwrap_or_default());
+            self.ask(known.id, path, known.is_exact);
+        }
+        Ok(self.store.replace(known.id, kind, meta))
+    }
+
+    /// Adds what is not there, and the directories on the way to it. Those that are there keep
+    /// their spelling.
+    fn add(
+        &mut self,
+        path: &LayerPath,
+        known: &Known,
+        kind: EntryKind,
+        meta: &Meta,
+    ) -> Result<Option<()>, TreeError> {
+        if known.id != Id::ROOT
+            && !self.store.is_directory(known.id)
+            && let Some(above) = self.store.entry(known.id)
+        {
             return Err(TreeError::BelowFile {
-                origin: origin.clone(),
-                parent: above.path.clone(),
+                origin: meta.origin.clone(),
+                parent: above.path,
                 old: above.kind.noun(),
-                earlier: above.meta.origin.clone(),
+                earlier: above.meta.origin,
             });
         }
-        let known = above.path.components().count();
-        let mut spelled = above.path.as_str().to_owned();
-        for name in path.components().skip(known) {
-            spelled.push('/');
-            spelled.push_str(name);
+        let names: Vec<&str> = path.components().skip(known.names).collect();
+        let Some((last, above)) = names.split_last() else {
+            return Ok(None);
+        };
+        if self.len() + names.len() > MAX_ENTRIES {
+            return Ok(None);
         }
-        // One text for both, where it is the same.
-        if spelled == path.as_str() {
-            return Ok(path.clone());
+        let made = Meta {
+            mode: 0o755,
+            origin: meta.origin.clone(),
+            ..Meta::default()
+        };
+        let mut at = known.id;
+        for name in above {
+            let directory = EntryKind::Directory { implicit: true };
+            let Some(id) = self.store.add(at, name, directory, &made) else {
+                return Ok(None);
+            };
+            at = id;
         }
-        // The same number of names, each checked before.
-        Ok(spelled.parse().unwrap_or_else(|_| path.clone()))
+        let Some(id) = self.store.add(at, last, kind, meta) else {
+            return Ok(None);
+        };
+        self.ask(id, path, known.is_exact);
+        Ok(Some(()))
     }
 
-    /// The nearest entry on the way from `path` to the root, itself left out.
-    fn nearest(&self, path: &LayerPath) -> Option<&Entry> {
-        let mut at = path.parent()?;
-        while !at.is_root() {
-            if let Some(found) = self.get(&at) {
-                return Some(found);
-            }
-            at = at.parent()?;
+    /// Keeps how a file was asked for, if that is not how it is spelled.
+    fn ask(&mut self, id: Id, path: &LayerPath, is_exact: bool) {
+        self.asked.remove(&id);
+        if !is_exact && !self.store.is_directory(id) {
+            self.asked.insert(id, path.clone());
         }
-        None
     }
 
-    /// The directories on the way to `entry` that are not there, and room for all.
-    fn make_parents(&mut self, entry: &Entry) -> Result<(), TreeError> {
-        let mut missing = Vec::new();
-        let mut at = entry.path.parent();
-        while let Some(parent) = at.filter(|it| !it.is_root()) {
-            let key = self.key(&parent);
-            if self.entries.contains_key(&*key) {
-                break;
-            }
-            at = parent.parent();
-            missing.push((key, parent));
-        }
-        if self.entries.len() + missing.len() >= MAX_ENTRIES {
-            return Err(TreeError::TooMany {
-                origin: entry.meta.origin.clone(),
-            });
-        }
-        for (key, path) in missing {
-            let meta = Meta {
-                mode: 0o755,
-                origin: entry.meta.origin.clone(),
-                ..Meta::default()
-            };
-            let kind = EntryKind::Directory { implicit: true };
-            let asked = path.clone();
-            let entry = Entry {
-                path,
-                asked,
-                kind,
-                meta,
-            };
-            self.entries.insert(key, entry);
-        }
-        Ok(())
+    /// Where what another tree has is in this one.
+    fn id_of(&self, other: &Self, id: Id) -> Option<Id> {
+        self.store.paths.same(&other.store.paths, id)
+    }
+
+    fn id(&self, path: &LayerPath) -> Option<Id> {
+        let known = self.store.paths.known(path.components());
+        (known.names > 0 && known.names == path.components().count()).then_some(known.id)
     }
 
     // --- what may be put in
@@ -339,28 +406,47 @@ impl LayerTree {
     fn check_names(
         &self,
         path: &LayerPath,
+        known: usize,
         origin: &Origin,
     ) -> Result<Vec<TreeWarning>, TreeError> {
         match self.system {
-            System::Windows(rules) => {
-                let there = self.get(path).or_else(|| self.nearest(path));
-                let known = there.map_or(0, |it| it.path.components().count());
-                check_windows(path, rules, origin, known)
-            }
+            System::Windows(rules) => check_windows(path, rules, origin, known),
             System::Linux => check_linux(path, origin).map(|()| Vec::new()),
-        }
-    }
-
-    fn key(&self, path: &LayerPath) -> Arc<str> {
-        match self.system {
-            System::Windows(_) => names::fold(path.as_str()).into(),
-            System::Linux => path.shared(),
         }
     }
 }
 
-/// Whether `kind` may take the place of `old`.
-fn replaces(old: &Entry, path: &LayerPath, kind: &EntryKind, meta: &Meta) -> Result<(), TreeError> {
+/// What is in each directory of a tree.
+#[derive(Debug)]
+pub(crate) struct Directories<'a> {
+    store: &'a Store,
+    ids: Vec<Id>,
+}
+
+impl<'a> Directories<'a> {
+    /// The entries of the directory at `path`, by name; none if it is not there.
+    pub(crate) fn within(&self, path: &str) -> impl Iterator<Item = Entry> + use<'a, '_> {
+        let paths = &self.store.paths;
+        let names = || path.split('/').filter(|it| !it.is_empty());
+        let known = paths.known(names());
+        let is_there = known.names == names().count();
+        let ids = if is_there {
+            paths.within(&self.ids, known.id)
+        } else {
+            &[]
+        };
+        ids.iter().filter_map(|it| self.store.entry(*it))
+    }
+}
+
+/// Whether `kind` may take the place of `old`, which was asked for as `asked`.
+fn replaces(
+    old: &Entry,
+    asked: &LayerPath,
+    path: &LayerPath,
+    kind: &EntryKind,
+    meta: &Meta,
+) -> Result<(), TreeError> {
     let directory = matches!(kind, EntryKind::Directory { .. });
     if directory != old.is_directory() {
         return Err(TreeError::Conflict {
@@ -372,7 +458,7 @@ fn replaces(old: &Entry, path: &LayerPath, kind: &EntryKind, meta: &Meta) -> Res
         });
     }
     let once = old.meta.origin.instruction() == meta.origin.instruction();
-    if !directory && once && old.asked != *path {
+    if !directory && once && asked != path {
         return Err(TreeError::CaseCollision {
             origin: meta.origin.clone(),
             earlier: old.meta.origin.clone(),
@@ -382,7 +468,8 @@ fn replaces(old: &Entry, path: &LayerPath, kind: &EntryKind, meta: &Meta) -> Res
     Ok(())
 }
 
-fn check_depth(path: &LayerPath, origin: &Origin) -> Result<(), TreeError> {
+/// How many names there are.
+fn check_depth(path: &LayerPath, origin: &Origin) -> Result<usize, TreeError> {
     let depth = path.components().count();
     if depth > MAX_DEPTH {
         return Err(TreeError::TooDeep {
@@ -390,7 +477,7 @@ fn check_depth(path: &LayerPath, origin: &Origin) -> Result<(), TreeError> {
             depth,
         });
     }
-    Ok(())
+    Ok(depth)
 }
 
 /// The first `known` names are in the tree already: whatever is to be said of them was.

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt};
 
 use crate::{
-    LayerTree,
+    LayerStack, LayerTree,
     copy::{Copying, Place},
     dockerfile::{Instruction, TargetOs},
 };
@@ -32,7 +32,7 @@ pub struct CopyJob<'a> {
     /// Which system the image is for.
     pub os: TargetOs,
     /// What the stage has copied so far.
-    pub there: &'a LayerTree,
+    pub there: &'a LayerStack,
     /// Where sources are.
     pub from: CopyFrom<'a>,
 }

@@ -5,17 +5,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use oci::{Digest, Platform};
 
 use super::{
-    Assembler, BuildError, CopyFrom, CopyJob,
+    Assembler, BuildError, CopyFrom, CopyJob, MAX_COPY_BYTES, MAX_TREE_BYTES,
     release::{Release, os_of},
     spool::Spooled,
 };
 use crate::{
-    Base, Configuration, LayerPath, LayerTree, Meta, NameRules, Origin, Owner, TreeError,
+    Base, Configuration, LayerPath, LayerStack, LayerTree, Meta, NameRules, Origin, Owner,
+    TreeError,
     configure::working_dir,
     copy::{is_in_every_image, shown},
     dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs},
 };
-use merge::{empty, merge, merge_as};
+use merge::empty;
 
 mod base;
 mod merge;
@@ -31,7 +32,7 @@ pub(super) struct StageState {
     /// Its instructions and those of the stages below it, in order.
     pub(super) steps: Vec<MadeStep>,
     /// All files that it has of its own.
-    files: LayerTree,
+    files: LayerStack,
     /// What its `ARG`s hold at its end.
     arguments: Vec<(String, String)>,
     /// How many instructions of `ONBUILD` were carried out in it and below it.
@@ -119,13 +120,16 @@ impl StageState {
         let [.., last] = made[..] else {
             return Ok(self);
         };
+        // So that each tree goes when it was taken in.
+        self.files = LayerStack::default();
         let mut tree = empty(os, names);
         let mut keys = String::new();
         for &at in &made {
             if let Some(draft) = self.steps[at].draft.take() {
                 let line = self.steps[at].line;
-                if let Content::Tree(of_step) = &draft.content {
-                    merge(of_step, &mut tree).map_err(|error| BuildError::Tree {
+                if let Content::Tree(of_step) = draft.content {
+                    let taken = put_over(of_step, &mut tree);
+                    taken.map_err(|error| BuildError::Tree {
                         file: "the layers of --squash-new".to_owned(),
                         line,
                         error: Box::new(error),
@@ -259,7 +263,6 @@ impl Work<'_> {
     ) -> Result<StageState, BuildError> {
         let platform = self.platform(planned)?;
         let os = os_of(&platform)?;
-        let names = self.assembler.options.names;
         match &planned.base {
             dockerfile::Base::Stage(below) => {
                 let below = states.get(below).cloned();
@@ -276,7 +279,7 @@ impl Work<'_> {
                 ),
                 platform,
                 steps: Vec::new(),
-                files: empty(os, names),
+                files: LayerStack::default(),
                 arguments: Vec::new(),
                 triggers: 0,
                 ran: false,
@@ -288,7 +291,7 @@ impl Work<'_> {
                     configuration: base.configuration(),
                     base: Some(base),
                     steps: Vec::new(),
-                    files: empty(os, names),
+                    files: LayerStack::default(),
                     arguments: Vec::new(),
                     triggers: 0,
                     ran: false,
@@ -326,7 +329,8 @@ impl Work<'_> {
             ..
         }) = &draft
         {
-            merge(tree, &mut state.files).map_err(|error| self.tree_error(act, error))?;
+            let pushed = state.files.push(Arc::clone(tree));
+            pushed.map_err(|error| self.tree_error(act, error))?;
         }
         state.steps.push(MadeStep {
             by: act.step.original.clone(),
@@ -362,10 +366,9 @@ impl Work<'_> {
             return Ok(None);
         };
         let os = os_of(&state.platform)?;
-        let is_directory = |it: &crate::Entry| it.is_directory();
         // One that every base has keeps the rights that it has there.
         let is_of_base = state.base.is_some() && is_in_every_image(os, &path);
-        if is_of_base || state.files.get(&path).is_some_and(is_directory) {
+        if is_of_base || state.files.has_directory(&path) {
             return Ok(None);
         }
         let mut tree = empty(os, self.assembler.options.names);
@@ -416,8 +419,7 @@ impl Work<'_> {
         }
         let tree = self.filled(state, act, instruction, from).await?;
         let tree = Arc::new(tree);
-        let trees = &mut self.assembler.known().trees;
-        trees.insert(key.clone(), Arc::clone(&tree));
+        self.assembler.known().keep(&key, &tree);
         let content = Content::Tree(tree);
         Ok(Draft { key, content })
     }
@@ -431,13 +433,16 @@ impl Work<'_> {
         from: Option<&StageState>,
     ) -> Result<LayerTree, BuildError> {
         let os = os_of(&state.platform)?;
-        let mut tree = empty(os, self.assembler.options.names);
+        let (from, room) = self
+            .merged(os, from)
+            .map_err(|error| self.tree_error(act, error))?;
+        let mut tree = empty(os, self.assembler.options.names).with_room(room);
         let there = state.files.clone();
         let working_dir = state.configuration.working_dir().to_owned();
         let (copier, number) = (Arc::clone(&self.assembler.copier), act.number);
-        let (instruction, from) = (instruction.clone(), from.map(|it| it.files.clone()));
+        let instruction = instruction.clone();
         let copying = tokio::task::spawn_blocking(move || {
-            let from = from.as_ref().map_or(CopyFrom::Context, CopyFrom::Stage);
+            let from = from.as_deref().map_or(CopyFrom::Context, CopyFrom::Stage);
             let job = CopyJob {
                 instruction: &instruction,
                 number,
@@ -458,13 +463,29 @@ impl Work<'_> {
             self.warn(act, warning);
         }
         if self.assembler.options.owner != Owner::Default {
-            let mut given = empty(os, self.assembler.options.names);
-            let done = merge_as(&tree, &mut given, self.assembler.options.owner);
-            done.map_err(|error| self.tree_error(act, error))?;
-            tree = given;
+            let given = tree.give_to(self.assembler.options.owner);
+            given.map_err(|error| self.tree_error(act, error))?;
         }
         tree.keep_directories_of(&state.files);
         Ok(tree)
+    }
+
+    /// The files of a stage in one tree, and how much memory there is for those that are copied.
+    fn merged(
+        &self,
+        os: TargetOs,
+        from: Option<&StageState>,
+    ) -> Result<(Option<Arc<LayerTree>>, u64), TreeError> {
+        let held = self.assembler.known().bytes;
+        let room = MAX_TREE_BYTES.saturating_sub(held);
+        let Some(files) = from.map(|it| &it.files) else {
+            return Ok((None, room));
+        };
+        // Nothing is compressed as long as files are copied.
+        let rest = MAX_COPY_BYTES.saturating_sub(held);
+        let tree = files.merged(empty(os, self.assembler.options.names), rest)?;
+        let taken = if files.is_several() { tree.bytes() } else { 0 };
+        Ok((Some(tree), room.min(rest.saturating_sub(taken))))
     }
 
     pub(super) fn file(&self) -> String {
@@ -501,4 +522,13 @@ fn origin(act: &Act) -> Origin {
 /// A key of bounded length.
 pub(super) fn key(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
+}
+
+/// Puts a layer over others, and keeps nothing twice if there are none.
+fn put_over(layer: Arc<LayerTree>, tree: &mut LayerTree) -> Result<(), TreeError> {
+    if tree.is_empty() {
+        *tree = Arc::unwrap_or_clone(layer).with_room(u64::MAX);
+        return Ok(());
+    }
+    tree.take_in(&layer)
 }

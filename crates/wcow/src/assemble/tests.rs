@@ -324,7 +324,7 @@ async fn e10_the_same_inputs_make_the_same_digest() {
     let mut digests = Vec::new();
     for threads in [1, 2, 7] {
         let mut stage = Stage::new(bases());
-        stage.options.threads = std::num::NonZeroUsize::new(threads);
+        stage.options.threads = NonZeroUsize::new(threads);
         stage.options.created = "2023-11-14T22:13:20Z".into();
         stage.options.timestamps = Timestamps::Fixed(1_700_000_000);
         let ran = stage.run(TEXT, &releases(&["ltsc2022", "ltsc2025"])).await;

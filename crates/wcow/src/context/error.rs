@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::{IgnoreError, MAX_CHILDREN, MAX_DEPTH};
+use super::{IgnoreError, MAX_DEPTH, names::MAX_CHILDREN};
 
 /// Why something of a context cannot be copied. Paths are the context's.
 #[derive(Debug, thiserror::Error)]

@@ -37,13 +37,17 @@ impl Node {
     }
 }
 
+/// What is in a directory, with its name.
+pub(crate) type Children<'a> = Box<dyn Iterator<Item = Result<(String, Node), ContextError>> + 'a>;
+
 /// A tree of files to copy from.
 pub(crate) trait Files {
     /// What is at a path, links followed. The empty path is the root.
     fn find(&self, path: &str) -> Result<Option<Node>, ContextError>;
 
-    /// What is in a directory, by name.
-    fn children(&self, of: &Node) -> Result<Vec<(String, Node)>, ContextError>;
+    /// What is in a directory, by name. Each is looked at when it is its turn, so that a
+    /// directory may have many.
+    fn children<'a>(&'a self, of: &'a Node) -> Result<Children<'a>, ContextError>;
 
     /// Whether a path is one that is there but left out: for messages.
     fn is_left_out(&self, path: &str) -> bool;

@@ -9,6 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::*;
+use crate::FileBody;
 
 /// A directory with a context in it, and something beside it.
 struct Place {
@@ -52,7 +53,8 @@ fn walk(context: &Context, path: &str) -> Result<Vec<String>, ContextError> {
                 if !node.hidden && !at.is_empty() {
                     all.push(format!("{at}/"));
                 }
-                for (name, child) in context.children(node)? {
+                for child in context.children(node)? {
+                    let (name, child) = child?;
                     visit(context, &joined(at, &name), &child, all)?;
                 }
             }

@@ -277,8 +277,7 @@ impl<'a> Unpacking<'a> {
                     // On Linux they are what everybody makes of them.
                     _ => {
                         let led: Option<LayerPath> = job.destination.path.join(&led).ok();
-                        let there = led.and_then(|it| job.tree.get(&it));
-                        let to_directory = there.is_some_and(crate::Entry::is_directory);
+                        let to_directory = led.is_some_and(|it| job.tree.has_directory(&it));
                         job.tree.symlink(&to, &target, to_directory, meta)?;
                     }
                 }

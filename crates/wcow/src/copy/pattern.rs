@@ -102,9 +102,12 @@ fn step(
         };
         match &glob {
             Some(glob) => {
-                let children = files.children(&node)?;
-                let names = children.into_iter().filter(|it| glob.matches(&it.0));
-                next.extend(names.map(|it| super::join(&path, &it.0)));
+                for child in files.children(&node)? {
+                    let (name, _) = child?;
+                    if glob.matches(&name) {
+                        next.push(super::join(&path, &name));
+                    }
+                }
             }
             None => directories(files, &path, &node, &mut next)?,
         }
@@ -126,7 +129,8 @@ fn directories(
     if all.len() > MAX_MATCHES {
         return Ok(());
     }
-    for (name, child) in files.children(node)? {
+    for child in files.children(node)? {
+        let (name, child) = child?;
         directories(files, &super::join(path, &name), &child, all)?;
     }
     Ok(())

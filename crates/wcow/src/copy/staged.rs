@@ -1,10 +1,11 @@
 //! What another stage copied, to copy from: the entries of its tree.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    Entry, EntryKind, LayerPath, LayerTree,
-    context::{ContextError, Files, Node, NodeKind},
+    Entry, EntryKind, LayerTree,
+    context::{Children, ContextError, Files, Node, NodeKind},
+    tree::Directories,
 };
 
 /// How many symbolic links lead on to each other, inclusive.
@@ -13,20 +14,18 @@ const MAX_LINKS: usize = 16;
 /// The files of a stage.
 pub(super) struct Staged<'a> {
     tree: &'a LayerTree,
-    children: BTreeMap<String, Vec<&'a Entry>>,
+    directories: Directories<'a>,
 }
 
 impl<'a> Staged<'a> {
     pub(super) fn new(tree: &'a LayerTree) -> Self {
-        let mut children: BTreeMap<String, Vec<&'a Entry>> = BTreeMap::new();
-        for entry in tree.entries() {
-            let parent = entry.path().parent().unwrap_or_else(LayerPath::root);
-            children.entry(parent.to_string()).or_default().push(entry);
+        Self {
+            tree,
+            directories: tree.directories(),
         }
-        Self { tree, children }
     }
 
-    fn entry(&self, path: &str) -> Option<&'a Entry> {
+    fn entry(&self, path: &str) -> Option<Entry> {
         self.tree.get(&path.parse().ok()?)
     }
 }
@@ -88,17 +87,19 @@ impl Files for Staged<'_> {
                 return Ok(None);
             };
             let EntryKind::Symlink { target, .. } = entry.kind() else {
-                return Ok(Some(node(entry)));
+                return Ok(Some(node(&entry)));
             };
             at = led_to(entry.path().as_str(), target);
         }
         Err(ContextError::Loop(path.to_owned()))
     }
 
-    fn children(&self, of: &Node) -> Result<Vec<(String, Node)>, ContextError> {
-        let entries = self.children.get(&of.path).into_iter().flatten();
-        let named = entries.filter_map(|it| Some((it.path().name()?.to_owned(), node(it))));
-        Ok(named.collect())
+    fn children<'c>(&'c self, of: &'c Node) -> Result<Children<'c>, ContextError> {
+        let entries = self.directories.within(&of.path);
+        Ok(Box::new(entries.filter_map(|it| {
+            let name = it.path().name()?.to_owned();
+            Some(Ok((name, node(&it))))
+        })))
     }
 
     fn is_left_out(&self, _: &str) -> bool {

@@ -87,10 +87,11 @@ fn b5_copy_puts_things_where_the_reference_says() {
 fn b5_what_the_stage_made_a_directory_takes_files_in() {
     let mut bench = Bench::windows().with_all(FILES);
     assert_eq!(bench.run("COPY a.txt /app"), ["app=a.txt"]);
-    bench
-        .there
+    let mut there = LayerTree::windows();
+    there
         .directory(&"App".parse().unwrap(), Meta::default())
         .unwrap();
+    bench.there = there.into();
     assert_eq!(bench.run("COPY a.txt /app"), ["app/a.txt=a.txt"]);
 }
 

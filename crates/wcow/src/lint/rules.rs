@@ -10,6 +10,9 @@ use crate::{
 };
 
 mod kept;
+mod seen;
+
+use seen::Seen;
 
 /// Where a layer has the boot files of a utility VM.
 const UTILITY_VM: &str = "UtilityVM";
@@ -46,18 +49,14 @@ pub(super) enum ItemKind {
 #[derive(Default)]
 pub(super) struct Rules {
     report: LintReport,
-    seen: HashMap<Box<str>, Seen>,
+    seen: Seen,
+    /// Of names that are kept beside those.
     names: usize,
     /// Directories that were missed, and the first entry that missed each.
     missed: HashMap<Box<str>, Finding>,
     /// Targets that were not there yet, and the first hard link to each.
     awaited: HashMap<Box<str>, Finding>,
     lacking: Lacking,
-}
-
-struct Seen {
-    name: Box<str>,
-    directory: bool,
 }
 
 /// How many entries have no such record.
@@ -147,17 +146,10 @@ impl Rules {
     }
 
     fn keep(&mut self, name: &str, kind: ItemKind) -> bool {
-        let key: Box<str> = names::fold(name).into();
         // Of what is there twice the first one stays, so that the third is found, too.
-        if !self.seen.contains_key(&key) {
-            self.names += key.len() + name.len();
-            let seen = Seen {
-                name: name.into(),
-                directory: kind == ItemKind::Directory,
-            };
-            self.seen.insert(key, seen);
-        }
-        self.names <= MAX_NAMES
+        let is_kept = self.seen.get(name).is_some()
+            || self.seen.keep(name, kind == ItemKind::Directory).is_some();
+        is_kept && self.names + self.seen.bytes() <= MAX_NAMES
     }
 
     /// What can be said only now. Nothing is missing from a layer that was not read to
@@ -196,8 +188,8 @@ impl Rules {
 
     fn roots(&mut self) {
         for (root, fault) in [(FILES, LayerFault::NoFiles), (HIVES, LayerFault::NoHives)] {
-            let seen = self.seen.get(&*names::fold(root));
-            if !seen.is_some_and(|it| it.directory && *it.name == *root) {
+            let seen = self.seen.get(root);
+            if !seen.is_some_and(|it| it.is_directory && it.name() == root) {
                 self.add(whole(fault), true);
             }
         }
@@ -330,14 +322,14 @@ impl At<'_> {
         if last.starts_with(WHITEOUT) {
             return;
         }
-        let key: Box<str> = names::fold(parent).into();
-        let fault = match self.rules.seen.get(&key) {
-            Some(seen) if seen.directory => return,
-            Some(seen) => LayerFault::ParentNoDirectory(seen.name.as_ref().to_owned()),
+        let fault = match self.rules.seen.get(parent) {
+            Some(seen) if seen.is_directory => return,
+            Some(seen) => LayerFault::ParentNoDirectory(seen.name()),
             None if self.is_without_utility_vm(parent) => LayerFault::NoUtilityVm,
             None => {
                 let finding = self.finding(LayerFault::MissingParent(parent.to_owned()));
                 self.rules.names += parent.len();
+                let key = names::fold(parent).into();
                 self.rules.missed.entry(key).or_insert(finding);
                 return;
             }
@@ -347,22 +339,25 @@ impl At<'_> {
 
     fn is_without_utility_vm(&self, parent: &str) -> bool {
         let root = parent.split('/').next();
-        root == Some(UTILITY_VM) && !self.rules.seen.contains_key(&*names::fold(UTILITY_VM))
+        root == Some(UTILITY_VM) && self.rules.seen.get(UTILITY_VM).is_none()
     }
 
     /// Whether the name was there before, and what was waiting for it.
     fn same_name(&mut self, name: &str, kind: ItemKind) {
-        let key: Box<str> = names::fold(name).into();
         let directory = kind == ItemKind::Directory;
-        if let Some(seen) = self.rules.seen.get(&key) {
-            let other = seen.name.as_ref().to_owned();
-            let fault = match (*seen.name == *name, seen.directory == directory) {
+        if let Some(seen) = self.rules.seen.get(name) {
+            let other = seen.name();
+            let fault = match (other == name, seen.is_directory == directory) {
                 (true, true) => LayerFault::Duplicate,
                 (false, true) => LayerFault::CaseCollision(other),
                 (_, false) => LayerFault::KindConflict(other),
             };
             self.error(fault);
         }
+        if self.rules.missed.is_empty() && self.rules.awaited.is_empty() {
+            return;
+        }
+        let key: Box<str> = names::fold(name).into();
         if directory && let Some(mut early) = self.rules.missed.remove(&key) {
             early.fault = LayerFault::ChildBeforeDirectory(name.to_owned());
             self.rules.add(early, true);
@@ -391,7 +386,7 @@ impl At<'_> {
             }
         }
         let key: Box<str> = names::fold(target).into();
-        if !self.rules.seen.contains_key(&key) {
+        if self.rules.seen.get(target).is_none() {
             let finding = self.finding(LayerFault::LinkTargetElsewhere(cut(target)));
             self.rules.names += key.len();
             self.rules.awaited.entry(key).or_insert(finding);

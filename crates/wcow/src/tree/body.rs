@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, Read},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -41,6 +42,34 @@ pub trait OpenFile: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The folder that can make it again, if there is one: then a tree keeps that, which many
+    /// files share, and not the file. By default there is none.
+    fn listed(&self) -> Option<Listed<'_>> {
+        None
+    }
+}
+
+/// A directory that files are read from, each made when it is asked for.
+pub trait Folder: fmt::Debug + Send + Sync {
+    /// The file of this name, which had this length in bytes, and this time, when it was found.
+    fn file(
+        self: Arc<Self>,
+        name: &str,
+        length: u64,
+        mtime: Option<SystemTime>,
+    ) -> Arc<dyn OpenFile>;
+}
+
+/// What makes a file out of its [`Folder`], together with its length.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Where it is.
+    pub folder: &'a Arc<dyn Folder>,
+    /// What it is called there.
+    pub name: &'a str,
+    /// When it was changed.
+    pub mtime: Option<SystemTime>,
 }
 
 // === impl FileBody ===

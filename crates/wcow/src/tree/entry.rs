@@ -9,8 +9,6 @@ use crate::LayerPath;
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) path: LayerPath,
-    /// As it was asked for, before its parents' spelling was settled.
-    pub(super) asked: LayerPath,
     pub(super) kind: EntryKind,
     pub(super) meta: Meta,
 }
@@ -75,8 +73,8 @@ pub enum Owner {
 /// was meant.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Origin {
-    text: Arc<str>,
-    instruction: u32,
+    pub(super) text: Arc<str>,
+    pub(super) instruction: u32,
 }
 
 // === impl Entry ===

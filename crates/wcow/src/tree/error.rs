@@ -110,6 +110,16 @@ pub enum TreeError {
         /// The source of the first that is too many.
         origin: Origin,
     },
+    /// More than a build has memory for.
+    #[error(
+        "{origin}: the files of all instructions together, {entries} of this one, are more than a build keeps track of, which is some 300,000: leave out by .dockerignore what the image does not need, copy each file once, or make one file of many"
+    )]
+    NoRoom {
+        /// The source of the first that is too many.
+        origin: Origin,
+        /// How many entries of the instruction there are, this one included.
+        entries: usize,
+    },
 }
 
 /// What may be in a tree, but will not be found by everybody.

@@ -37,7 +37,7 @@ impl Copier for Files {
             let body = match job.from {
                 CopyFrom::Stage(files) => {
                     let path: LayerPath = name.trim_start_matches('/').parse()?;
-                    match files.get(&path).map(crate::Entry::kind) {
+                    match files.get(&path).as_ref().map(crate::Entry::kind) {
                         Some(crate::EntryKind::File(body)) => body.clone(),
                         _ => return Err(format!("{name} is not there").into()),
                     }

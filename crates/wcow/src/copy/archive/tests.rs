@@ -291,7 +291,8 @@ fn long_names_modes_owners_and_times_are_kept() {
     let bench = Bench::new(TargetOs::Linux).with("x", &archive);
     let tree = bench.tree("ADD x /");
     assert_eq!(files(&tree), [format!("{long}=1"), "päx/ünï=2".to_owned()]);
-    let meta = tree.get(&"päx/ünï".parse().unwrap()).unwrap().meta();
+    let entry = tree.get(&"päx/ünï".parse().unwrap()).unwrap();
+    let meta = entry.meta();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     let owner = Owner::Ids { uid: 7, gid: 8 };
     assert_eq!(

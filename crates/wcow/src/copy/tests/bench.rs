@@ -5,7 +5,7 @@ use std::{fs, io::Read as _, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 
 use crate::{
-    EntryKind, FileBody, LayerTree,
+    EntryKind, FileBody, LayerStack, LayerTree,
     context::{Context, ContextOptions, SymlinkPolicy},
     copy::{CopyError, CopyOptions, Copying, Fetch, Place},
     dockerfile::{Dockerfile, PlanOptions, Predefined, TargetOs},
@@ -18,7 +18,7 @@ pub(in crate::copy) struct Bench {
     pub(super) working_directory: &'static str,
     pub(in crate::copy) options: CopyOptions,
     pub(super) fetch: Option<Arc<dyn Fetch>>,
-    pub(super) there: LayerTree,
+    pub(super) there: LayerStack,
 }
 
 impl Bench {
@@ -37,7 +37,7 @@ impl Bench {
             working_directory: "",
             options,
             fetch: None,
-            there: tree(os),
+            there: LayerStack::default(),
         }
     }
 
@@ -146,7 +146,7 @@ pub(in crate::copy) fn content(body: &FileBody) -> Vec<u8> {
 }
 
 pub(in crate::copy) fn files(tree: &LayerTree) -> Vec<String> {
-    let paths: Vec<&str> = tree.entries().map(|it| it.path().as_str()).collect();
+    let paths: Vec<String> = tree.entries().map(|it| it.path().to_string()).collect();
     let described = tree.entries().filter_map(|it| {
         let path = it.path().as_str();
         match it.kind() {

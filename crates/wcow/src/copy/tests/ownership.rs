@@ -89,12 +89,12 @@ fn linux_images_have_modes_owners_and_names_as_they_are() {
 }
 
 /// The directories of a tree that were asked for, and whose they are.
-fn asked_for(tree: &LayerTree) -> Vec<(&str, Owner)> {
+fn asked_for(tree: &LayerTree) -> Vec<(String, Owner)> {
     let asked = tree
         .entries()
         .filter(|it| matches!(it.kind(), EntryKind::Directory { implicit: false }));
     asked
-        .map(|it| (it.path().as_str(), it.meta().owner))
+        .map(|it| (it.path().to_string(), it.meta().owner))
         .collect()
 }
 
@@ -106,7 +106,7 @@ fn b10_no_copy_loosens_the_rights_of_windows_own_directories() {
         .with("root/Program Files/Mine/b", b"b")
         .with("root/Users/", b"")
         .with("x.tar", &archive);
-    let default = |it| (it, Owner::Default);
+    let default = |it: &str| (it.to_owned(), Owner::Default);
     let tree = bench.tree(r"COPY root C:\");
     let all = ["Program Files/Mine/b=b", "windows/System32/drivers/a.sys=a"];
     assert_eq!(files(&tree), all);
