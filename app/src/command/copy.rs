@@ -113,6 +113,8 @@ pub(crate) struct Job {
     pub(crate) keeping: Option<Keeping>,
     /// What was built, as JSON, if it was built just now.
     pub(crate) built: Option<serde_json::Value>,
+    /// What it was built on.
+    pub(crate) bases: Vec<oci::Reference>,
     pub(crate) deadline: Option<tokio::time::Instant>,
 }
 
@@ -259,6 +261,7 @@ async fn prepare(
         subset,
         keeping,
         built: None,
+        bases: Vec::new(),
         deadline,
     })
 }

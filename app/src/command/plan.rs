@@ -7,7 +7,8 @@ use push::{Engine, Plan, PushError, Sessions};
 
 mod seeding;
 
-use seeding::{Saving, savings};
+use seeding::savings;
+pub(crate) use seeding::{Saving, savings_of_several};
 
 use crate::{
     command::{

@@ -79,14 +79,21 @@ pub(super) fn registries(course: &Course) -> Vec<Registry> {
 fn know_bases(job: &mut Job, built: &wcow::Built) {
     let here = [job.target.repository().registry().clone()];
     know_layers(&job.engine, &here, built);
+    job.bases = bases_of(built);
+}
+
+/// The bases that are in a registry, each where it is read.
+pub(super) fn bases_of(built: &wcow::Built) -> Vec<Reference> {
+    let mut bases = Vec::new();
     for base in built.parts().iter().filter_map(|it| it.base()) {
         let Some(repository) = base.source().origin() else {
             continue;
         };
         if let Ok(reference) = base.reference().parse::<Reference>() {
-            job.bases.push(reference.in_repository(repository.clone()));
+            bases.push(reference.in_repository(repository.clone()));
         }
     }
+    bases
 }
 
 /// Tells the engine where layers of bases are that are on one of these registries.

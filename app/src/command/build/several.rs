@@ -8,7 +8,7 @@ use registry::Client;
 use super::{
     Building, FoundBases,
     named::InRepository,
-    pushed::{know_layers, registries},
+    pushed::{bases_of, know_layers, registries},
     tell::built_json,
 };
 use crate::{
@@ -110,6 +110,7 @@ impl Way<'_> {
             subset: None,
             keeping: None,
             built: Some(built_json(&built)),
+            bases: bases_of(&built),
             deadline: None,
         })
     }

@@ -10,7 +10,11 @@ use super::{
     ends::{Deliveries, Delivery, End},
 };
 use crate::{
-    command::{json::JsonArgs, plan::over_limit, push::all_tags},
+    command::{
+        json::JsonArgs,
+        plan::{Saving, over_limit, savings_of_several},
+        push::all_tags,
+    },
     error::AppError,
     exit::Cause,
     interrupt::{self, CLOSING},
@@ -21,27 +25,35 @@ use crate::{
 /// Plans, and prints the plans.
 pub(super) async fn plans(job: &Job, output: JsonArgs) -> Result<(), AppError> {
     let work = async {
-        let mut plans = Vec::with_capacity(job.ends.len());
+        let mut plans: Vec<Plan> = Vec::with_capacity(job.ends.len());
         for end in &job.ends {
             let planning = end
                 .engine
                 .plan(&*job.source, &*end.target, &end.destination);
             plans.push(planning.await?);
         }
-        Ok(plans)
+        let to = job.ends.iter().map(|it| it.target.repository().registry());
+        let to: Vec<_> = to.zip(&plans).collect();
+        let savings = savings_of_several(&*job.source, &job.client, &job.bases, &to).await;
+        Ok(plans.into_iter().zip(savings).collect())
     };
     let result = interrupt::until_interrupted(job.deadline, work).await;
     let result = open::unless_paused(result, &job.client);
     job.client.close(CLOSING).await;
-    let plans: Vec<Plan> = result?;
+    let plans: Vec<(Plan, Vec<Saving>)> = result?;
     let mut over = None;
     let mut told = Vec::with_capacity(plans.len());
     let mut text = subset_text(job.subset.as_ref());
-    for (end, plan) in job.ends.iter().zip(&plans) {
+    for (end, (plan, savings)) in job.ends.iter().zip(&plans) {
         let error = over_limit(&end.engine, plan);
-        let value = human::routed(human::plan_json(plan, error.as_ref()), end.routed.as_ref());
+        let mut value = human::plan_json(plan, error.as_ref());
+        if !savings.is_empty() {
+            value["bases"] = savings.iter().map(Saving::json).collect();
+        }
+        let value = human::routed(value, end.routed.as_ref());
         told.push(with_subset(value, job.subset.as_ref()));
         text.push_str(&plan.to_string());
+        text.extend(savings.iter().map(|it| it.text() + "\n"));
         over = over.or(error);
     }
     print(output, &with_built(several(told, None), job), &text)?;

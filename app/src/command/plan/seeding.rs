@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use oci::{Descriptor, Platform, PushTarget as _, Reference, Registry};
+use oci::{Descriptor, Platform, PushTarget as _, Reference, Registry, Source};
 use push::{
     ByteSize, Plan,
     source::{
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a plan would send of one base.
 #[derive(Debug)]
-pub(super) struct Saving {
+pub(crate) struct Saving {
     name: String,
     /// The repository it is in, if that is on the registry pushed to.
     here: Option<String>,
@@ -44,7 +44,7 @@ pub(super) async fn savings(job: &Job, plan: &Plan) -> Vec<Saving> {
     let here = job.target.repository().registry();
     let mut savings = Vec::new();
     for (reference, at) in bases(job, plan).into_iter().take(MOST) {
-        let layers = layers(job, &at).await;
+        let layers = layers(&*job.source, &job.client, &at).await;
         savings.push(saving(here, &reference, layers, plan));
     }
     let from = job.from.as_ref();
@@ -80,6 +80,30 @@ fn bases(job: &Job, plan: &Plan) -> Vec<(Reference, Reference)> {
     said.collect()
 }
 
+/// What plans for several registries would send of what was built on just now: each base is read
+/// once.
+pub(crate) async fn savings_of_several(
+    source: &dyn Source,
+    client: &Client,
+    bases: &[Reference],
+    plans: &[(&Registry, &Plan)],
+) -> Vec<Vec<Saving>> {
+    let mut savings: Vec<Vec<Saving>> = plans.iter().map(|_| Vec::new()).collect();
+    if plans.iter().all(|it| it.1.totals().bytes.uploaded == 0) {
+        return savings;
+    }
+    for base in bases.iter().take(MOST) {
+        let layers = layers(source, client, base).await;
+        for (saved, (here, plan)) in savings.iter_mut().zip(plans) {
+            let saving = saving(here, base, layers.clone(), plan);
+            if plan.totals().bytes.uploaded > 0 && saving.bytes != Ok(0) {
+                saved.push(saving);
+            }
+        }
+    }
+    savings
+}
+
 fn saving(
     here: &Registry,
     base: &Reference,
@@ -96,16 +120,24 @@ fn saving(
 }
 
 /// The layers of a base, for the platforms that the image is for.
-async fn layers(job: &Job, base: &Reference) -> Result<Vec<Descriptor>, String> {
-    let reading = read(job, &job.client, base);
+async fn layers(
+    source: &dyn Source,
+    client: &Client,
+    base: &Reference,
+) -> Result<Vec<Descriptor>, String> {
+    let reading = read(source, client, base);
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(layers) => layers.map_err(|error| error.to_string()),
         Err(_) => Err(format!("it took longer than {} s", PATIENCE.as_secs())),
     }
 }
 
-async fn read(job: &Job, client: &Client, base: &Reference) -> Result<Vec<Descriptor>, OpenError> {
-    let platforms = platforms_of(&*job.source).await?;
+async fn read(
+    source: &dyn Source,
+    client: &Client,
+    base: &Reference,
+) -> Result<Vec<Descriptor>, OpenError> {
+    let platforms = platforms_of(source).await?;
     let platforms: Vec<Platform> = platforms.into_iter().map(without_revision).collect();
     base_layers(&client.source(base, None), &platforms).await
 }
@@ -121,7 +153,7 @@ fn without_revision(mut platform: Platform) -> Platform {
 
 impl Saving {
     /// For a person, a line.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { name, to, .. } = self;
         match (&self.bytes, &self.here) {
             (Ok(bytes), Some(repository)) => format!(
@@ -139,7 +171,7 @@ impl Saving {
     }
 
     /// For a program.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         match &self.bytes {
             Ok(bytes) => json!({
                 "name": self.name,

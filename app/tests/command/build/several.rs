@@ -65,6 +65,22 @@ async fn a_plan_of_several_repositories_shows_each_and_writes_nothing() {
     let text = three.build(&["--plan"]).await.succeeded().stdout;
     let shown = |it: &String| text.contains(it.as_str());
     assert!(three.repositories().iter().all(shown), "{text}");
+    // What is of the base, and how it need not be sent, is told of each.
+    let [near, other, there] = [0, 1, 2].map(|it| &plan["destinations"][it]["bases"]);
+    for bases in [near, other, there] {
+        assert_eq!(bases[0]["on_this_registry"], false, "{plan:#}");
+        assert_eq!(bases[0]["bytes_to_upload"], near[0]["bytes_to_upload"]);
+        assert!(
+            bases[0]["bytes_to_upload"].as_u64().unwrap() > 0,
+            "{plan:#}"
+        );
+    }
+    let [one, _, third] = three.repositories();
+    for to in [one, third] {
+        let registry = to.split('/').next().unwrap();
+        let said = format!("--to {registry}/REPOSITORY they are mounted and not sent");
+        assert!(text.contains(&said), "{said}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
