@@ -13,16 +13,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Presence, Registry, Repository, Source,
-    SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Presence, Registry, Repository, Reread,
+    Source, SourceError,
 };
-use push::index::BlobIndex;
+use push::index::{BlobIndex, Sight, Sighting};
 use registry::Client;
 
 /// How many places are asked for one blob, at most.
@@ -36,9 +36,12 @@ pub(crate) struct WithRecorded {
     index: Arc<dyn BlobIndex>,
     /// Where it is pushed to, if that is one registry and nothing else.
     to: Option<Registry>,
-    /// For each blob that was looked for, who may have it: first who said so.
-    places: Mutex<HashMap<Digest, Vec<Repository>>>,
+    places: Arc<Places>,
 }
+
+/// For each blob that was looked for, who may have it: first who is read from next.
+#[derive(Debug, Default)]
+struct Places(Mutex<HashMap<Digest, Vec<Repository>>>);
 
 impl WithRecorded {
     pub(crate) fn new(
@@ -51,19 +54,14 @@ impl WithRecorded {
             client: client.clone(),
             index,
             to: to.cloned(),
-            places: Mutex::default(),
+            places: Arc::default(),
         }
-    }
-
-    fn known(&self, digest: &Digest) -> Option<Vec<Repository>> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.get(digest).cloned()
     }
 
     /// Who has the blob by the word of at least one of them; the newest sight first. What cannot be read
     /// of the index was not seen.
     async fn places(&self, blob: &Descriptor) -> Vec<Repository> {
-        if let Some(known) = self.known(&blob.digest) {
+        if let Some(known) = self.places.known(&blob.digest) {
             return known;
         }
         let mut left = self.seen(blob).await.into_iter();
@@ -78,9 +76,7 @@ impl WithRecorded {
         if !places.is_empty() {
             places.extend(left);
         }
-        let mut known = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(blob.digest.clone(), places.clone());
-        places
+        self.places.remember(&blob.digest, places)
     }
 
     /// Where the blob was seen, the newest sight first.
@@ -114,6 +110,8 @@ impl WithRecorded {
             blob: blob.clone(),
             at: offset,
             left: self.places(blob).await.into(),
+            places: Arc::clone(&self.places),
+            from: None,
             body: None,
         };
         relay.open(missing).await?;
@@ -142,13 +140,20 @@ struct Relay {
     at: u64,
     /// Who was not asked yet.
     left: VecDeque<Repository>,
+    places: Arc<Places>,
+    /// Who was asked last.
+    from: Option<Repository>,
     body: Option<BlobStream>,
 }
 
 impl Relay {
-    /// Asks the next who gives it; if nobody does, the last error is the answer.
+    /// Asks the next who gives it; if nobody does, the last error is the answer. Who has
+    /// not given it is not asked first the next time either.
     async fn open(&mut self, mut error: SourceError) -> Result<(), SourceError> {
         while let Some(place) = self.left.pop_front() {
+            if let Some(before) = self.from.replace(place.clone()) {
+                self.places.put_last(&self.blob.digest, &before);
+            }
             let repository = self.client.repository(&place);
             match repository.open_blob(&self.blob, self.at).await {
                 Ok(body) => {
@@ -160,6 +165,48 @@ impl Relay {
         }
         Err(error)
     }
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Repository>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, digest: &Digest) -> Option<Vec<Repository>> {
+        self.lock().get(digest).cloned()
+    }
+
+    /// Keeps them, unless somebody else has meanwhile; what is known then.
+    fn remember(&self, digest: &Digest, places: Vec<Repository>) -> Vec<Repository> {
+        let mut known = self.lock();
+        known.entry(digest.clone()).or_insert(places).clone()
+    }
+
+    /// Begins with every other place before this one.
+    fn put_last(&self, digest: &Digest, place: &Repository) {
+        if let Some(places) = self.lock().get_mut(digest)
+            && let Some(at) = places.iter().position(|it| it == place)
+        {
+            places[at..].rotate_left(1);
+        }
+    }
+
+    /// Leaves the place that gave what `read` says, if it is still the first: that, and who is first
+    /// then. Told of it again, it leaves nothing, and says the same.
+    fn left(&self, digest: &Digest, read: &str) -> (Option<Repository>, Option<Repository>) {
+        let mut known = self.lock();
+        let Some(places) = known.get_mut(digest) else {
+            return (None, None);
+        };
+        let is_first = places.first().is_some_and(|it| named(it, digest) == read);
+        let left = is_first.then(|| places.remove(0));
+        (left, places.first().cloned())
+    }
+}
+
+/// A blob in a repository, for a person.
+fn named(place: &Repository, digest: &Digest) -> String {
+    format!("{place}@{digest}")
 }
 
 #[async_trait]
@@ -205,11 +252,26 @@ impl Source for WithRecorded {
     }
 
     fn place(&self, blob: &Descriptor) -> String {
-        let places = self.known(&blob.digest).unwrap_or_default();
+        let places = self.places.known(&blob.digest).unwrap_or_default();
         match places.first() {
-            Some(place) => format!("{place}@{}", blob.digest),
+            Some(place) => named(place, &blob.digest),
             None => self.source.place(blob),
         }
+    }
+
+    /// That a place gave other bytes is kept, so that no later push begins with it.
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        let SourceError::Altered { place: read, .. } = fault else {
+            return None;
+        };
+        let digest = &blob.digest;
+        let (left, next) = self.places.left(digest, read);
+        if let Some(left) = &left {
+            let digest = digest.clone();
+            let gone = Sighting::now(left, Sight::Gone { digest });
+            self.index.record_soon(vec![gone]);
+        }
+        next.map(|next| Reread::new(read, named(&next, digest)))
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

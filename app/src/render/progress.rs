@@ -177,9 +177,15 @@ fn line(event: &Event) -> Option<String> {
             Some(tag) => format!("  {} manifest put as {tag}", Short(digest)),
             None => format!("  {} manifest put", Short(digest)),
         }),
+        Event::Altered { place, next, .. } => Some(warning::line(&altered(place, next))),
         Event::Warning { message } => Some(warning::line(message)),
         _ => None,
     }
+}
+
+/// What there is to say of a place that gave other bytes than a blob's.
+fn altered(place: &str, next: &str) -> String {
+    format!("{place} gave other bytes than its digest's: sent anew from {next}")
 }
 
 /// What was done with a blob, in a word.
@@ -231,6 +237,9 @@ impl Bars {
                 }
             }
             Event::ManifestPut { .. } => self.whole.set_message("putting manifests"),
+            Event::Altered { place, next, .. } => {
+                let _ = self.screen.println(warning::line(&altered(place, next)));
+            }
             Event::Warning { message } => {
                 let _ = self.screen.println(warning::line(message));
             }

@@ -172,7 +172,8 @@ async fn v5_what_is_nowhere_or_altered_ends_the_push_with_no_tag() {
     let altered = Rule::on(Endpoint::BlobGet).act(Action::WrongBodyByte(1000));
     stage.server.faults().add(altered);
     let run = push(&stage, "edited", &to).await;
-    assert_ne!(run.code, Some(0), "{run:#?}");
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    assert!(run.stderr.contains(" is altered: "), "{run:#?}");
     assert_eq!(there.log().calls(Endpoint::ManifestPut), 0);
 }
 
@@ -251,4 +252,101 @@ async fn v5_a_stream_that_breaks_off_is_gone_on_with_by_the_next_place() {
         (shared, shared),
         "{lines:#?}"
     );
+}
+
+/// Who was seen last to have it gives other bytes: none of them becomes a blob, the one before is read
+/// from the first byte on, the answer says whose bytes were wrong, and no later push reads there.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_a_place_that_gives_altered_bytes_is_left_for_the_one_before_and_not_read_again() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let lying = lying(&stage).await;
+    let there = registry().await;
+    stage.server.log().clear();
+    let to = format!("{}/team/app:2", there.registry());
+    let run = push(&stage, "edited", &to).await.succeeded();
+
+    let shared = edited.shared.len();
+    assert_eq!(there.log().calls(Endpoint::ManifestPut), 1);
+    assert_eq!(committed(&there), shared + 2, "{:#?}", there.log().lines());
+    assert_eq!(there.open_sessions(), 0, "{:#?}", there.log().lines());
+    assert_eq!(lying.log().calls(Endpoint::BlobGet), shared);
+    assert_eq!(stage.server.log().calls(Endpoint::BlobGet), shared);
+    let json = run.json();
+    let blobs = json["blobs"].as_array().unwrap();
+    for blob in &edited.shared {
+        let digest = blob.digest.to_string();
+        let place = format!("{}/team/app@{digest}", lying.registry());
+        let told = blobs.iter().find(|it| it["blob"]["digest"] == *digest);
+        assert_eq!(told.unwrap()["altered"], serde_json::json!([place]));
+        assert!(
+            run.stderr.contains(&format!("{place} gave other bytes")),
+            "{run:#?}"
+        );
+    }
+    let others = blobs.iter().filter(|it| it["altered"].is_null());
+    assert_eq!(others.count(), 2, "{json:#}");
+    read_back(&stage, &to).await;
+
+    // The next push knows.
+    let asked = lying.log().requests();
+    let third = registry().await;
+    let to = format!("{}/team/app:2", third.registry());
+    push(&stage, "edited", &to).await.succeeded();
+    assert_eq!(lying.log().requests(), asked, "{:#?}", lying.log().lines());
+    assert_eq!(third.log().blob_bytes(), edited.all_bytes);
+}
+
+/// Of several destinations each gets the right bytes, whoever finds out first that others were wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn v5_several_destinations_leave_a_place_that_gives_altered_bytes_and_all_arrive() {
+    let stage = Stage::new().await;
+    let edited = written(&stage).await;
+    push(&stage, "whole", &stage.reference("team/app:1"))
+        .await
+        .succeeded();
+    let lying = lying(&stage).await;
+    let there = [registry().await, registry().await];
+    let places = there
+        .each_ref()
+        .map(|it| format!("{}/team/app:2", it.registry()));
+    let path = stage.path("edited").display().to_string();
+    let args = ["copy", &path, &places[0], &places[1]];
+    stage.longshore(&args).await.succeeded();
+    assert!(lying.log().calls(Endpoint::BlobGet) >= edited.shared.len());
+    for (registry, place) in there.iter().zip(&places) {
+        assert_eq!(committed(registry), edited.shared.len() + 2);
+        assert_eq!(registry.open_sessions(), 0);
+        read_back(&stage, place).await;
+    }
+}
+
+/// A registry that is the last to be seen with all of the image, and gives none of it as it is.
+async fn lying(stage: &Stage) -> RunningServer {
+    let lying = registry().await;
+    let to = format!("{}/team/app:1", lying.registry());
+    push(stage, "whole", &to).await.succeeded();
+    lying.log().clear();
+    let altered = Rule::on(Endpoint::BlobGet).act(Action::WrongBodyByte(1000));
+    lying.faults().add(altered);
+    lying
+}
+
+/// How many uploads came to a blob.
+fn committed(registry: &RunningServer) -> usize {
+    let entries = registry.log().entries();
+    let closing = [Endpoint::UploadPut, Endpoint::UploadSingle];
+    let puts = entries.iter().filter(|it| closing.contains(&it.endpoint));
+    puts.filter(|it| it.status() == Some(201)).count()
+}
+
+/// What is there is whole: each byte is verified on its way into a layout.
+async fn read_back(stage: &Stage, reference: &str) {
+    let name = reference.replace(['/', ':'], "-");
+    let copy = format!("oci:{}", stage.path(&name).display());
+    let args = ["copy", reference, &copy, "--no-state", "--no-store"];
+    stage.longshore(&args).await.succeeded();
 }

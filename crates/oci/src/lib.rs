@@ -70,7 +70,7 @@ pub use manifest::{Index, Manifest};
 pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
-pub use source::{BlobStream, DigestTagged, Source, SourceError};
+pub use source::{BlobStream, DigestTagged, Reread, Source, SourceError};
 pub use target::{
     Anywhere, Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
     SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind, UploadObserver,

@@ -59,6 +59,13 @@ pub trait Source: fmt::Debug + Send + Sync {
         "the source".to_owned()
     }
 
+    /// Told that what was read of `blob` is not it, as `fault` says. A source that knows several
+    /// places to read it from leaves the one that gave those bytes for good: opened again, the
+    /// blob comes from another. None, the default: opened again, it would be no other.
+    async fn read_elsewhere(&self, _blob: &Descriptor, _fault: &SourceError) -> Option<Reread> {
+        None
+    }
+
     /// The manifests in this source that are about `subject`: signatures, attestations.
     /// The default knows of none.
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
@@ -81,6 +88,16 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn origin(&self) -> Option<&Repository> {
         None
     }
+}
+
+/// What a source does about a place that gave other bytes than a blob's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reread {
+    /// The place that gave them, and is not read again: for a person, as in [`SourceError`].
+    pub left: String,
+    /// Where the blob is read from next.
+    pub next: String,
 }
 
 /// A manifest that is about another one, which it does not name itself: its tag does.
@@ -172,6 +189,16 @@ impl DigestTagged {
             subject,
             tag,
             document,
+        }
+    }
+}
+
+impl Reread {
+    /// From `next`, no longer from `left`.
+    pub fn new(left: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            left: left.into(),
+            next: next.into(),
         }
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, MediaType, Platform,
-    Repository, Source, SourceError, Tag,
+    Repository, Reread, Source, SourceError, Tag,
 };
 use serde::Serialize;
 
@@ -350,6 +350,10 @@ impl Source for MemorySource {
 
     fn place(&self, _blob: &Descriptor) -> String {
         "memory".to_owned()
+    }
+
+    async fn read_elsewhere(&self, _blob: &Descriptor, _fault: &SourceError) -> Option<Reread> {
+        None
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, DocumentError, MediaType, Repository,
-    Source, SourceError,
+    Reread, Source, SourceError,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -355,6 +355,11 @@ impl Source for Embedded<'_> {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(self.as_in_the_source(blob))
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        let blob = self.as_in_the_source(blob);
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

@@ -22,7 +22,7 @@ pub(crate) use progress::Progress;
 /// Something that happened in a push.
 ///
 /// For each blob, in this order: `Queued`, then any of `Checked`, `MountTried`,
-/// `Resuming` and `Bytes`, then `Done`; or nothing more if the push fails first.
+/// `Resuming`, `Bytes` and `Altered`, then `Done`; or nothing more if the push fails first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -75,6 +75,16 @@ pub enum Event {
         position: u64,
         /// The blob's size in bytes.
         size: u64,
+    },
+    /// A place gave other bytes than a blob's. What was sent of them was thrown away: the blob is
+    /// sent anew, from another place.
+    Altered {
+        /// The blob.
+        digest: Digest,
+        /// The place, which is not read again.
+        place: String,
+        /// Where the blob is read from next.
+        next: String,
     },
     /// A blob is where it should be.
     Done {

@@ -68,6 +68,10 @@ pub struct Outcome {
     /// not sent again.
     #[serde(skip_serializing_if = "is_zero")]
     pub resumed: u64,
+    /// The places it was read from first that gave other bytes than its own, in order: what was
+    /// sent of those was thrown away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub altered: Vec<String>,
 }
 
 /// What came of one manifest or index, or of one tag for it.

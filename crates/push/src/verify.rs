@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt as _, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
 };
 
 mod pipeline;
@@ -128,6 +128,10 @@ impl Source for Verified<'_> {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

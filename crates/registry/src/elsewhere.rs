@@ -28,7 +28,7 @@ use http::{
     header::{ACCEPT, CONTENT_RANGE, LOCATION, RANGE, USER_AGENT},
 };
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Hasher, Repository, Source,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Hasher, Repository, Reread, Source,
     SourceError, wire::ByteRange,
 };
 use tempfile::NamedTempFile;
@@ -426,6 +426,10 @@ impl Source for WithElsewhere {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

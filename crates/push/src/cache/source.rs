@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
 };
 use tokio::sync::OnceCell;
 
@@ -230,6 +230,10 @@ impl<S: Source + ?Sized + 'static> Source for CachedSource<S> {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

@@ -93,8 +93,12 @@ impl<'a> Run<'a> {
             }
         } else if let Some(mut start) = start {
             start.handed = asked.session;
-            let Sent { sent, resumed } = self.upload(blob, start).await?;
-            (outcome.sent, outcome.resumed) = (sent, resumed);
+            let Sent {
+                sent,
+                resumed,
+                altered,
+            } = self.upload(blob, start).await?;
+            (outcome.sent, outcome.resumed, outcome.altered) = (sent, resumed, altered);
         } else {
             if let Some(session) = asked.session {
                 session.cancel().await;
@@ -141,6 +145,7 @@ impl<'a> Run<'a> {
             tried: Vec::new(),
             sent: 0,
             resumed: 0,
+            altered: Vec::new(),
         }
     }
 }

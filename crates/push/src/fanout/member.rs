@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
 };
 
 use super::{
@@ -75,6 +75,10 @@ impl Source for Member {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.hub.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.hub.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

@@ -20,7 +20,7 @@ use std::{
 use async_trait::async_trait;
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, ImageConfig, MAX_MANIFEST_BYTES,
-    MediaType, Platform, Repository, Source, SourceError,
+    MediaType, Platform, Repository, Reread, Source, SourceError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -367,6 +367,10 @@ impl Source for DockerArchive {
     fn place(&self, blob: &Descriptor) -> String {
         let range = self.blobs.get(&blob.digest);
         range.map_or(&*self.place, FileRange::place).to_owned()
+    }
+
+    async fn read_elsewhere(&self, _blob: &Descriptor, _fault: &SourceError) -> Option<Reread> {
+        None
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

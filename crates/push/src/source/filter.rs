@@ -15,8 +15,8 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Index, Platform, Repository, Source,
-    SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Index, Platform, Repository, Reread,
+    Source, SourceError,
 };
 use serde::Serialize;
 
@@ -308,6 +308,10 @@ impl Source for SomePlatforms {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

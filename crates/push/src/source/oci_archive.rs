@@ -6,7 +6,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError, layout,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source,
+    SourceError, layout,
 };
 
 use super::{
@@ -116,6 +117,10 @@ impl Source for OciArchive {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.0.place(&blob.digest)
+    }
+
+    async fn read_elsewhere(&self, _blob: &Descriptor, _fault: &SourceError) -> Option<Reread> {
+        None
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, ImageConfig, Platform, Repository,
-    Source, SourceError,
+    Reread, Source, SourceError,
 };
 
 use super::OpenError;
@@ -65,6 +65,10 @@ impl Source for OnePlatform {
 
     fn place(&self, blob: &Descriptor) -> String {
         self.source.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.source.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

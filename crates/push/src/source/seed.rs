@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use oci::{
     BlobStream, Descriptor, Digest, DigestTagged, Document, MediaType, Platform, Reference,
-    Repository, Source, SourceError, Tag, TagOrDigest,
+    Repository, Reread, Source, SourceError, Tag, TagOrDigest,
 };
 
 use super::{OpenError, platform};
@@ -229,6 +229,10 @@ impl Source for Seed {
             return "the empty config of a seed".to_owned();
         }
         self.base.place(blob)
+    }
+
+    async fn read_elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<Reread> {
+        self.base.read_elsewhere(blob, fault).await
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {

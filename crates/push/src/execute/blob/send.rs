@@ -1,6 +1,6 @@
 //! The upload of a blob: from its beginning, or from where an earlier push was interrupted.
 
-use oci::{BlobUpload, Descriptor, SessionStatus, TargetError, UploadSession};
+use oci::{BlobUpload, Descriptor, Reread, SessionStatus, SourceError, TargetError, UploadSession};
 
 use crate::{
     error::{Phase, PushError},
@@ -19,12 +19,28 @@ pub(in crate::execute) struct Start<'a> {
 }
 
 /// What an upload came to, in bytes.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(in crate::execute) struct Sent {
     /// Sent, all attempts together.
     pub(in crate::execute) sent: u64,
     /// There from an earlier push, and not sent again.
     pub(in crate::execute) resumed: u64,
+    /// The places that gave other bytes than the blob's, in order.
+    pub(in crate::execute) altered: Vec<String>,
+}
+
+/// How often a blob is read from another place because one gave other bytes, at most.
+const MOST_REREADINGS: usize = 8;
+
+impl Sent {
+    /// The same with what was sent in vain before.
+    fn after(self, before: Self) -> Self {
+        Self {
+            sent: self.sent + before.sent,
+            altered: before.altered,
+            ..self
+        }
+    }
 }
 
 impl<'a> Start<'a> {
@@ -66,10 +82,9 @@ impl Run<'_> {
             }
             return Err(gate);
         }
-        let verified = Verified::new(self.source);
-        let mut upload = BlobUpload::new(blob, &verified).kept_by(&keeper);
-        match left {
-            Some(left) => {
+        let interrupted = left.is_some();
+        let session = match (left, handed) {
+            (Some(left), handed) => {
                 if let Some(session) = handed {
                     session.cancel().await;
                 }
@@ -77,25 +92,79 @@ impl Run<'_> {
                     digest: blob.digest.clone(),
                     acknowledged: left.acknowledged(),
                 });
-                upload = upload.resuming(left);
+                Some(left)
             }
-            None => upload = upload.in_session(handed.and_then(Handed::into_session)),
+            (None, handed) => handed.and_then(Handed::into_session),
+        };
+        self.from_places(blob, &keeper, (session, interrupted))
+            .await
+    }
+
+    /// Sends a blob in a session, if there is one, that may be one that was interrupted. If what was
+    /// read turns out not to be the blob, none of it is committed, and it is sent anew from the next
+    /// place that the source knows: from its first byte, and in a session of its own.
+    async fn from_places(
+        &self,
+        blob: &Descriptor,
+        keeper: &Keeper<'_>,
+        (mut session, interrupted): (Option<UploadSession>, bool),
+    ) -> Result<Sent, PushError> {
+        let mut before = Sent::default();
+        loop {
+            let verified = Verified::new(self.source);
+            let progress = Progress::new(self.observer, blob);
+            let upload = BlobUpload::new(blob, &verified).kept_by(keeper);
+            let upload = match session.take() {
+                Some(left) if interrupted => upload.resuming(left),
+                session => upload.in_session(session),
+            };
+            let result = self.send(upload, keeper, &progress).await;
+            if result.is_ok() || verified.is_faulty() {
+                keeper.done();
+            }
+            let error = match result {
+                Ok(it) => return Ok(it.after(before)),
+                Err(error) => error,
+            };
+            let Some(fault) = verified.into_fault() else {
+                return Err(self.failed(blob, Phase::Upload, error));
+            };
+            let elsewhere = match before.altered.len() {
+                MOST_REREADINGS.. => None,
+                _ => self.elsewhere(blob, &fault).await,
+            };
+            let Some(left) = elsewhere else {
+                return Err(PushError::local_blob(blob, Phase::Upload, fault));
+            };
+            before.sent += progress.total();
+            before.altered.push(left);
         }
-        let result = self.send(upload, &keeper).await;
-        if result.is_ok() || verified.is_faulty() {
-            keeper.done();
+    }
+
+    /// Has the source leave the place that gave other bytes than the blob's, if it did and another may
+    /// give the right ones: the place that was left.
+    async fn elsewhere(&self, blob: &Descriptor, fault: &SourceError) -> Option<String> {
+        if !matches!(fault, SourceError::Altered { .. }) {
+            return None;
         }
-        result.map_err(|error| match verified.into_fault() {
-            Some(cause) => PushError::local_blob(blob, Phase::Upload, cause),
-            None => self.failed(blob, Phase::Upload, error),
-        })
+        let Reread { left, next, .. } = self.source.read_elsewhere(blob, fault).await?;
+        self.tell(&Event::Altered {
+            digest: blob.digest.clone(),
+            place: left.clone(),
+            next,
+        });
+        Some(left)
     }
 
     /// Sends what an upload says; if another process has its session, once more in one of its own.
-    async fn send(&self, upload: BlobUpload<'_>, keeper: &Keeper<'_>) -> Result<Sent, TargetError> {
+    async fn send(
+        &self,
+        upload: BlobUpload<'_>,
+        keeper: &Keeper<'_>,
+        progress: &Progress<'_>,
+    ) -> Result<Sent, TargetError> {
         let blob = upload.blob;
-        let progress = Progress::new(self.observer, blob);
-        let begun = upload.clone().observed(&progress);
+        let begun = upload.clone().observed(progress);
         let receipt = tokio::select! {
             receipt = self.target.upload_blob(begun) => Some(receipt?),
             () = keeper.lost() => None,
@@ -109,6 +178,7 @@ impl Run<'_> {
             return Ok(Sent {
                 sent: receipt.sent,
                 resumed,
+                ..Sent::default()
             });
         }
         let digest = &blob.digest;
@@ -120,7 +190,7 @@ impl Run<'_> {
         let receipt = self.target.upload_blob(again.observed(&anew)).await?;
         Ok(Sent {
             sent: receipt.sent + progress.total(),
-            resumed: 0,
+            ..Sent::default()
         })
     }
 

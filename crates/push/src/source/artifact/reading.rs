@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
 };
 
 use super::files;
@@ -136,6 +136,10 @@ impl Source for Artifact {
             Some(path) => path.display().to_string(),
             None => "the empty content of an artifact".to_owned(),
         }
+    }
+
+    async fn read_elsewhere(&self, _blob: &Descriptor, _fault: &SourceError) -> Option<Reread> {
+        None
     }
 
     async fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, SourceError> {
