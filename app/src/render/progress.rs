@@ -177,7 +177,7 @@ fn line(event: &Event) -> Option<String> {
             Some(tag) => format!("  {} manifest put as {tag}", Short(digest)),
             None => format!("  {} manifest put", Short(digest)),
         }),
-        Event::Altered { place, next, .. } => Some(warning::line(&altered(place, next))),
+        Event::Altered { place, next, .. } => Some(warning::line(altered(place, next))),
         Event::Warning { message } => Some(warning::line(message)),
         _ => None,
     }
@@ -238,7 +238,7 @@ impl Bars {
             }
             Event::ManifestPut { .. } => self.whole.set_message("putting manifests"),
             Event::Altered { place, next, .. } => {
-                let _ = self.screen.println(warning::line(&altered(place, next)));
+                let _ = self.screen.println(warning::line(altered(place, next)));
             }
             Event::Warning { message } => {
                 let _ = self.screen.println(warning::line(message));

@@ -13,6 +13,9 @@
 //!   it, it is not opened.
 //! - **Memory is bounded** whatever the number of destinations: what is read stays until the last
 //!   has taken it, and no more is read then than the window has room for.
+//! - **Each byte is hashed once**, while it is read, for all who take it; each destination gets the
+//!   last piece of a blob when all of it is known to be right. Who reads on alone takes along what
+//!   the hash was at its place, so that what it sent and what it sends are verified as one.
 //! - **Nobody holds the others up for long.** A destination that is late, or does not keep up, is
 //!   waited for for a bounded time. Then it is on its own: it opens the source at its own place,
 //!   for this blob and for those that come after, and the report counts how often.

@@ -17,7 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt as _, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Hasher, Repository, Reread, Source,
+    SourceError,
 };
 
 mod pipeline;
@@ -54,7 +55,26 @@ pub(crate) fn checked(
         place,
         unwanted: offset,
         seen: 0,
-        hashing: Some(Pipeline::new(blob)),
+        hashing: Some(Pipeline::new(Hasher::for_digest(&blob.digest), blob.size)),
+        last: None,
+    };
+    stream::try_unfold(reader, Reader::next).boxed()
+}
+
+/// The same for the `rest` of a blob, of which `seen` has seen all that comes before it.
+pub(crate) fn checked_rest(
+    rest: BlobStream,
+    (blob, seen): (&Descriptor, Hasher),
+    place: String,
+) -> BlobStream {
+    let at = seen.bytes();
+    let reader = Reader {
+        inner: rest,
+        blob: blob.clone(),
+        place,
+        unwanted: 0,
+        seen: at,
+        hashing: Some(Pipeline::new(seen, blob.size.saturating_sub(at))),
         last: None,
     };
     stream::try_unfold(reader, Reader::next).boxed()
@@ -218,26 +238,36 @@ impl Reader {
             .finish()
             .await
             .map_err(|error| self.unreadable(error))?;
-        hasher
-            .check(&self.blob.digest)
-            .map_err(|actual| SourceError::Altered {
-                expected: self.blob.digest.clone(),
-                actual,
-                place: self.place.clone(),
-            })
+        check(hasher, &self.blob, &self.place)
     }
 
     fn wrong_size(&self) -> SourceError {
-        SourceError::WrongSize {
-            digest: self.blob.digest.clone(),
-            place: self.place.clone(),
-            expected: self.blob.size,
-            actual: self.seen,
-        }
+        wrong_size(&self.blob, &self.place, self.seen)
     }
 
     fn unreadable(&self, error: Lost) -> SourceError {
         SourceError::unreadable(&self.place, error)
+    }
+}
+
+/// Whether what was hashed, all of the blob's length, has its digest.
+pub(crate) fn check(hasher: Hasher, blob: &Descriptor, place: &str) -> Result<(), SourceError> {
+    hasher
+        .check(&blob.digest)
+        .map_err(|actual| SourceError::Altered {
+            expected: blob.digest.clone(),
+            actual,
+            place: place.to_owned(),
+        })
+}
+
+/// What is read of a blob is `actual` bytes long, or longer.
+pub(crate) fn wrong_size(blob: &Descriptor, place: &str, actual: u64) -> SourceError {
+    SourceError::WrongSize {
+        digest: blob.digest.clone(),
+        place: place.to_owned(),
+        expected: blob.size,
+        actual,
     }
 }
 

@@ -23,7 +23,7 @@ mod ask;
 mod send;
 
 use ask::{mount_status, reason};
-pub(super) use send::{Sent, Start};
+pub(super) use send::Start;
 
 impl<'a> Run<'a> {
     /// Does one blob's step.
@@ -93,12 +93,7 @@ impl<'a> Run<'a> {
             }
         } else if let Some(mut start) = start {
             start.handed = asked.session;
-            let Sent {
-                sent,
-                resumed,
-                altered,
-            } = self.upload(blob, start).await?;
-            (outcome.sent, outcome.resumed, outcome.altered) = (sent, resumed, altered);
+            self.upload(blob, start).await?.tell_in(&mut outcome);
         } else {
             if let Some(session) = asked.session {
                 session.cancel().await;

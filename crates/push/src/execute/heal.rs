@@ -84,7 +84,7 @@ impl Run<'_> {
             self.learn_lie(position);
             let permit = self.shared.permits.acquire().await;
             let (keeper, left) = self.keeper(blob).await;
-            let sent = self.upload(blob, Start::new(keeper, left)).await?.sent;
+            let sent = self.upload(blob, Start::new(keeper, left)).await?.bytes;
             drop(permit);
             self.learn_held(blob, Evidence::Pushed);
             healed.insert(blob.digest.clone());

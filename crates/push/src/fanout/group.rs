@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use oci::{Descriptor, SourceError};
+use oci::{BlobStream, Descriptor, Hasher, SourceError};
 use tokio::{
     sync::Notify,
     task::AbortHandle,
@@ -19,7 +19,13 @@ use tokio::{
 };
 
 use super::hub::Hub;
-use crate::verify::copy;
+use crate::{
+    source::blocking,
+    verify::{check, copy, wrong_size},
+};
+
+/// Up to how many bytes are hashed where they are read: waking a thread costs as much.
+const INLINE: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Group {
@@ -34,15 +40,29 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 struct State {
     /// What not everybody has taken; the first begins at `base`.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     base: u64,
+    /// What has seen all before `base`, where the reading is hashed.
+    seen: Option<Hasher>,
     /// Where the next piece goes.
     head: u64,
     seats: HashMap<u64, Place>,
+    /// Those that have lost their place and do not know yet, with what has seen all they took.
+    lost: HashMap<u64, Option<Hasher>>,
+    /// How many read on by themselves, and wait to hear whether what they took here was right.
+    waiting: usize,
     next_seat: u64,
     /// The source came to its end, or failed.
     ended: Option<Result<(), SourceError>>,
     task: Option<AbortHandle>,
+}
+
+/// What was read at once.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// What has seen all up to its end, where the reading is hashed.
+    after: Option<Hasher>,
 }
 
 /// How far somebody is.
@@ -73,24 +93,30 @@ pub(super) struct Seat {
     number: u64,
     /// How far it is, also when it has lost its place.
     at: u64,
+    /// It counts among those that wait for the end of the reading.
+    waits: bool,
 }
 
 /// What there is for a seat.
 pub(super) enum Next {
     Piece(Bytes),
     End,
-    /// It did not keep up: it has to read on by itself, from here.
+    /// It did not keep up: it has to read on by itself, from here. Where the reading is hashed, with
+    /// what has seen all before that.
     Lost {
         at: u64,
+        seen: Option<Hasher>,
     },
 }
 
 impl Group {
-    pub(super) fn new(blob: &Descriptor, offset: u64) -> Self {
+    /// One that begins at `offset`; if it is to be `hashed`, at 0.
+    pub(super) fn new(blob: &Descriptor, offset: u64, hashed: bool) -> Self {
         Self {
             blob: blob.clone(),
             state: Mutex::new(State {
                 base: offset,
+                seen: hashed.then(|| Hasher::for_digest(&blob.digest)),
                 head: offset,
                 ..State::default()
             }),
@@ -103,9 +129,10 @@ impl Group {
         &self.blob
     }
 
-    /// Whether somebody is still concerned with it.
+    /// Whether somebody is still concerned with it, and it has not failed.
     pub(super) fn is_open(&self) -> bool {
-        !self.state().seats.is_empty()
+        let state = self.state();
+        !state.seats.is_empty() && !matches!(state.ended, Some(Err(_)))
     }
 
     /// Takes the first seat, and begins.
@@ -118,6 +145,7 @@ impl Group {
             group: Arc::clone(group),
             number,
             at: offset,
+            waits: false,
         }
     }
 
@@ -134,6 +162,7 @@ impl Group {
             group: Arc::clone(group),
             number,
             at: offset,
+            waits: false,
         })
     }
 
@@ -149,7 +178,11 @@ impl Group {
             tokio::pin!(room);
             room.as_mut().enable();
             let last = {
-                let state = self.state();
+                let mut state = self.state();
+                // Read to its end for those who wait for that, and kept for nobody.
+                if state.seats.is_empty() {
+                    state.trim();
+                }
                 if state.head - state.base < hub.window() as u64 || state.pieces.is_empty() {
                     return;
                 }
@@ -176,26 +209,77 @@ impl Group {
 async fn read(hub: Arc<Hub>, group: Arc<Group>) {
     hub.all_decided(&group.blob.digest).await;
     let _counted = Counted::new(&hub);
-    let start = group.state().head;
-    let result = match hub.source.open(&group.blob, start).await {
-        Err(error) => Err(error),
-        Ok(mut body) => loop {
-            group.has_room(&hub).await;
-            match body.next().await {
-                Some(Ok(piece)) => {
-                    let mut state = group.state();
-                    state.head += piece.len() as u64;
-                    state.pieces.push_back(piece);
-                    drop(state);
-                    group.grown.notify_waiters();
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Ok(()),
-            }
-        },
-    };
+    let result = group.read(&hub).await;
     group.state().ended = Some(result);
     group.grown.notify_waiters();
+}
+
+impl Group {
+    /// Reads to the end. Where it is hashed, the last piece is given out when all is known to be
+    /// right: hashed once for all, each piece while those before it are being taken.
+    async fn read(&self, hub: &Hub) -> Result<(), SourceError> {
+        let (start, seen) = {
+            let state = self.state();
+            (state.head, state.seen.clone())
+        };
+        let mut body = hub.source.open(&self.blob, start).await?;
+        let Some(mut hasher) = seen else {
+            while let Some(bytes) = self.next(hub, &mut body).await? {
+                self.give(Piece { bytes, after: None });
+            }
+            return Ok(());
+        };
+        let place = hub.source.place(&self.blob);
+        let mut last: Option<Piece> = None;
+        while let Some(bytes) = self.next(hub, &mut body).await? {
+            if hasher.bytes() + bytes.len() as u64 > self.blob.size {
+                let read = hasher.bytes() + bytes.len() as u64;
+                return Err(wrong_size(&self.blob, &place, read));
+            }
+            hasher = hashed(hasher, &bytes).await?;
+            let after = Some(hasher.clone());
+            if let Some(ready) = last.replace(Piece { bytes, after }) {
+                self.give(ready);
+            }
+        }
+        if hasher.bytes() != self.blob.size {
+            return Err(wrong_size(&self.blob, &place, hasher.bytes()));
+        }
+        check(hasher, &self.blob, &place)?;
+        if let Some(last) = last {
+            self.give(last);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room, and reads the next piece.
+    async fn next(&self, hub: &Hub, body: &mut BlobStream) -> Result<Option<Bytes>, SourceError> {
+        self.has_room(hub).await;
+        body.next().await.transpose()
+    }
+
+    /// Has everybody take a piece.
+    fn give(&self, piece: Piece) {
+        let mut state = self.state();
+        state.head += piece.bytes.len() as u64;
+        state.pieces.push_back(piece);
+        drop(state);
+        self.grown.notify_waiters();
+    }
+}
+
+/// The hasher after it has seen a piece: on the blocking pool, if that is worth it.
+async fn hashed(mut hasher: Hasher, piece: &Bytes) -> Result<Hasher, SourceError> {
+    if piece.len() <= INLINE {
+        hasher.update(piece);
+        return Ok(hasher);
+    }
+    let piece = piece.clone();
+    blocking(move || {
+        hasher.update(&piece);
+        hasher
+    })
+    .await
 }
 
 /// A group that reads.
@@ -261,22 +345,32 @@ impl State {
             if !moved && place.held_up >= patience {
                 late.push(place.destination);
                 self.seats.remove(number);
+                let seen = self.seen_before(last.at);
+                self.waiting += usize::from(seen.is_none());
+                self.lost.insert(*number, seen);
             }
         }
         self.trim();
         late
     }
 
+    /// What has seen all before `at`, where a piece begins or ends; none if nothing is hashed here.
+    fn seen_before(&self, at: u64) -> Option<Hasher> {
+        let ends = self.pieces.iter().filter_map(|it| it.after.as_ref());
+        let mut states = self.seen.iter().chain(ends);
+        states.find(|it| it.bytes() == at).cloned()
+    }
+
     /// Lets go of what everybody has taken.
     fn trim(&mut self) {
         let base = self.base_of_all();
         while let Some(first) = self.pieces.front() {
-            let end = self.base + first.len() as u64;
+            let end = self.base + first.bytes.len() as u64;
             if end > base {
                 break;
             }
             self.base = end;
-            self.pieces.pop_front();
+            self.seen = self.pieces.pop_front().and_then(|it| it.after);
         }
     }
 
@@ -284,10 +378,10 @@ impl State {
     fn piece(&self, at: u64) -> Option<Bytes> {
         let mut start = self.base;
         for piece in &self.pieces {
-            let end = start + piece.len() as u64;
+            let end = start + piece.bytes.len() as u64;
             if at < end {
                 let skipped = usize::try_from(at.checked_sub(start)?).ok()?;
-                return Some(piece.slice(skipped..));
+                return Some(piece.bytes.slice(skipped..));
             }
             start = end;
         }
@@ -304,8 +398,9 @@ impl Seat {
             grown.as_mut().enable();
             {
                 let mut state = self.group.state();
-                if !state.seats.contains_key(&self.number) {
-                    return Ok(Next::Lost { at: self.at });
+                if let Some(seen) = state.lost.remove(&self.number) {
+                    self.waits = seen.is_none();
+                    return Ok(Next::Lost { at: self.at, seen });
                 }
                 if let Some(piece) = state.piece(self.at) {
                     self.at += piece.len() as u64;
@@ -329,13 +424,33 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Waits for the end of the reading, and whether it ended well: what was taken here is right then.
+    pub(super) async fn ended_well(&self) -> Result<(), SourceError> {
+        loop {
+            let grown = self.group.grown.notified();
+            tokio::pin!(grown);
+            grown.as_mut().enable();
+            match &self.group.state().ended {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(copy(error)),
+                None => {}
+            }
+            grown.await;
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let abandoned = {
             let mut state = self.group.state();
             state.seats.remove(&self.number);
+            // Dropped before it knew, it would have waited.
+            let unknowing = matches!(state.lost.remove(&self.number), Some(None));
+            state.waiting -= usize::from(self.waits || unknowing);
             state.trim();
-            if state.seats.is_empty() {
+            if state.seats.is_empty() && state.waiting == 0 {
                 state.pieces.clear();
                 state.task.take()
             } else {

@@ -114,7 +114,8 @@ impl Hub {
             if let Some(group) = groups.get(&blob.digest).filter(|it| it.is_open()) {
                 Group::join(group, self, at, offset)?
             } else {
-                let group = Arc::new(Group::new(blob, offset));
+                let hashed = !self.source.verifies();
+                let group = Arc::new(Group::new(blob, offset, hashed));
                 groups.insert(blob.digest.clone(), Arc::clone(&group));
                 Group::start(&group, self, at, offset)
             }

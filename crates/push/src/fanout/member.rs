@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use oci::{
-    BlobStream, Descriptor, Digest, DigestTagged, Document, Repository, Reread, Source, SourceError,
+    BlobStream, Descriptor, Digest, DigestTagged, Document, Hasher, Repository, Reread, Source,
+    SourceError,
 };
 
 use super::{
     group::{Next, Seat},
     hub::Hub,
 };
+use crate::verify::{checked, checked_rest};
 
-/// A source that is read together with others.
+/// A source that is read together with others, and verified: what the source does not verify is
+/// hashed once for all who read it together.
 #[derive(Debug)]
 pub(super) struct Member {
     hub: Arc<Hub>,
@@ -27,7 +30,18 @@ struct Reading {
     at: usize,
     blob: Descriptor,
     seat: Option<Seat>,
-    own: Option<BlobStream>,
+    own: Option<Own>,
+    /// How much of the start was not asked for and is still to be dropped.
+    unwanted: u64,
+}
+
+/// What is read alone after a seat was lost.
+struct Own {
+    body: BlobStream,
+    /// The seat, if it is still to be heard whether what was taken there is right; then the last piece
+    /// is kept until that is known.
+    taken_from: Option<Seat>,
+    last: Option<Bytes>,
 }
 
 impl Member {
@@ -48,8 +62,15 @@ impl Source for Member {
     }
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, SourceError> {
-        let Some(seat) = self.hub.join(self.at, blob, offset) else {
-            return self.hub.reopen(self.at, blob, offset).await;
+        // What is hashed is read from its start.
+        let hashed = !self.hub.source.verifies();
+        let start = if hashed { 0 } else { offset };
+        let Some(seat) = self.hub.join(self.at, blob, start) else {
+            let own = self.hub.reopen(self.at, blob, start).await?;
+            if !hashed {
+                return Ok(own);
+            }
+            return Ok(checked(own, (blob, offset), self.place(blob)));
         };
         let reading = Reading {
             hub: Arc::clone(&self.hub),
@@ -57,12 +78,13 @@ impl Source for Member {
             blob: blob.clone(),
             seat: Some(seat),
             own: None,
+            unwanted: offset - start,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 
     fn verifies(&self) -> bool {
-        self.hub.source.verifies()
+        true
     }
 
     async fn check_blob(&self, blob: &Descriptor) -> Result<(), SourceError> {
@@ -100,8 +122,16 @@ impl Source for Member {
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
-        let piece = self.piece().await?;
-        Ok(piece.map(|piece| (piece, self)))
+        while let Some(mut piece) = self.piece().await? {
+            let cut = usize::try_from(self.unwanted).unwrap_or(usize::MAX);
+            let cut = cut.min(piece.len());
+            self.unwanted -= cut as u64;
+            let piece = piece.split_off(cut);
+            if !piece.is_empty() {
+                return Ok(Some((piece, self)));
+            }
+        }
+        Ok(None)
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, SourceError> {
@@ -109,16 +139,51 @@ impl Reading {
             match seat.next().await? {
                 Next::Piece(piece) => return Ok(Some(piece)),
                 Next::End => return Ok(None),
-                Next::Lost { at } => {
-                    self.seat = None;
-                    let own = self.hub.reopen(self.at, &self.blob, at).await?;
-                    self.own = Some(own);
-                }
+                Next::Lost { at, seen } => self.go_on_alone(at, seen).await?,
             }
         }
         match &mut self.own {
-            Some(own) => own.next().await.transpose(),
+            Some(own) => own.piece().await,
             None => Ok(None),
+        }
+    }
+
+    /// Opens the source at `at`. All that is given out is verified: what was taken so far goes into
+    /// the same hash, or has to be found right where it was taken.
+    async fn go_on_alone(&mut self, at: u64, seen: Option<Hasher>) -> Result<(), SourceError> {
+        let taken_from = self.seat.take().filter(|_| seen.is_none());
+        let body = self.hub.reopen(self.at, &self.blob, at).await?;
+        let body = match seen {
+            Some(seen) => {
+                let place = self.hub.source.place(&self.blob);
+                checked_rest(body, (&self.blob, seen), place)
+            }
+            None => body,
+        };
+        self.own = Some(Own {
+            body,
+            taken_from,
+            last: None,
+        });
+        Ok(())
+    }
+}
+
+impl Own {
+    async fn piece(&mut self) -> Result<Option<Bytes>, SourceError> {
+        loop {
+            let piece = self.body.next().await.transpose()?;
+            let Some(seat) = &self.taken_from else {
+                return Ok(piece);
+            };
+            let Some(piece) = piece else {
+                seat.ended_well().await?;
+                self.taken_from = None;
+                return Ok(self.last.take());
+            };
+            if let Some(ready) = self.last.replace(piece) {
+                return Ok(Some(ready));
+            }
         }
     }
 }

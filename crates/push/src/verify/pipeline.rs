@@ -12,10 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use oci::{Descriptor, Hasher};
+use oci::Hasher;
 use tokio::{runtime::Handle, sync::Notify};
 
-/// A blob up to this many bytes is hashed where it is read: handing it over costs more.
+/// What has up to this many bytes is hashed where it is read: handing it over costs more.
 const INLINE_BYTES: u64 = 128 * 1024;
 /// How many bytes a job is started for: waking a thread costs about what hashing 64 KiB does.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -71,9 +71,9 @@ struct Job {
 // === impl Pipeline ===
 
 impl Pipeline {
-    pub(super) fn new(blob: &Descriptor) -> Self {
-        let hasher = Hasher::for_digest(&blob.digest);
-        if blob.size <= INLINE_BYTES || Handle::try_current().is_err() {
+    /// Goes on with `hasher` for `left` bytes, more or less.
+    pub(super) fn new(hasher: Hasher, left: u64) -> Self {
+        if left <= INLINE_BYTES || Handle::try_current().is_err() {
             return Self::Here(hasher);
         }
         let belt = Belt::default();

@@ -6,6 +6,7 @@ use crate::{
     error::{Phase, PushError},
     event::{Done, Event, Progress},
     execute::{Run, handed::Handed, keep::Keeper},
+    report::Outcome,
     verify::Verified,
 };
 
@@ -22,7 +23,7 @@ pub(in crate::execute) struct Start<'a> {
 #[derive(Default)]
 pub(in crate::execute) struct Sent {
     /// Sent, all attempts together.
-    pub(in crate::execute) sent: u64,
+    pub(in crate::execute) bytes: u64,
     /// There from an earlier push, and not sent again.
     pub(in crate::execute) resumed: u64,
     /// The places that gave other bytes than the blob's, in order.
@@ -36,10 +37,17 @@ impl Sent {
     /// The same with what was sent in vain before.
     fn after(self, before: Self) -> Self {
         Self {
-            sent: self.sent + before.sent,
+            bytes: self.bytes + before.bytes,
             altered: before.altered,
             ..self
         }
+    }
+
+    /// Says so in the blob's result.
+    pub(super) fn tell_in(self, outcome: &mut Outcome) {
+        outcome.sent = self.bytes;
+        outcome.resumed = self.resumed;
+        outcome.altered = self.altered;
     }
 }
 
@@ -96,14 +104,13 @@ impl Run<'_> {
             }
             (None, handed) => handed.and_then(Handed::into_session),
         };
-        self.from_places(blob, &keeper, (session, interrupted))
-            .await
+        self.in_places(blob, &keeper, (session, interrupted)).await
     }
 
     /// Sends a blob in a session, if there is one, that may be one that was interrupted. If what was
     /// read turns out not to be the blob, none of it is committed, and it is sent anew from the next
     /// place that the source knows: from its first byte, and in a session of its own.
-    async fn from_places(
+    async fn in_places(
         &self,
         blob: &Descriptor,
         keeper: &Keeper<'_>,
@@ -136,7 +143,7 @@ impl Run<'_> {
             let Some(left) = elsewhere else {
                 return Err(PushError::local_blob(blob, Phase::Upload, fault));
             };
-            before.sent += progress.total();
+            before.bytes += progress.total();
             before.altered.push(left);
         }
     }
@@ -176,7 +183,7 @@ impl Run<'_> {
                 None => blob.size.saturating_sub(receipt.sent),
             };
             return Ok(Sent {
-                sent: receipt.sent,
+                bytes: receipt.sent,
                 resumed,
                 ..Sent::default()
             });
@@ -189,7 +196,7 @@ impl Run<'_> {
         let anew = Progress::new(self.observer, blob);
         let receipt = self.target.upload_blob(again.observed(&anew)).await?;
         Ok(Sent {
-            sent: receipt.sent + progress.total(),
+            bytes: receipt.sent + progress.total(),
             ..Sent::default()
         })
     }
