@@ -412,6 +412,37 @@ async fn an_output_directory_is_a_whole_layout_with_the_tags() {
     }
 }
 
+/// A layer is one file from when it was compressed to when it is a blob, on one file system; what it
+/// is there is the same as where it has to be copied.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn b13_a_layer_of_an_output_directory_is_as_other_files_are_there() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let yard = Yard::new().await;
+    yard.base("ltsc2022", OLD).await;
+    let out = yard.stage.path("out");
+    let run = yard
+        .build(&["--output", out.to_str().unwrap(), "--json"])
+        .await;
+    let run = run.succeeded().json();
+    let manifest = blob(&out, run["build"]["digest"].as_str().unwrap());
+    let all = fs::read_dir(out.join("blobs/sha256")).unwrap();
+    let modes: Vec<u32> = all
+        .map(|it| it.unwrap().metadata().unwrap())
+        .inspect(|it| assert_eq!(it.nlink(), 1, "nothing else has it any more"))
+        .map(|it| it.permissions().mode())
+        .collect();
+    assert!(modes.iter().all(|it| *it == modes[0]), "{modes:?}");
+    for layer in manifest["layers"].as_array().unwrap() {
+        let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
+        let bytes = fs::read(out.join(layout::blob_path(&digest))).unwrap();
+        assert_eq!(Digest::of(&bytes), digest);
+    }
+    let left = fs::read_dir(&out).unwrap().flatten();
+    let left = left.filter(|it| it.file_name().to_string_lossy().starts_with(".longshore-"));
+    assert_eq!(left.count(), 0);
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn e10_another_umask_locale_zone_and_directory_make_the_same_digest() {

@@ -5,6 +5,7 @@ use std::{io::Write as _, path::Path};
 use oci::{PushTarget, Source, TargetError};
 use push::{ArchiveTarget, Destination, Engine, LayoutTarget, Options, PushError, Report};
 use serde_json::json;
+use wcow::{Built, LayerSource};
 
 use super::{Building, FoundBases, Named, downloads, tell::built_json};
 use crate::{
@@ -50,6 +51,7 @@ pub(super) async fn write(
             mount_from: Vec::new(),
         };
         let source = transfer.with_foreign(Box::new(built.clone()), &client)?;
+        output.offer(&built);
         let target = output.target();
         let pushing = engine.push(&*source, target, &destination, &**building.progress);
         let report = pushing.await?;
@@ -90,6 +92,18 @@ impl Output {
         }
     }
 
+    /// Layers that were written and hashed just now become blobs as they are, where that can be.
+    fn offer(&self, built: &Built) {
+        let Self::Directory(layout) = self else {
+            return;
+        };
+        for layer in built.parts().iter().flat_map(|it| it.image().layers()) {
+            if let LayerSource::File(path) = &layer.source {
+                layout.offer(&layer.digest, path);
+            }
+        }
+    }
+
     /// An archive is there when it is whole; what has no tag is found in a layout by its being
     /// listed.
     async fn finish(
@@ -116,7 +130,7 @@ impl Output {
 fn tell(
     building: &Building<'_>,
     path: &Path,
-    built: &wcow::Built,
+    built: &Built,
     report: &Report,
 ) -> Result<(), AppError> {
     let place = path.display().to_string();

@@ -148,6 +148,43 @@ impl Files {
         self.place(file, &path)
     }
 
+    /// Makes a file a blob, by another link to it. False if that cannot be, because it is on another
+    /// file system, or the system has none or does not allow it.
+    pub(super) fn link_blob(&self, blob: &Descriptor, file: &Path) -> Result<bool, LayoutError> {
+        self.make()?;
+        let path = self.blob_path(&blob.digest);
+        if let Some(parent) = path.parent() {
+            self.make_directory(parent)?;
+        }
+        let opened = File::options().read(true).write(true).open(file);
+        let opened = opened.map_err(io_error("read", file))?;
+        let metadata = opened.metadata().map_err(io_error("look at", file))?;
+        if !metadata.is_file() || metadata.len() != blob.size {
+            // Whoever reads it says what is wrong with it.
+            return Ok(false);
+        }
+        // Nobody takes it for what a process left that was killed, however old it is.
+        #[cfg(unix)]
+        let _ = opened.try_lock();
+        let mut builder = tempfile::Builder::new();
+        let linked = builder
+            .prefix(PREFIX)
+            .make_in(&self.directory, |link| fs::hard_link(file, link));
+        let Ok(linked) = linked else {
+            return Ok(false);
+        };
+        // As any other file of the layout has it: whoever made this one may have kept it to itself.
+        let usual = self.temporary()?.as_file().metadata();
+        let usual = usual.map_err(io_error("look at", &self.directory))?;
+        let allowed = opened.set_permissions(usual.permissions());
+        allowed.map_err(io_error("write", &path))?;
+        opened.sync_all().map_err(io_error("write", &path))?;
+        let placed = linked.persist(&path).map_err(|it| it.error);
+        placed.map_err(io_error("write", &path))?;
+        path.parent().map_or(Ok(()), sync_directory)?;
+        Ok(true)
+    }
+
     /// Changes the index, with nobody else at it: `change` gets its bytes, none if there is none
     /// yet, and gives the new ones, or none to leave it as it is.
     pub(super) fn change_index(

@@ -246,3 +246,69 @@ async fn what_killed_processes_left_is_swept_and_nothing_else() {
         ]
     );
 }
+
+/// What was hashed while it was written is neither read nor hashed again: the source, which has
+/// nothing, is not asked.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_offered_file_becomes_the_blob_as_it_is() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let directory = tempfile::tempdir().unwrap();
+    let target = LayoutTarget::new(directory.path().join("layout"));
+    let (full, blob) = MemorySource::new().with_blob(MediaType::OCI_LAYER, "the content");
+    let file = directory.path().join("layer-0");
+    fs::write(&file, "the content").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    target.offer(&blob.digest, &file);
+    let nothing = MemorySource::new();
+    let upload = target.upload_blob(BlobUpload::new(&blob, &nothing)).await;
+    assert_eq!(upload.unwrap().sent, blob.size);
+    let path = target.directory().join(layout::blob_path(&blob.digest));
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(inode(&path), inode(&file));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    let marker = target.directory().join("oci-layout");
+    assert_eq!(
+        mode(&path),
+        mode(&marker),
+        "whoever may read one may read all"
+    );
+    assert_eq!(names(target.directory()), ["blobs", "oci-layout"]);
+
+    // One that is no more what was offered is not taken: what the source has is.
+    let other = LayoutTarget::new(directory.path().join("other"));
+    fs::write(&file, "the content, and more").unwrap();
+    other.offer(&blob.digest, &file);
+    let missing = other.upload_blob(BlobUpload::new(&blob, &nothing)).await;
+    assert!(missing.is_err());
+    let upload = other.upload_blob(BlobUpload::new(&blob, &full)).await;
+    upload.unwrap();
+    let path = other.directory().join(layout::blob_path(&blob.digest));
+    assert_eq!(fs::read(&path).unwrap(), b"the content");
+    assert_ne!(inode(&path), inode(&file));
+}
+
+/// What is on another file system is copied, and verified as it is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_offered_file_of_another_file_system_is_copied() {
+    use std::os::unix::fs::MetadataExt as _;
+    let here = tempfile::tempdir().unwrap();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    if device(here.path()) == device(elsewhere.path()) {
+        return;
+    }
+    let target = LayoutTarget::new(here.path());
+    let (full, blob) = MemorySource::new().with_blob(MediaType::OCI_LAYER, "the content");
+    let file = elsewhere.path().join("layer-0");
+    fs::write(&file, "the content").unwrap();
+    target.offer(&blob.digest, &file);
+    let upload = target.upload_blob(BlobUpload::new(&blob, &full)).await;
+    upload.unwrap();
+    let path = target.directory().join(layout::blob_path(&blob.digest));
+    assert_eq!(fs::read(path).unwrap(), b"the content");
+    assert_eq!(names(target.directory()), ["blobs", "oci-layout"]);
+}
