@@ -2,13 +2,16 @@
 
 use longshore::{
     oci::{Digest, Document, MediaType, Repository, Tag, TagOrDigest},
-    push::{Destination, Engine, Options, compose::MemorySource},
+    push::{Destination, Engine, Options, compose::MemorySource, source::sample::SampleOptions},
     registry::Client,
 };
 use proptest::prelude::*;
 use server::{Action, Answer, Endpoint, Rule, Server};
 
-use crate::stage::{Stage, small};
+use crate::{
+    push::readable,
+    stage::{Stage, small},
+};
 
 prop_compose! {
     /// A manifest no tool of ours would write: odd order, odd space, unknown fields, `urls`.
@@ -178,4 +181,57 @@ async fn k13_with_faults_the_reports_sums_are_still_the_logs() {
         "{:#?}",
         log.lines()
     );
+}
+
+/// Ten blobs, one after the other and at once. What befalls the seventh body costs its blob a
+/// question and the rest of it, or one session more, and the other nine nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn p24_whatever_befalls_one_blob_of_ten_the_other_nine_are_asked_nothing_again() {
+    let broken = [
+        Action::ResetBefore,
+        Action::ResetAtByte(100),
+        Action::Answer(Answer::error(500, "UNKNOWN", "a bug")),
+        Action::Answer(Answer::new(502)),
+        Action::Answer(Answer::error(404, "BLOB_UPLOAD_UNKNOWN", "what upload?")),
+        Action::LoseSession,
+    ];
+    for action in broken {
+        for concurrency in ["1", "10"] {
+            let shown = format!("{action:?}, {concurrency} at once");
+            let stage = Stage::new().await;
+            let image = stage.image(&SampleOptions {
+                layers: 9,
+                layer_bytes: 32 * 1024,
+                ..SampleOptions::default()
+            });
+            let seventh = Rule::on(Endpoint::UploadPut).nth(7);
+            stage.server.faults().add(seventh.act(action.clone()));
+            let reference = stage.reference("team/app:1");
+            let args = ["push", image.path(), &reference, "--ask-first", "never"];
+            let run = stage
+                .longshore(&[&args[..], &["--concurrency", concurrency, "--json"]].concat())
+                .await
+                .succeeded();
+            let log = stage.server.log();
+            let lines = readable(&log.lines());
+            let of = |blob: &oci::Descriptor| {
+                let of_blob = lines.iter().filter(|it| it.contains(blob.digest.encoded()));
+                let methods = of_blob.map(|it| it.split(' ').next().unwrap());
+                // The one that opens the session may ask for a mount, and names the blob then.
+                methods.filter(|it| *it != "POST").collect()
+            };
+            let blobs = image.blobs();
+            assert_eq!(blobs.len(), 10);
+            let about: Vec<Vec<&str>> = blobs.iter().map(of).collect();
+            let again: Vec<_> = about.iter().filter(|it| **it != ["PUT"]).collect();
+            assert_eq!(again, [&["PUT", "HEAD", "PUT"]], "{shown}: {lines:#?}");
+            let opened = log.calls(Endpoint::UploadPost) + log.calls(Endpoint::Mount);
+            assert!((10..=11).contains(&opened), "{shown}: {lines:#?}");
+            let asked = log.calls(Endpoint::UploadStatus) + log.calls(Endpoint::UploadCancel);
+            assert!(asked <= 2, "{shown}: {lines:#?}");
+            let largest = blobs.iter().map(|it| it.size).max().unwrap();
+            assert!(log.blob_bytes() <= image.blob_bytes() + largest, "{shown}");
+            assert_eq!(run.json()["bytes"]["uploaded"], image.blob_bytes());
+        }
+    }
 }
