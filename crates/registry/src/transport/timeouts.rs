@@ -85,3 +85,21 @@ impl std::fmt::Display for Limit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p10_the_commit_limit_is_five_minutes_at_least_and_grows_with_the_blob() {
+        let limits = Timeouts::default();
+        let five = Duration::from_mins(5);
+        assert_eq!(limits.commit_of(0), five);
+        let of_gib = |gib: u64| limits.commit_of(gib << 30);
+        assert!(of_gib(1) > five && of_gib(20) > of_gib(1));
+        // One of a user's own is a limit of its own: the others stay as they are.
+        let own = limits.with_commit(Duration::from_mins(9));
+        assert_eq!(own.commit_of(0), Duration::from_mins(9));
+        assert_eq!((own.idle, own.connect), (limits.idle, limits.connect));
+    }
+}

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_registry::Timeouts;
+use longshore_registry::{CredentialStore, Credentials, Timeouts};
 use oci::PushTarget;
-use server::{Action, Answer, Endpoint, Rule};
+use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
 
-use crate::fixture::{Blobs, PATIENCE, blob, quick, registry, repository, upload};
+use crate::fixture::{Blobs, PATIENCE, blob, quick, registry, repository, start, upload};
 
 const SIZE: usize = 300_000;
 
@@ -79,6 +79,41 @@ async fn p10_a_commit_that_did_succeed_is_found() {
         let (methods, received, sent) = commits(action).await;
         assert_eq!(methods, ["POST", "PUT", "HEAD"], "{shown}");
         assert_eq!((received, sent), (SIZE as u64, SIZE as u64), "{shown}");
+    }
+}
+
+/// A token that ends while the body is on its way, as a registry tells when all of it has come, and
+/// as one tells that has stored it all the same.
+#[tokio::test]
+async fn p10_a_token_that_ends_with_the_last_byte_is_renewed_and_no_byte_goes_again() {
+    let expired = || Answer::error(401, "UNAUTHORIZED", "expired");
+    let before = Action::AnswerAtByte(SIZE as u64, expired());
+    for (action, committed) in [(before, false), (Action::AnswerAfter(expired()), true)] {
+        let auth = Auth::Bearer(Bearer::new().user("alice", "canary"));
+        let server = start(Server::builder().memory().auth(auth)).await;
+        let alice = Credentials::password("alice", "canary");
+        let credentials = CredentialStore::new().with(server.registry(), alice);
+        let client = quick().credentials(credentials).build().unwrap();
+        let target = client.push_target(&repository(&server, "app"));
+        let (layer, content) = blob(1, SIZE);
+        let source = Blobs::one(&layer, &content);
+        let fault = Rule::on(Endpoint::UploadPut).nth(1).act(action);
+        let fault = server.faults().add(fault);
+        let receipt = target.upload_blob(upload(&layer, &source)).await.unwrap();
+        assert_eq!(fault.hits(), 1);
+        assert_eq!(server.log().blob_bytes(), SIZE as u64);
+        assert_eq!(receipt.sent, SIZE as u64);
+        let entries = server.log().entries();
+        let refused = entries
+            .iter()
+            .position(|it| it.endpoint == Endpoint::UploadPut);
+        let after = entries[refused.unwrap() + 1..].iter();
+        let after: Vec<_> = after.map(|it| it.endpoint).collect();
+        let mut expected = vec![Endpoint::Token, Endpoint::BlobHead];
+        if !committed {
+            expected.extend([Endpoint::UploadStatus, Endpoint::UploadPut]);
+        }
+        assert_eq!(after, expected, "{:#?}", server.log().lines());
     }
 }
 
