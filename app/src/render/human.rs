@@ -6,7 +6,7 @@ use push::{ByteSize, Done, MountStatus, Plan, Report};
 use registry::Traffic;
 use serde_json::{Value, json};
 
-use crate::{error::AppError, exit::Cause};
+use crate::{error::AppError, exit::Cause, warning::with_causes};
 
 use super::{Short, progress::word};
 
@@ -95,7 +95,7 @@ fn write_report(
     }
     writeln!(text, "{}", requests_text(traffic))?;
     for (tag, error) in report.refused_tags() {
-        writeln!(text, "tag {tag} was refused: {error}")?;
+        writeln!(text, "tag {tag} was refused: {}", with_causes(error))?;
     }
     if !report.verified {
         writeln!(text, "the registry did not confirm the digest")?;

@@ -115,6 +115,20 @@ async fn p5_one_refused_tag_does_not_undo_the_others_and_ends_with_10() {
     let error = report["manifests"][0]["error"].as_str().unwrap();
     assert!(error.contains("tag is immutable"), "{error}");
     assert_eq!(stage.server.log().blob_bytes(), image.blob_bytes());
+    // Whoever reads it as text is told why, too.
+    let reference = stage.reference("team/app:1.2");
+    let run = stage
+        .longshore(&["push", image.path(), &reference, "-t", "1"])
+        .await;
+    assert_eq!(run.code, Some(10), "{run:#?}");
+    let line = run
+        .stdout
+        .lines()
+        .find(|it| it.starts_with("tag 1.2 was refused"));
+    assert!(
+        line.is_some_and(|it| it.contains("tag is immutable")),
+        "{run:#?}"
+    );
 }
 
 async fn careful(stage: &Stage, image: &Image, tags: &[&str]) -> crate::longshore::Run {
