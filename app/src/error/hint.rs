@@ -137,7 +137,7 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         }
         TargetErrorKind::Timeout => Some("raise the limit with --idle-timeout or --commit-timeout"),
         TargetErrorKind::Storage => Some(
-            "name a directory that is a layout, or empty, or not there yet, with room and leave to write: oci:DIRECTORY",
+            "name a place with room and leave to write: a directory that is a layout, or empty, or not there yet (oci:DIRECTORY), or a file (oci-archive:FILE)",
         ),
         TargetErrorKind::RateLimited => {
             Some("try again later, with a lower --concurrency, or with a longer --max-retry-after")
@@ -149,7 +149,7 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
 fn open_hint(error: &OpenError) -> Option<&'static str> {
     match error {
         OpenError::NotFound { .. } => Some(
-            "check the path; an image in a registry is written docker://registry/repository:tag",
+            "check the path; what is to be pushed from a registry is written docker://registry/repository:tag",
         ),
         OpenError::Ambiguous { .. } => Some("choose one with --image NAME"),
         OpenError::NoSuchPlatform { .. } => Some("leave --platform out to push all of them"),
@@ -164,6 +164,10 @@ fn source_hint(error: &SourceError) -> Option<&'static str> {
         SourceError::NotFound { .. } => Some(
             "check its name and its tag; if only some accounts may see it, log in with longshore login",
         ),
+        SourceError::Missing { .. } => Some("the image is incomplete: fetch or build it again"),
+        SourceError::WrongSize { .. }
+        | SourceError::Altered { .. }
+        | SourceError::Document { .. } => Some("the image is damaged: fetch or build it again"),
         SourceError::Unreadable { error, .. } => {
             let error = error.downcast_ref::<TargetError>()?;
             match error.kind() {

@@ -187,6 +187,22 @@ async fn p14_5_local_data() {
     let run = push(&stage, &image, "team/app:1").await;
     ended(&run, 5, "local-data");
     assert_eq!(stage.server.log().requests(), 0);
+    // And of what is not blobs, likewise with what to do.
+    for (content, told) in [(None, "incomplete"), (Some("no manifest"), "damaged")] {
+        let manifest = image.file(image.digest());
+        match content {
+            None => std::fs::remove_file(&manifest).unwrap(),
+            Some(content) => std::fs::write(&manifest, content).unwrap(),
+        }
+        let run = push(&stage, &image, "team/app:1").await;
+        ended(&run, 5, "local-data");
+        let hint = run.json()["error"]["hint"].as_str().unwrap().to_owned();
+        assert!(
+            hint.contains(told) && hint.contains("fetch or build"),
+            "{run:#?}"
+        );
+    }
+    assert_eq!(stage.server.log().requests(), 0);
 }
 
 /// What this machine does not let be read or written is no bug of ours, whichever command it is.

@@ -50,6 +50,11 @@ fn garbage_is_collected_on_demand_and_said() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("store");
     let path = store.to_str().unwrap();
+    let mistaken = run(home.path(), ["serve", "--store", path, "--gc"]);
+    assert_eq!(mistaken.code, Some(4), "{mistaken:?}");
+    assert!(mistaken.stderr.contains(path), "{mistaken:?}");
+    assert!(!store.exists(), "a name that is mistaken makes no store");
+    std::fs::create_dir(&store).unwrap();
     let serve = |more: &[&'static str]| {
         let args = ["serve", "--store", path, "--gc"].into_iter();
         run(home.path(), args.chain(more.iter().copied())).succeeded()

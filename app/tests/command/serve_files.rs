@@ -197,6 +197,7 @@ fn what_cannot_be_served_ends_with_the_code_that_says_why() {
         (vec![path("broken")], 5, "is missing"),
         (vec![path("store")], 2, "longshore serve --store"),
         (vec![upper], 2, "is not a repository's name"),
+        (vec!["a=".into()], 2, "expected PATH or NAME=PATH"),
         (
             vec![path("one"), "--store".into(), path("x")],
             2,

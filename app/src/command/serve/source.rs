@@ -85,6 +85,11 @@ pub(crate) fn tags(images: &ReadOnly) -> Vec<String> {
 
 async fn add(images: &mut ReadOnly, given: &Given<'_>) -> Result<(), AppError> {
     let path = &given.path;
+    if path.as_os_str().is_empty() {
+        return Err(AppError::Usage(
+            "what is to be served has no path: expected PATH or NAME=PATH".into(),
+        ));
+    }
     if Server::is_store(path) {
         let path = path.display();
         return Err(AppError::Usage(format!(

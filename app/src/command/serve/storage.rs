@@ -44,13 +44,14 @@ impl StorageArgs {
 
     /// The store to collect garbage from instead of serving anything, if that is wanted.
     ///
-    /// Fails where nothing is kept.
+    /// Fails where nothing is kept, or not there: a name that is mistaken makes no store.
     pub(super) fn only_collects<'a>(
         &self,
         store: Option<&'a Path>,
     ) -> Result<Option<&'a Path>, AppError> {
         match store {
             _ if !self.gc => Ok(None),
+            Some(store) if !store.exists() => Err(AppError::NoFile(store.to_owned())),
             Some(store) => Ok(Some(store)),
             None => Err(AppError::Usage(
                 "--gc removes garbage from a store, and there is none without --store DIR: what is \
