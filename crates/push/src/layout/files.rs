@@ -106,18 +106,33 @@ impl Files {
     fn make(&self) -> Result<(), LayoutError> {
         if !self.check()? {
             self.make_directory(&self.directory)?;
-            let marker = layout::Marker {
-                image_layout_version: layout::VERSION.to_owned(),
-            };
-            let path = self.directory.join(layout::MARKER);
-            let content = serde_json::to_vec(&marker).map_err(io::Error::from);
-            let content = content.map_err(io_error("write", &path))?;
-            self.write_whole(&path, &content)?;
+            self.make_marker()?;
         }
         if !self.swept.swap(true, Ordering::Relaxed) {
             self.sweep();
         }
         Ok(())
+    }
+
+    /// Makes the marker. One that is there meanwhile stays: another process may have it locked.
+    pub(super) fn make_marker(&self) -> Result<(), LayoutError> {
+        let marker = layout::Marker {
+            image_layout_version: layout::VERSION.to_owned(),
+        };
+        let path = self.directory.join(layout::MARKER);
+        let content = serde_json::to_vec(&marker).map_err(io::Error::from);
+        let content = content.map_err(io_error("write", &path))?;
+        let mut file = self.temporary()?;
+        file.write_all(&content).map_err(io_error("write", &path))?;
+        file.as_file()
+            .sync_all()
+            .map_err(io_error("write", &path))?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => {}
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(failed) => return Err(io_error("write", &path)(failed.error)),
+        }
+        sync_directory(&self.directory)
     }
 
     /// Whether a blob is there, as long as it should be.
@@ -235,7 +250,19 @@ impl Files {
         fs::read(path).map(Some).map_err(io_error("read", path))
     }
 
-    fn lock(&self) -> Result<File, LayoutError> {
+    /// Locks the index. A file that is another one by the time it is locked keeps nobody out.
+    pub(super) fn lock(&self) -> Result<File, LayoutError> {
+        loop {
+            let (file, path) = (self.locked()?, self.directory.join(LOCK));
+            match is_at(&file, &path) {
+                Ok(true) => return Ok(file),
+                Ok(false) => {}
+                Err(error) => return Err(io_error("lock", &path)(error)),
+            }
+        }
+    }
+
+    fn locked(&self) -> Result<File, LayoutError> {
         let path = self.directory.join(LOCK);
         let mut options = File::options();
         options.read(true);
@@ -317,6 +344,21 @@ impl Files {
             }
         }
     }
+}
+
+/// Whether an open file is the one that has this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (open, named) = (file.metadata()?, fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+}
+
+/// Nobody replaces a file that is open.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it asks")]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Makes durable what names there are in a directory. Windows journals names by itself.

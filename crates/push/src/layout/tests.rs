@@ -312,3 +312,43 @@ async fn an_offered_file_of_another_file_system_is_copied() {
     assert_eq!(fs::read(path).unwrap(), b"the content");
     assert_eq!(names(target.directory()), ["blobs", "oci-layout"]);
 }
+
+/// Two that find no layout make one at once: what the first may have locked already stays.
+#[cfg(unix)]
+#[test]
+fn a_marker_that_another_process_has_made_meanwhile_is_not_replaced() {
+    use std::os::unix::fs::MetadataExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join(layout::MARKER);
+    let files = || Files::new(directory.path().to_owned());
+    files().make_marker().unwrap();
+    let first = fs::metadata(&marker).unwrap().ino();
+    let locked = files().lock().unwrap();
+    files().make_marker().unwrap();
+    assert_eq!(fs::metadata(&marker).unwrap().ino(), first);
+    assert_eq!(names(directory.path()), ["oci-layout"]);
+    assert!(fs::File::open(&marker).unwrap().try_lock().is_err());
+    drop(locked);
+}
+
+/// Another program replaced it while it was waited for.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_replaced_before_it_was_locked_is_not_what_is_locked() {
+    use std::os::unix::fs::MetadataExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join(layout::MARKER);
+    let files = Files::new(directory.path().to_owned());
+    files.make_marker().unwrap();
+    let held = files.lock().unwrap();
+    let locked = std::thread::scope(|scope| {
+        let locking = scope.spawn(|| files.lock().unwrap());
+        let new = directory.path().join("new");
+        fs::copy(&marker, &new).unwrap();
+        fs::rename(&new, &marker).unwrap();
+        drop(held);
+        locking.join().unwrap()
+    });
+    let (locked, there) = (locked.metadata().unwrap(), fs::metadata(&marker).unwrap());
+    assert_eq!(locked.ino(), there.ino());
+}

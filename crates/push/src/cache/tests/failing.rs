@@ -53,7 +53,8 @@ async fn k4_a_full_disk_costs_the_store_entry_and_one_warning_never_the_push() {
                 .all(|it| !stage.file(&it.digest).exists())
         );
         drop(cached);
-        assert_eq!(stage.parts(), 0, "nothing half written is left");
+        // By the thread that was writing it, when that comes to its end.
+        until(|| stage.parts() == 0).await;
         assert!(stage.store.verify().await.unwrap().altered.is_empty());
     }
 }
@@ -107,7 +108,8 @@ async fn k4_a_dead_writer_costs_the_store_entry_and_one_warning() {
     stage.store.settle().await;
     assert_eq!(stage.heard.texts().len(), 1);
     drop(cached);
-    assert_eq!(stage.parts(), 0);
+    // By the thread that died, when that comes to its end.
+    until(|| stage.parts() == 0).await;
 }
 
 #[tokio::test]
