@@ -53,7 +53,7 @@ pub struct FanoutOptions {
     /// the source (at most 1 MiB) is read as long as there is less. Default 2 MiB.
     pub window: NonZeroUsize,
     /// How much is kept of all blobs together, in bytes: when many are read at once, the window of
-    /// each is smaller. Default 16 MiB.
+    /// each is smaller. Default 8 MiB.
     pub memory: NonZeroUsize,
     /// How long one destination may hold up the others: before a blob is begun, and while it is
     /// read. Default 3 s.
@@ -88,7 +88,7 @@ impl Default for FanoutOptions {
     fn default() -> Self {
         Self {
             window: NonZeroUsize::MIN.saturating_add(2 * 1024 * 1024 - 1),
-            memory: NonZeroUsize::MIN.saturating_add(16 * 1024 * 1024 - 1),
+            memory: NonZeroUsize::MIN.saturating_add(8 * 1024 * 1024 - 1),
             patience: Duration::from_secs(3),
         }
     }

@@ -170,9 +170,9 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for another piece. Whoever holds the others up for too long loses
-    /// its seat.
-    async fn has_room(&self, hub: &Hub) {
+    /// Waits until there is room for another piece beside `kept` bytes that nobody can take yet.
+    /// Whoever holds the others up for too long loses its seat.
+    async fn has_room(&self, hub: &Hub, kept: u64) {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -183,7 +183,8 @@ impl Group {
                 if state.seats.is_empty() {
                     state.trim();
                 }
-                if state.head - state.base < hub.window() as u64 || state.pieces.is_empty() {
+                let kept = state.head - state.base + kept;
+                if kept < hub.window() as u64 || state.pieces.is_empty() {
                     return;
                 }
                 state.last()
@@ -224,14 +225,14 @@ impl Group {
         };
         let mut body = hub.source.open(&self.blob, start).await?;
         let Some(mut hasher) = seen else {
-            while let Some(bytes) = self.next(hub, &mut body).await? {
+            while let Some(bytes) = self.next(hub, &mut body, None).await? {
                 self.give(Piece { bytes, after: None });
             }
             return Ok(());
         };
         let place = hub.source.place(&self.blob);
         let mut last: Option<Piece> = None;
-        while let Some(bytes) = self.next(hub, &mut body).await? {
+        while let Some(bytes) = self.next(hub, &mut body, last.as_ref()).await? {
             if hasher.bytes() + bytes.len() as u64 > self.blob.size {
                 let read = hasher.bytes() + bytes.len() as u64;
                 return Err(wrong_size(&self.blob, &place, read));
@@ -252,9 +253,15 @@ impl Group {
         Ok(())
     }
 
-    /// Waits until there is room, and reads the next piece.
-    async fn next(&self, hub: &Hub, body: &mut BlobStream) -> Result<Option<Bytes>, SourceError> {
-        self.has_room(hub).await;
+    /// Waits until there is room, and reads the next piece after the `last`, which is kept.
+    async fn next(
+        &self,
+        hub: &Hub,
+        body: &mut BlobStream,
+        last: Option<&Piece>,
+    ) -> Result<Option<Bytes>, SourceError> {
+        let kept = last.map_or(0, |it| it.bytes.len() as u64);
+        self.has_room(hub, kept).await;
         body.next().await.transpose()
     }
 
