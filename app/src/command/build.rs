@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use oci::{Platform, Repository};
+use registry::WithElsewhere;
 use wcow::{AssembleOptions, Assembler, Built, Copier, Events, Release, dockerfile::Dockerfile};
 
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
 mod bases;
 mod chosen;
 mod downloads;
+mod layers;
 mod named;
 mod output;
 mod pushed;
@@ -29,6 +31,7 @@ mod tell;
 
 use bases::FoundBases;
 use chosen::SaidVersion;
+use layers::LayerBases;
 use named::Named;
 use tell::Tell;
 
@@ -102,6 +105,11 @@ pub(crate) struct BuildArgs {
     /// over TLS, from public addresses, without credentials
     #[arg(long)]
     allow_foreign_fetch: bool,
+
+    /// Fetch layers of images to copy files out of them: of the image that COPY --from names, and of the
+    /// base of a stage that files are copied from. Without, images on this machine are copied from
+    #[arg(long)]
+    allow_base_download: bool,
 
     /// A host of your own that foreign layers may be fetched from without TLS and at a private
     /// address; may be given several times
@@ -304,7 +312,11 @@ pub(crate) async fn build(args: &BuildArgs, environment: &Environment) -> Result
         Progress::new(args.quiet)
     });
     let quiet = args.quiet || args.plan;
-    let tell = Tell::new(Arc::clone(&progress), quiet, args.events.as_deref())?;
+    let tell = Tell::new(
+        Arc::clone(&progress),
+        (quiet, args.quiet),
+        args.events.as_deref(),
+    )?;
     let events = Events::new(tell);
     let work = Box::pin(work(args, environment, &progress, &events));
     let result = work.await;
@@ -322,12 +334,20 @@ impl BuildArgs {
             mount_from: self.mount_from.clone(),
             must_mount: self.must_mount.clone(),
             foreign: self.foreign,
-            allow_foreign_fetch: self.allow_foreign_fetch,
+            // Where they stay where they are, it is for what is copied out of them alone.
+            allow_foreign_fetch: self.allow_foreign_fetch && !self.is_for_copies(),
             foreign_host: self.foreign_host.clone(),
             no_overwrite: self.no_overwrite,
             max_upload_bytes: self.max_upload_bytes,
             ..TransferArgs::default()
         }
+    }
+}
+
+impl BuildArgs {
+    /// Whether foreign layers are fetched only to copy files out of them.
+    fn is_for_copies(&self) -> bool {
+        self.allow_base_download && matches!(self.foreign, ForeignPolicy::Keep)
     }
 }
 
@@ -355,12 +375,13 @@ async fn work(
         events,
         dockerfile: &dockerfile,
         copier: chosen::copier(args, spool.path(), fetch)?,
+        elsewhere: layers::elsewhere(args, environment, progress, spool.path()).await?,
         options,
         releases: &releases,
     };
     match &args.output {
         Some(path) => Box::pin(output::write(&building, path, &names)).await,
-        None => pushed::push(&building, &names).await,
+        None => Box::pin(pushed::push(&building, &names)).await,
     }
 }
 
@@ -372,16 +393,22 @@ struct Building<'a> {
     events: &'a Events,
     dockerfile: &'a Dockerfile,
     copier: Arc<dyn Copier>,
+    /// Where foreign layers are fetched from, to copy files out of them.
+    elsewhere: Option<WithElsewhere>,
     options: AssembleOptions,
     releases: &'a [Release],
 }
 
 impl Building<'_> {
     async fn assemble(&self, bases: &FoundBases<'_>) -> Result<Built, AppError> {
+        let bases = LayerBases {
+            bases,
+            elsewhere: self.elsewhere.as_ref(),
+        };
         let assembler = Assembler::new(
             self.dockerfile,
             Arc::clone(&self.copier),
-            bases,
+            &bases,
             self.options.clone(),
             self.events.clone(),
         );

@@ -10,7 +10,7 @@ use push::{
     source::{OpenError, artifact::ArtifactError},
 };
 use server::{ImageError, ServerError};
-use wcow::{BaseError, BuildError};
+use wcow::{BaseError, BuildError, ImageFilesError};
 
 use super::AppError;
 use crate::{auth_files::keep::KeepError, exit::Cause};
@@ -67,7 +67,16 @@ impl AppError {
 fn build_cause(error: &BuildError) -> Cause {
     match error {
         BuildError::Platform(_) | BuildError::NoTagToReplace { .. } => Cause::Usage,
-        BuildError::Base { error, .. } => match &**error {
+        BuildError::Copy { error, .. } => match error.downcast_ref::<ImageFilesError>() {
+            Some(ImageFilesError::NotAllowed { .. } | ImageFilesError::NotInStage { .. }) => {
+                Cause::Gate
+            }
+            Some(
+                ImageFilesError::Source { error, .. } | ImageFilesError::Foreign { error, .. },
+            ) => source_cause(error),
+            _ => Cause::LocalData,
+        },
+        BuildError::Base { error, .. } | BuildError::CopiedImage { error, .. } => match &**error {
             BaseError::Source { error, .. } => source_cause(error),
             BaseError::NoPlatform { .. } => Cause::SourceNotFound,
             BaseError::SeveralBuilds { .. } | BaseError::Version(_) => Cause::Usage,

@@ -911,4 +911,5 @@ async fn b8_no_error_of_a_download_shows_what_may_be_secret() {
 }
 
 #[cfg(test)]
+mod image_copy;
 mod several;

@@ -35,7 +35,7 @@ mod run;
 mod spool;
 mod stage;
 
-pub use built::{Built, BuiltPart};
+pub use built::{Built, BuiltPart, FetchedLayer};
 pub use copier::{Copier, CopyFailure, CopyFrom, CopyJob};
 pub use error::BuildError;
 pub use release::Release;
@@ -52,11 +52,15 @@ use crate::{
     run::{DEFAULT_RUN_LIMIT, NoRunner, Runner},
 };
 use spool::Spooled;
-use stage::{Chain, StageState};
+use stage::{Chain, Images, StageState};
 
 /// How images are assembled.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub struct AssembleOptions {
     /// The stage to build; the last one if none is named.
     pub target: Option<String>,
@@ -87,6 +91,11 @@ pub struct AssembleOptions {
     pub os_version: Option<Chosen>,
     /// Other bases for those that `FROM` names.
     pub from_map: FromMap,
+    /// Whether layers of images in registries may be fetched, to copy files out of them. Without, an
+    /// image that is on this machine may be copied from only.
+    pub fetches_layers: bool,
+    /// Whether what is copied out of an image keeps the times that it has there.
+    pub keeps_image_times: bool,
     /// The tags of the images.
     pub tags: Vec<Tag>,
     /// How long each `RUN` may take, where there is a runner for it.
@@ -119,6 +128,8 @@ struct Known {
     layers: BTreeMap<String, Spooled>,
     /// Warnings that were told.
     warnings: Vec<String>,
+    /// Images that files are copied from.
+    images: Images,
 }
 
 /// The most memory that the files of a build take, inclusive, in bytes: those of all its
@@ -161,6 +172,8 @@ impl AssembleOptions {
             path_default: false,
             os_version: None,
             from_map: FromMap::default(),
+            fetches_layers: false,
+            keeps_image_times: true,
             tags: Vec::new(),
             run_limit: DEFAULT_RUN_LIMIT,
             spool,
@@ -219,7 +232,8 @@ impl<'a> Assembler<'a> {
             parts.push(self.one(release, plan).await?);
         }
         let parts = index::sorted(parts)?;
-        let built = Built::of(parts)?;
+        let fetched = self.known().images.take_fetched();
+        let built = Built::of(parts)?.with_fetched(fetched);
         if let Some(index) = built.index() {
             let digest = index.digest().clone();
             self.events.tell(&BuildEvent::Index { digest });

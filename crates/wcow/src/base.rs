@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use oci::{Descriptor, Document, Manifest, Platform, Source, SourceError};
+use oci::{BlobStream, Descriptor, Document, Manifest, Platform, Source, SourceError};
 use serde_json::{Map, Value};
 
 mod choice;
@@ -33,11 +33,22 @@ pub const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 pub trait Bases: Send + Sync {
     /// The image or index that a `FROM` names, as it is written there with its variables expanded.
     async fn open(&self, reference: &str) -> Result<Arc<dyn Source>, SourceError>;
+
+    /// The bytes of a layer of an image that was opened before, to copy files out of it. The default
+    /// asks the image's source; one that may fetch foreign layers from elsewhere does so here.
+    async fn open_layer(
+        &self,
+        source: &Arc<dyn Source>,
+        layer: &Descriptor,
+    ) -> Result<BlobStream, SourceError> {
+        source.open(layer, 0).await
+    }
 }
 
 /// A base for one platform.
 #[derive(Clone, Debug)]
 pub struct Base {
+    os: TargetOs,
     reference: String,
     source: Arc<dyn Source>,
     manifest: Document,
@@ -87,12 +98,18 @@ impl Base {
         let platform = reading.platform(&manifest, &config)?;
         let configuration = reading.configuration(view, &config, &platform)?;
         Ok(Self {
+            os,
             reference: reference.to_owned(),
             source,
             manifest,
             platform,
             configuration,
         })
+    }
+
+    /// The system it is for.
+    pub(crate) fn os(&self) -> TargetOs {
+        self.os
     }
 
     /// As `FROM` names it.

@@ -28,6 +28,8 @@ use cap_std::{
     fs::{Dir, Metadata},
 };
 
+use crate::Owner;
+
 mod error;
 mod file;
 pub(crate) mod glob;
@@ -176,6 +178,8 @@ impl Context {
             kind,
             mtime,
             mode,
+            owner: Owner::Default,
+            kept: None,
         }))
     }
 
@@ -221,6 +225,8 @@ impl Context {
             },
             mtime: modified(&metadata),
             mode: 0o777,
+            owner: Owner::Default,
+            kept: None,
         }))
     }
 }

@@ -34,11 +34,15 @@ mod spool;
 mod staged;
 mod url;
 
+pub(crate) use archive::{MAX_RATIO, MAX_ZSTD_LOG, SMALL_BYTES, is_window};
 use destination::Destination;
 pub(crate) use destination::is_in_every_image;
 pub use error::{ArchiveFault, CopyError};
 use mode::Mode;
 use pattern::Stars;
+pub(crate) use pattern::names as source_names;
+pub(crate) use spool::Spool;
+pub(crate) use staged::of_stage;
 pub(crate) use url::shown;
 pub use url::{Fetch, FetchError};
 
@@ -91,6 +95,8 @@ pub struct Place<'a> {
     pub there: Option<&'a LayerStack>,
     /// The files of the stage that is copied from; the context's if none.
     pub from: Option<&'a LayerTree>,
+    /// The files of the image that is copied from. It comes before the stage.
+    pub(crate) image: Option<&'a dyn Files>,
 }
 
 impl Place<'_> {
@@ -102,6 +108,7 @@ impl Place<'_> {
             working_directory: "",
             there: None,
             from: None,
+            image: None,
         }
     }
 
@@ -169,9 +176,10 @@ impl Copying {
         tree: &mut LayerTree,
     ) -> Result<Vec<String>, CopyError> {
         let staged = place.from.map(staged::Staged::new);
-        let files: &dyn Files = match &staged {
-            Some(staged) => staged,
-            None => &self.context,
+        let files: &dyn Files = match (place.image, &staged) {
+            (Some(image), _) => image,
+            (None, Some(staged)) => staged,
+            (None, None) => &self.context,
         };
         let mut job = Job::new(self, place, files, tree, &it.destination)?;
         job.excludes = Ignore::patterns(&it.excludes).map_err(CopyError::Exclude)?;
@@ -273,8 +281,22 @@ impl<'a> Job<'a> {
         Meta {
             mtime: node.mtime,
             mode: self.mode_of(node.mode, matches!(node.kind, NodeKind::Directory { .. })),
-            owner: self.owner,
+            owner: self.owner_of(node.owner),
             origin: self.place.origin(origin),
+            kept: node.kept.clone(),
+        }
+    }
+
+    /// Whose something is that is `owner`'s where it comes from: accounts of one system are nobody on
+    /// the other.
+    fn owner_of(&self, owner: Owner) -> Owner {
+        let is_known = match self.place.os {
+            TargetOs::Windows => !matches!(owner, Owner::Ids { .. }),
+            TargetOs::Linux => matches!(owner, Owner::Ids { .. }),
+        };
+        match self.owner {
+            Owner::Default if is_known => owner,
+            said => said,
         }
     }
 
@@ -303,6 +325,7 @@ impl<'a> Job<'a> {
             mode: self.mode_of(mode, false),
             owner: self.owner,
             origin: self.place.origin(origin),
+            kept: None,
         };
         self.tree.file(&to, body, meta)?;
         Ok(())
@@ -361,6 +384,8 @@ impl<'a> Job<'a> {
         let source = url::redacted(source);
         Err(if found.is_pattern {
             CopyError::NothingMatches(source)
+        } else if self.place.image.is_some() {
+            CopyError::NotInImage(source)
         } else if self.place.from.is_some() {
             CopyError::NotInStage(source)
         } else if self.files.is_left_out(&found.cleaned) {

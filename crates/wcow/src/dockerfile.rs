@@ -43,7 +43,7 @@ pub use instruction::{
     AddInstruction, Argument, Command, CopyInstruction, Healthcheck, Heredoc, Instruction, Pair,
     SourcePath, Step,
 };
-pub use plan::{Base, Plan, PlanOptions, PlannedStage};
+pub use plan::{Base, CopySource, Plan, PlanOptions, PlannedStage};
 pub use scope::{BuildArguments, Predefined, Scope, TargetOs};
 
 /// The longest file that is read, in bytes, inclusive.

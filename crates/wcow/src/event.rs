@@ -38,6 +38,26 @@ pub enum BuildEvent {
         /// How many bytes its layers have together. None of them was read.
         bytes: u64,
     },
+    /// An image was read that files are copied from: its manifest and its config.
+    CopiedFrom {
+        /// As `COPY --from` names it, rules followed.
+        reference: String,
+        /// What it runs on.
+        platform: Box<Platform>,
+        /// The digest of its manifest.
+        digest: Digest,
+        /// How many bytes its layers have together. Those that are needed are fetched.
+        bytes: u64,
+    },
+    /// A layer of an image is fetched, because files are copied out of it.
+    Fetch {
+        /// The image.
+        reference: String,
+        /// The layer's digest.
+        digest: Digest,
+        /// Its size, in bytes.
+        size: u64,
+    },
     /// What a `RUN` runs printed a line.
     Output {
         /// The line of the `RUN`, counted from 1.

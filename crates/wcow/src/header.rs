@@ -185,6 +185,10 @@ pub(crate) struct RawHeader {
     pub(crate) size: u64,
     /// None where it is no number.
     pub(crate) mtime: Option<u64>,
+    /// Permission bits and owner; none where it is no number.
+    pub(crate) mode: Option<u64>,
+    pub(crate) uid: Option<u64>,
+    pub(crate) gid: Option<u64>,
     pub(crate) flag: u8,
 }
 
@@ -219,6 +223,9 @@ impl RawHeader {
             link: text(&bytes[157..257]).to_vec(),
             size: number(&bytes[124..136]).ok_or(HeaderError::Size)?,
             mtime: number(&bytes[136..148]),
+            mode: number(&bytes[100..108]),
+            uid: number(&bytes[108..116]),
+            gid: number(&bytes[116..124]),
             flag: bytes[156],
         })
     }

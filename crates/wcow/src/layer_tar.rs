@@ -25,10 +25,11 @@ use std::{
 };
 
 use crate::{
+    dockerfile::TargetOs,
     header::{BLOCK, Header, Kind},
     pax::{Records, key},
     security::SecurityDescriptor,
-    tree::{Entry, EntryKind, FileBody, LayerTree, Meta, OpenFile, Origin, Owner, System},
+    tree::{Entry, EntryKind, FileBody, Kept, LayerTree, Meta, OpenFile, Origin, Owner, System},
 };
 
 mod error;
@@ -196,7 +197,14 @@ impl<W: Write> Writer<'_, W> {
                 (Kind::Symlink, 0o120_777, attributes, security, &**target)
             }
         };
-        let mtime = self.timestamps.of(meta.mtime);
+        let kept = meta.kept.as_deref().filter(|it| it.os == TargetOs::Windows);
+        let times = kept.and_then(|it| it.times.as_ref());
+        let mtime = times.map_or_else(|| self.timestamps.of(meta.mtime), |it| it.mtime);
+        let records = windows_records(attributes, mtime).with(key::SECURITY, security.to_base64());
+        let records = kept.map_or_else(
+            || records.clone(),
+            |it| it.over(records.clone(), meta.owner),
+        );
         self.header(&Header {
             path: &format!("{FILES}/{}", entry.path()),
             kind,
@@ -206,7 +214,7 @@ impl<W: Write> Writer<'_, W> {
             size,
             mtime,
             link,
-            records: windows_records(attributes, mtime).with(key::SECURITY, security.to_base64()),
+            records,
         })
     }
 
@@ -214,6 +222,9 @@ impl<W: Write> Writer<'_, W> {
         let Meta {
             mtime, mode, owner, ..
         } = *entry.meta();
+        let kept = entry.meta().kept.as_deref();
+        let kept = kept.filter(|it| it.os == TargetOs::Linux);
+        let times = kept.and_then(|it| it.times.as_ref());
         let path = entry.path().as_str();
         // A directory's name ends in a slash, as every writer of such layers has it.
         let (kind, mode, path, link) = match entry.kind() {
@@ -232,9 +243,9 @@ impl<W: Write> Writer<'_, W> {
             uid,
             gid,
             size,
-            mtime: self.timestamps.of(mtime),
+            mtime: times.map_or_else(|| self.timestamps.of(mtime), |it| it.mtime),
             link,
-            records: Records::default(),
+            records: kept.map_or_else(Records::default, |it| it.over(Records::default(), owner)),
         })
     }
 
@@ -293,6 +304,21 @@ impl<W: Write> Writer<'_, W> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
         self.out.write_all(bytes).map_err(LayerError::Write)
+    }
+}
+
+impl Kept {
+    /// Records of ours with those in their place that the entry came with. Whoever gave it an owner
+    /// gave it other rights.
+    fn over(&self, mut records: Records, owner: Owner) -> Records {
+        let times = self.times.iter().flat_map(|it| &it.records);
+        for (key, value) in self.records.iter().chain(times) {
+            let is_right = matches!(&**key, key::SECURITY | key::SDDL);
+            if !(is_right && owner != Owner::Default) {
+                records = records.with_bytes(key, value);
+            }
+        }
+        records
     }
 }
 

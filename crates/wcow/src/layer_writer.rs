@@ -99,10 +99,9 @@ fn linter(tree: &LayerTree, timestamps: Timestamps) -> Option<Linter> {
     let System::Windows(names) = tree.system() else {
         return None;
     };
-    let options = LintOptions {
-        names,
-        latest: timestamps.latest(),
-    };
+    // What keeps the times of its own layer may be later than the build's.
+    let latest = timestamps.latest().filter(|_| !tree.keeps_times());
+    let options = LintOptions { names, latest };
     Some(Linter::new(options))
 }
 

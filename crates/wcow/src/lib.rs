@@ -51,6 +51,7 @@ mod error;
 mod event;
 mod from_map;
 mod header;
+mod image_files;
 mod inline;
 mod layer;
 mod layer_path;
@@ -68,7 +69,7 @@ mod tree;
 
 pub use assemble::{
     AssembleOptions, Assembler, BuildError, Built, BuiltPart, Copier, CopyFailure, CopyFrom,
-    CopyJob, Release,
+    CopyJob, FetchedLayer, Release,
 };
 pub use base::{Base, BaseError, Bases, Wanted};
 pub use built::{BuiltImage, UnverifiedImage};
@@ -77,6 +78,7 @@ pub use configure::{Configuration, ConfigureError, ConfigureWarning};
 pub use error::{BuiltImageError, LayerField};
 pub use event::{BuildEvent, BuildObserver, Events, RunStream};
 pub use from_map::{FromMap, FromMapError};
+pub use image_files::{ImageFault, ImageFilesError, ImageTree};
 pub use inline::MAX_INLINE_BYTES;
 pub use layer::{EmittedLayer, LayerSource};
 pub use layer_path::{LayerPath, LayerPathError};
@@ -89,6 +91,6 @@ pub use names::{LEGACY_PATH_UNITS, MAX_NAME_UNITS, MAX_PATH_UNITS, NameFault};
 pub use os_version::{OsVersion, VersionError};
 pub use source::BuiltSource;
 pub use tree::{
-    Entry, EntryKind, FileBody, Folder, LayerStack, LayerTree, Listed, MAX_ENTRIES, Meta,
+    Entry, EntryKind, FileBody, Folder, Kept, LayerStack, LayerTree, Listed, MAX_ENTRIES, Meta,
     NameRules, OpenFile, Origin, Owner, System, TreeError, TreeWarning,
 };

@@ -5,7 +5,7 @@
 //! Written, records are sorted by the bytes of their keys: a layer's digest is made
 //! of them. Read, they are bounded, since whoever lints a layer did not write it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// The keys that layers have, those of Windows named as its own writer does
 /// ([go-winio](https://github.com/microsoft/go-winio/blob/main/backuptar/tar.go)).
@@ -28,7 +28,10 @@ pub(crate) mod key {
 
 /// The records of one entry, sorted by key, each key once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Records(BTreeMap<&'static str, String>);
+pub(crate) struct Records(BTreeMap<Cow<'static, str>, Vec<u8>>);
+
+/// A record as it is read: its key, and its value.
+pub(crate) type RawRecord<'a> = (&'a [u8], &'a [u8]);
 
 /// Why bytes are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +55,13 @@ pub(crate) enum PaxError {
 impl Records {
     /// The same with one more.
     pub(crate) fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.0.insert(key, value.to_string());
+        self.0.insert(key.into(), value.to_string().into_bytes());
+        self
+    }
+
+    /// The same with one that somebody else wrote, whatever is in it.
+    pub(crate) fn with_bytes(mut self, key: &str, value: &[u8]) -> Self {
+        self.0.insert(Cow::Owned(key.to_owned()), value.to_vec());
         self
     }
 
@@ -65,7 +74,7 @@ impl Records {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (key, value) in &self.0 {
-            bytes.extend_from_slice(record(key, value).as_bytes());
+            bytes.extend_from_slice(&record(key, value));
         }
         bytes
     }
@@ -73,13 +82,16 @@ impl Records {
 
 /// One record. Its length is counted with the digits it takes, of which there are more
 /// than there seem where they carry it over a power of ten.
-fn record(key: &str, value: &str) -> String {
+fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + " =\n".len();
     let mut length = rest + digits(rest);
     if digits(length) > digits(rest) {
         length = rest + digits(length);
     }
-    format!("{length} {key}={value}\n")
+    let mut record = format!("{length} {key}=").into_bytes();
+    record.extend_from_slice(value);
+    record.push(b'\n');
+    record
 }
 
 fn digits(number: usize) -> usize {
@@ -88,6 +100,14 @@ fn digits(number: usize) -> usize {
 
 /// The records in `bytes`, in their order, keys repeated where they are.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(&str, &str)>, PaxError> {
+    let all = parse_bytes(bytes)?.into_iter();
+    let text = |it| std::str::from_utf8(it).map_err(|_| PaxError::Utf8);
+    all.map(|(key, value)| Ok((text(key)?, text(value)?)))
+        .collect()
+}
+
+/// The same, values being whatever they are: extended attributes need not be text.
+pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Vec<RawRecord<'_>>, PaxError> {
     let mut records = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -102,10 +122,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(&str, &str)>, PaxError> {
             .get(space + 1..)
             .and_then(|it| it.strip_suffix(b"\n"))
             .ok_or(PaxError::End)?;
-        let content = std::str::from_utf8(content).map_err(|_| PaxError::Utf8)?;
-        match content.split_once('=') {
-            None | Some(("", _)) => return Err(PaxError::Key),
-            Some(record) => records.push(record),
+        match content.iter().position(|it| *it == b'=') {
+            None | Some(0) => return Err(PaxError::Key),
+            Some(at) => records.push((&content[..at], &content[at + 1..])),
         }
         rest = &rest[length..];
     }
@@ -140,13 +159,13 @@ mod tests {
     #[test]
     fn a_record_counts_its_own_length() {
         assert_eq!(
-            record("MSWINDOWS.fileattr", "16"),
-            "25 MSWINDOWS.fileattr=16\n"
+            record("MSWINDOWS.fileattr", b"16"),
+            b"25 MSWINDOWS.fileattr=16\n"
         );
         // Nine bytes and one digit are ten, which take two digits: eleven.
-        assert_eq!(record("atime", "1"), "11 atime=1\n");
+        assert_eq!(record("atime", b"1"), b"11 atime=1\n");
         for length in [1, 5, 6, 7, 90, 91, 92, 93, 988, 989, 990, 991, 9985, 9986] {
-            let record = record("k", &"v".repeat(length));
+            let record = String::from_utf8(record("k", "v".repeat(length).as_bytes())).unwrap();
             let (said, _) = record.split_once(' ').unwrap();
             assert_eq!(said.parse(), Ok(record.len()), "{length}");
         }

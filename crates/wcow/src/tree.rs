@@ -34,7 +34,8 @@ mod store;
 
 pub use body::{FileBody, Folder, Listed, OpenFile};
 use checks::{check_depth, check_linux, check_windows, replaces};
-pub use entry::{Entry, EntryKind, Meta, Origin, Owner};
+pub(crate) use entry::KeptTimes;
+pub use entry::{Entry, EntryKind, Kept, Meta, Origin, Owner};
 pub use error::{TreeError, TreeWarning};
 pub use stack::LayerStack;
 use store::Store;
@@ -210,6 +211,11 @@ impl LayerTree {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether something in it has times of its own, whatever the build's are.
+    pub(crate) fn keeps_times(&self) -> bool {
+        self.store.keeps_times()
     }
 
     /// About what it takes in memory, in bytes.

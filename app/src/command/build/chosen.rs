@@ -98,6 +98,10 @@ pub(super) fn options(
         options.arguments.set(name, value);
     }
     (options.timestamps, options.created) = times(what, environment)?;
+    // Those are as reproducible as the layer that they are in: only who says otherwise changes them.
+    let is_said = what.timestamp.as_deref().is_some_and(|it| it != "source");
+    options.keeps_image_times = !is_said && environment.source_date_epoch.is_none();
+    options.fetches_layers = args.allow_base_download;
     options.build_platform = build_platform(std::env::consts::OS, std::env::consts::ARCH);
     options.oci = what.oci;
     options.squash = what.squash_new;

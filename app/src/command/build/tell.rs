@@ -21,13 +21,15 @@ use crate::{
 pub(super) struct Tell {
     progress: Arc<Progress>,
     quiet: bool,
+    /// Whether not even what is fetched is told, which a plan tells, too.
+    silent: bool,
     file: Option<Mutex<File>>,
 }
 
 impl Tell {
     pub(super) fn new(
         progress: Arc<Progress>,
-        quiet: bool,
+        (quiet, silent): (bool, bool),
         events: Option<&Path>,
     ) -> Result<Self, AppError> {
         let file = events.map(|path| {
@@ -40,6 +42,7 @@ impl Tell {
         Ok(Self {
             progress,
             quiet,
+            silent,
             file: file.transpose()?,
         })
     }
@@ -56,6 +59,11 @@ impl BuildObserver for Tell {
             BuildEvent::Warning(text) => warn(text),
             // The error itself is told by whoever ends the command.
             BuildEvent::Failed { .. } => {}
+            BuildEvent::Fetch { .. } | BuildEvent::CopiedFrom { .. } if !self.silent => {
+                if let Some(line) = line(event) {
+                    self.progress.say(line);
+                }
+            }
             other if !self.quiet => {
                 if let Some(line) = line(other) {
                     self.progress.say(line);
@@ -78,6 +86,25 @@ fn line(event: &BuildEvent) -> Option<String> {
             "FROM {reference}: {platform}, {}; its {} are not read",
             Short(digest),
             ByteSize(*bytes)
+        ),
+        BuildEvent::CopiedFrom {
+            reference,
+            platform,
+            digest,
+            bytes,
+        } => format!(
+            "COPY --from={reference}: {platform}, {}; it has {} of layers",
+            Short(digest),
+            ByteSize(*bytes)
+        ),
+        BuildEvent::Fetch {
+            reference,
+            digest,
+            size,
+        } => format!(
+            "  {} {:>11}  is fetched from {reference}, to copy files out of it",
+            Short(digest),
+            ByteSize(*size)
         ),
         BuildEvent::Output { line, text, .. } => format!("  {line}: {}", Foreign(text)),
         BuildEvent::Layer {
@@ -106,6 +133,22 @@ fn as_json(event: &BuildEvent) -> Value {
         } => json!({
             "event": "base", "reference": reference, "platform": platform.to_string(),
             "digest": digest, "layer_bytes": bytes,
+        }),
+        BuildEvent::CopiedFrom {
+            reference,
+            platform,
+            digest,
+            bytes,
+        } => json!({
+            "event": "copied-from", "reference": reference, "platform": platform.to_string(),
+            "digest": digest, "layer_bytes": bytes,
+        }),
+        BuildEvent::Fetch {
+            reference,
+            digest,
+            size,
+        } => json!({
+            "event": "fetch", "reference": reference, "digest": digest, "size": size,
         }),
         BuildEvent::Output { line, stream, text } => json!({
             "event": "output", "line": line, "stream": stream.name(), "text": text,
@@ -157,5 +200,12 @@ pub(super) fn built_json(built: &Built) -> Value {
             })
         })
         .collect();
-    json!({ "digest": built.digest(), "images": images })
+    let mut value = json!({ "digest": built.digest(), "images": images });
+    if !built.fetched().is_empty() {
+        let fetched = built.fetched().iter();
+        value["fetched"] = fetched
+            .map(|it| json!({ "reference": it.reference, "digest": it.digest, "size": it.size }))
+            .collect();
+    }
+    value
 }

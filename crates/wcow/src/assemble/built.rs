@@ -13,6 +13,19 @@ use crate::{Base, BuiltImage, BuiltSource};
 pub struct Built {
     parts: Vec<BuiltPart>,
     index: Option<Document>,
+    fetched: Vec<FetchedLayer>,
+}
+
+/// A layer that was fetched, because files were copied out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchedLayer {
+    /// The image, as the Dockerfile names it, rules followed.
+    pub reference: String,
+    /// The layer's digest.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size: u64,
 }
 
 /// One image, and what it is built on.
@@ -65,7 +78,21 @@ impl Built {
             return Err(BuildError::NoStage);
         }
         let index = index::of(&parts)?;
-        Ok(Self { parts, index })
+        Ok(Self {
+            parts,
+            index,
+            fetched: Vec::new(),
+        })
+    }
+
+    pub(super) fn with_fetched(mut self, fetched: Vec<FetchedLayer>) -> Self {
+        self.fetched = fetched;
+        self
+    }
+
+    /// The layers that were fetched to copy files out of them, each once.
+    pub fn fetched(&self) -> &[FetchedLayer] {
+        &self.fetched
     }
 
     /// The images, in the index's order.

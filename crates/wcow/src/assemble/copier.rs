@@ -3,7 +3,7 @@
 use std::{error::Error, fmt};
 
 use crate::{
-    LayerStack, LayerTree,
+    ImageTree, LayerStack, LayerTree,
     copy::{Copying, Place},
     dockerfile::{Instruction, TargetOs},
 };
@@ -45,6 +45,8 @@ pub enum CopyFrom<'a> {
     Context,
     /// In what another stage has copied.
     Stage(&'a LayerTree),
+    /// In an image, or in what a stage has copied together with its base.
+    Image(&'a ImageTree),
 }
 
 impl Copier for Copying {
@@ -52,10 +54,11 @@ impl Copier for Copying {
         let mut place = Place::new(job.os, job.number);
         place.working_directory = job.working_dir;
         place.there = Some(job.there);
-        place.from = match job.from {
-            CopyFrom::Context => None,
-            CopyFrom::Stage(files) => Some(files),
-        };
+        match job.from {
+            CopyFrom::Context => {}
+            CopyFrom::Stage(files) => place.from = Some(files),
+            CopyFrom::Image(files) => place.image = Some(files),
+        }
         Ok(self.carry_out(job.instruction, &place, tree)?)
     }
 }

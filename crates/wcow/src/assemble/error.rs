@@ -38,6 +38,23 @@ pub enum BuildError {
         #[source]
         error: Box<BaseError>,
     },
+    /// What `COPY --from` names is no stage, and cannot be read as an image.
+    #[error(
+        "{file}:{line}: {instruction} cannot be followed: no stage is called {reference}, so it is an image"
+    )]
+    CopiedImage {
+        /// Which file.
+        file: String,
+        /// Which line, counted from 1.
+        line: usize,
+        /// As it is written.
+        instruction: String,
+        /// What it names, rules followed.
+        reference: String,
+        /// Why not.
+        #[source]
+        error: Box<BaseError>,
+    },
     /// Files cannot be copied.
     #[error("{file}:{line}: {instruction} cannot be followed")]
     Copy {

@@ -14,12 +14,18 @@ use crate::{
     TreeError,
     configure::working_dir,
     copy::{is_in_every_image, shown},
-    dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs},
+    dockerfile::{
+        self, CopySource, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs,
+    },
 };
+use image::{CopiedFrom, FromFiles};
 use merge::empty;
 
 mod base;
+mod image;
 mod merge;
+
+pub(super) use image::Images;
 
 /// A stage that was followed.
 #[derive(Clone, Debug)]
@@ -55,8 +61,8 @@ pub(super) struct Act {
     pub(super) step: Step,
     /// What tells it from all others.
     pub(super) number: usize,
-    /// The stage it copies from; nothing if that is the context.
-    from: Option<usize>,
+    /// What it copies from; nothing if that is the context.
+    from: Option<CopySource>,
     /// As a message calls it.
     pub(super) said: String,
 }
@@ -108,6 +114,18 @@ impl Chain {
 
     pub(super) fn has(&self, stage: usize) -> bool {
         self.0.contains(&stage)
+    }
+}
+
+impl Act {
+    /// An instruction of the Dockerfile.
+    fn of(planned: &PlannedStage, step: &Step) -> Self {
+        Self {
+            step: step.clone(),
+            number: step.line,
+            from: planned.from_of(step.line).cloned(),
+            said: shown(&step.original),
+        }
     }
 }
 
@@ -191,6 +209,7 @@ impl Work<'_> {
                 let file = self.assembler.dockerfile;
                 let (from, reached) = self.plan.trigger_from(file, planned, name)?;
                 act.from = Some(from);
+                self.read_image(planned, &state, &act).await?;
                 // Each once, however many triggers there are.
                 for stage in reached {
                     if !needed
@@ -202,6 +221,10 @@ impl Work<'_> {
                 }
             }
             triggers.push(act);
+        }
+        for step in &planned.stage.steps {
+            let act = Act::of(planned, step);
+            self.read_image(planned, &state, &act).await?;
         }
         Ok(Begun {
             state,
@@ -241,16 +264,13 @@ impl Work<'_> {
         let mut state = begun.state;
         let mut scope = self.scope(&state)?;
         for act in &begun.triggers {
-            self.step(&mut state, &mut scope, act, states).await?;
+            self.step(planned, &mut state, &mut scope, (act, states))
+                .await?;
         }
         for step in &planned.stage.steps {
-            let act = Act {
-                step: step.clone(),
-                number: step.line,
-                from: planned.from_of(step.line),
-                said: shown(&step.original),
-            };
-            self.step(&mut state, &mut scope, &act, states).await?;
+            let act = Act::of(planned, step);
+            self.step(planned, &mut state, &mut scope, (&act, states))
+                .await?;
         }
         state.arguments = scope.arguments().to_vec();
         Ok(state)
@@ -302,10 +322,10 @@ impl Work<'_> {
 
     async fn step(
         &self,
+        planned: &PlannedStage,
         state: &mut StageState,
         scope: &mut Scope,
-        act: &Act,
-        states: &BTreeMap<usize, StageState>,
+        (act, states): (&Act, &BTreeMap<usize, StageState>),
     ) -> Result<(), BuildError> {
         let instruction = scope.expand(&act.step)?;
         let draft = match &instruction {
@@ -313,7 +333,8 @@ impl Work<'_> {
             Instruction::Arg(_) => return Ok(()),
             Instruction::Run(_) => Some(self.run(state, scope, act).await?),
             Instruction::Copy(_) | Instruction::Add(_) => {
-                Some(self.copy(state, act, &instruction, states).await?)
+                let from = self.copied_from(planned, state, act, states)?;
+                Some(self.copy(state, act, &instruction, from).await?)
             }
             Instruction::Workdir(_) => {
                 self.configure(state, act, &instruction)?;
@@ -392,24 +413,15 @@ impl Work<'_> {
         state: &StageState,
         act: &Act,
         instruction: &Instruction,
-        states: &BTreeMap<usize, StageState>,
+        from: CopiedFrom<'_>,
     ) -> Result<Draft, BuildError> {
-        let from = act
-            .from
-            .map(|it| states.get(&it).ok_or(BuildError::NoStage));
-        let from = from.transpose()?;
-        if from.is_some_and(|it| it.ran) {
-            let error = "something was run in that stage, and what it made there is not known: copy \
-                         from a stage without RUN";
-            return Err(self.copy_error(act, error.into()));
-        }
         let working_dir = state.configuration.working_dir();
         let said = format!(
             "{} {} {instruction:?} {working_dir} {} {}",
             state.platform.os,
             act.number,
             state.key(),
-            from.map(StageState::key).unwrap_or_default(),
+            self.key_of(&from),
         );
         let key = key(&said);
         let known = self.assembler.known().trees.get(&key).cloned();
@@ -417,6 +429,7 @@ impl Work<'_> {
             let content = Content::Tree(tree);
             return Ok(Draft { key, content });
         }
+        let from = self.files(state.os()?, act, instruction, from).await?;
         let tree = self.filled(state, act, instruction, from).await?;
         let tree = Arc::new(tree);
         self.assembler.known().keep(&key, &tree);
@@ -430,19 +443,20 @@ impl Work<'_> {
         state: &StageState,
         act: &Act,
         instruction: &Instruction,
-        from: Option<&StageState>,
+        (from, room): (FromFiles, u64),
     ) -> Result<LayerTree, BuildError> {
         let os = os_of(&state.platform)?;
-        let (from, room) = self
-            .merged(os, from)
-            .map_err(|error| self.tree_error(act, error))?;
         let mut tree = empty(os, self.assembler.options.names).with_room(room);
         let there = state.files.clone();
         let working_dir = state.configuration.working_dir().to_owned();
         let (copier, number) = (Arc::clone(&self.assembler.copier), act.number);
         let instruction = instruction.clone();
         let copying = tokio::task::spawn_blocking(move || {
-            let from = from.as_deref().map_or(CopyFrom::Context, CopyFrom::Stage);
+            let from = match &from {
+                FromFiles::Context => CopyFrom::Context,
+                FromFiles::Stage(files) => CopyFrom::Stage(files),
+                FromFiles::Image(files) => CopyFrom::Image(files),
+            };
             let job = CopyJob {
                 instruction: &instruction,
                 number,
@@ -470,22 +484,19 @@ impl Work<'_> {
         Ok(tree)
     }
 
+    /// How much memory there is for what is copied, in bytes.
+    fn room(&self) -> u64 {
+        MAX_TREE_BYTES.saturating_sub(self.assembler.known().bytes)
+    }
+
     /// The files of a stage in one tree, and how much memory there is for those that are copied.
-    fn merged(
-        &self,
-        os: TargetOs,
-        from: Option<&StageState>,
-    ) -> Result<(Option<Arc<LayerTree>>, u64), TreeError> {
+    fn merged(&self, os: TargetOs, files: &LayerStack) -> Result<(Arc<LayerTree>, u64), TreeError> {
         let held = self.assembler.known().bytes;
-        let room = MAX_TREE_BYTES.saturating_sub(held);
-        let Some(files) = from.map(|it| &it.files) else {
-            return Ok((None, room));
-        };
         // Nothing is compressed as long as files are copied.
         let rest = MAX_COPY_BYTES.saturating_sub(held);
         let tree = files.merged(empty(os, self.assembler.options.names), rest)?;
         let taken = if files.is_several() { tree.bytes() } else { 0 };
-        Ok((Some(tree), room.min(rest.saturating_sub(taken))))
+        Ok((tree, self.room().min(rest.saturating_sub(taken))))
     }
 
     pub(super) fn file(&self) -> String {

@@ -81,6 +81,14 @@ pub enum ContextError {
         /// The name, what cannot be shown replaced.
         name: String,
     },
+    /// Something of an image that is copied from.
+    #[error("{path:?} in the image that is copied from {problem}")]
+    InImage {
+        /// Which one.
+        path: String,
+        /// What about it.
+        problem: &'static str,
+    },
     /// More levels than there may be.
     #[error("{0:?} is more than {MAX_DEPTH} directories deep: leave it out by .dockerignore")]
     TooDeep(String),

@@ -1,9 +1,9 @@
 //! What files are copied from: the context, what another stage has, an archive.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::ContextError;
-use crate::FileBody;
+use crate::{FileBody, Kept, Owner};
 
 /// Something that can be copied.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub(crate) struct Node {
     pub(crate) mtime: Option<SystemTime>,
     /// The permission bits.
     pub(crate) mode: u32,
+    /// Whose it is, where that is known and goes along.
+    pub(crate) owner: Owner,
+    /// What else of it goes along.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,4 +58,10 @@ pub(crate) trait Files {
 
     /// How a message calls a path.
     fn describe(&self, path: &str) -> String;
+}
+
+impl fmt::Debug for dyn Files + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
 }

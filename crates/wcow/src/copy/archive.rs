@@ -29,12 +29,12 @@ pub(super) const MAX_ARCHIVE_ENTRIES: usize = 200_000;
 const MAX_UNPACKED_BYTES: u64 = 16 << 30;
 /// How many times its own size may come out of one, once that is more than
 /// [`SMALL_BYTES`]. Zeroes compress about a thousandfold.
-const MAX_RATIO: u64 = 2000;
-const SMALL_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_RATIO: u64 = 2000;
+pub(crate) const SMALL_BYTES: u64 = 64 << 20;
 /// The largest window of xz, in KiB, inclusive: that of `xz -9`.
 const MAX_XZ_KIB: u32 = 66 << 10;
 /// The largest window of zstd, as a power of two, inclusive: that of `zstd --long`.
-const MAX_ZSTD_LOG: u32 = 27;
+pub(crate) const MAX_ZSTD_LOG: u32 = 27;
 /// What zstd's decoder says of a window that is larger: it has no kind of its own.
 const ZSTD_WINDOW: &str = "Frame requires too much memory for decoding";
 /// A tar's unit.
@@ -110,7 +110,7 @@ pub(super) fn is_archive(path: &str, body: &FileBody) -> Result<bool, CopyError>
 }
 
 /// Whether a decompressor wants a larger window than it may have.
-fn is_window(error: &io::Error) -> bool {
+pub(crate) fn is_window(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains(ZSTD_WINDOW)
 }
 
@@ -314,6 +314,7 @@ impl<'a> Unpacking<'a> {
             mode: job.mode_of(entry.mode, matches!(entry.kind, Kind::Directory)),
             owner,
             origin: job.place.origin(&format!("{}:{}", self.name, entry.path)),
+            kept: None,
         }
     }
 

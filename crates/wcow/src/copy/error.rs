@@ -34,8 +34,11 @@ pub enum CopyError {
     #[error("{0:?} is left out by .dockerignore: take it back there with !")]
     LeftOut(String),
     /// A source that the other stage did not copy.
-    #[error("{0:?} is not among what that stage copied: files of its base image cannot be taken")]
+    #[error("{0:?} is not among what that stage copied")]
     NotInStage(String),
+    /// A source that the image does not have.
+    #[error("{0:?} is not in the image that is copied from")]
+    NotInImage(String),
     /// A pattern without a match.
     #[error("nothing matches {0:?}: mend the pattern, or allow it with --allow-empty-wildcard")]
     NothingMatches(String),

@@ -38,6 +38,24 @@ pub(super) fn slashes(os: TargetOs, source: &str) -> String {
     }
 }
 
+/// The names of a source, patterns among them, on the way from the root of what it is copied from.
+pub(crate) fn names(os: TargetOs, source: &str) -> Result<Vec<String>, CopyError> {
+    let slashed = slashes(os, source);
+    let mut rest = slashed.as_str();
+    if os == TargetOs::Windows && rest.get(1..2) == Some(":") {
+        rest = rest.get(2..).unwrap_or_default();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in rest.split('/') {
+        match name {
+            ".." if names.pop().is_none() => return Err(CopyError::Above(url::redacted(source))),
+            "" | "." | ".." => {}
+            name => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
+}
+
 /// Looks up what a source names; what `**` means, `stars` says.
 pub(super) fn expand(
     files: &dyn Files,
@@ -45,19 +63,7 @@ pub(super) fn expand(
     source: &str,
     stars: Stars,
 ) -> Result<Found, CopyError> {
-    let slashed = slashes(os, source);
-    let mut rest = slashed.as_str();
-    if os == TargetOs::Windows && rest.get(1..2) == Some(":") {
-        rest = rest.get(2..).unwrap_or_default();
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for name in rest.split('/') {
-        match name {
-            ".." if names.pop().is_none() => return Err(CopyError::Above(url::redacted(source))),
-            "" | "." | ".." => {}
-            name => names.push(name),
-        }
-    }
+    let names = names(os, source)?;
     let escapes = os == TargetOs::Linux;
     let is_pattern = names.iter().any(|it| has_wildcards(it, escapes));
     let mut paths = vec![String::new()];

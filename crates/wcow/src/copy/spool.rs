@@ -15,14 +15,14 @@ use tempfile::{NamedTempFile, TempPath};
 use crate::{FileBody, OpenFile};
 
 /// A file that is being filled.
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: File,
     path: Arc<TempPath>,
     length: u64,
 }
 
 impl Spool {
-    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
         let (file, path) = NamedTempFile::with_prefix_in(".longshore-", directory)?.into_parts();
         Ok(Self {
             file,
@@ -31,15 +31,20 @@ impl Spool {
         })
     }
 
+    /// How long the file is, in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Takes in all of a reader as one piece.
-    pub(super) fn take_in(&mut self, from: &mut dyn Read) -> io::Result<Piece> {
+    pub(crate) fn take_in(&mut self, from: &mut dyn Read) -> io::Result<Piece> {
         let offset = self.length;
         io::copy(from, self)?;
         Ok(self.piece(offset))
     }
 
     /// What was written since the file was this long.
-    pub(super) fn piece(&self, offset: u64) -> Piece {
+    pub(crate) fn piece(&self, offset: u64) -> Piece {
         Piece {
             path: Arc::clone(&self.path),
             offset,
@@ -62,7 +67,7 @@ impl Write for Spool {
 
 /// One piece of a spooled file.
 #[derive(Clone, Debug)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     path: Arc<TempPath>,
     offset: u64,
     length: u64,

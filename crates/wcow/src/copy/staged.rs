@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Entry, EntryKind, LayerTree,
+    Entry, EntryKind, LayerTree, Owner,
     context::{Children, ContextError, Files, Node, NodeKind},
     tree::Directories,
 };
@@ -30,6 +30,19 @@ impl<'a> Staged<'a> {
     }
 }
 
+/// What a stage copied to a path, links followed.
+pub(crate) fn of_stage(tree: &LayerTree, path: &str) -> Option<Entry> {
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let entry = tree.get(&at.parse().ok()?)?;
+        let EntryKind::Symlink { target, .. } = entry.kind() else {
+            return Some(entry);
+        };
+        at = led_to(entry.path().as_str(), target);
+    }
+    None
+}
+
 fn node(entry: &Entry) -> Node {
     let kind = match entry.kind() {
         EntryKind::File(body) => NodeKind::File(body.clone()),
@@ -48,6 +61,8 @@ fn node(entry: &Entry) -> Node {
         kind,
         mtime: entry.meta().mtime,
         mode: entry.meta().mode,
+        owner: entry.meta().owner,
+        kept: entry.meta().kept.clone(),
     }
 }
 
@@ -79,6 +94,8 @@ impl Files for Staged<'_> {
                 kind: NodeKind::Directory { trail },
                 mtime: None,
                 mode: 0o755,
+                owner: Owner::Default,
+                kept: None,
             }));
         }
         let mut at = path.to_owned();

@@ -116,6 +116,11 @@ pub enum DockerfileErrorKind {
         "FROM {0:?} names no image once its variables are replaced: give the ARG a default before FROM, or pass --build-arg"
     )]
     BlankBase(String),
+    /// `COPY --from` of nothing.
+    #[error(
+        "COPY --from={0} names nothing that has files: name a stage, its number, or an image; leave it out for the context"
+    )]
+    FromNothing(String),
     /// A variable that cannot be replaced.
     #[error("{0}")]
     Expand(ExpandError),
@@ -133,12 +138,6 @@ pub enum NotSupported {
         "RUN with {0} is not possible: leave it out, or put the commands into a file and COPY that"
     )]
     RunWith(String),
-    /// `COPY --from` of an image.
-    #[error(
-        "COPY --from={0} takes files out of an image, and only those of another stage can be taken: \
-         COPY the files from the context"
-    )]
-    FromImage(String),
     /// A git repository as a source.
     #[error(
         "ADD of the git repository {0} is not possible: check it out into the context and COPY it"

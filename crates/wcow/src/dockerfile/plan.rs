@@ -70,9 +70,18 @@ pub struct PlannedStage {
     pub base: Base,
     /// `--platform`, expanded.
     pub platform: Option<String>,
-    /// What `COPY --from` of each step means: the step's line, and the number of the stage in the
-    /// file.
-    pub from: Vec<(usize, usize)>,
+    /// What `COPY --from` of each step means, by the step's line.
+    pub from: Vec<(usize, CopySource)>,
+}
+
+/// What `COPY --from` takes files of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CopySource {
+    /// Another stage, by its number in the file.
+    Stage(usize),
+    /// An image, as it is written: variables are not replaced there.
+    Image(String),
 }
 
 /// What a stage starts from.
@@ -131,26 +140,29 @@ impl Plan {
     }
 
     /// What `COPY --from=name` means that a base wants carried out in `stage`, and the stages that
-    /// takes, each after those it needs. Bases are read after the plan is made, so these may be
-    /// stages that it does not have.
+    /// takes, each after those it needs; none for an image. Bases are read after the plan is made, so
+    /// these may be stages that it does not have.
     pub(crate) fn trigger_from(
         &self,
         file: &Dockerfile,
         stage: &PlannedStage,
         name: &str,
-    ) -> Result<(usize, Vec<PlannedStage>), DockerfileError> {
+    ) -> Result<(CopySource, Vec<PlannedStage>), DockerfileError> {
         let from = file.from(stage.index, name);
         let from = from.map_err(|it| file.fail(stage.stage.line, it))?;
-        let stages = file.reached(from, &self.globals, &self.options)?;
+        let stages = match &from {
+            CopySource::Stage(index) => file.reached(*index, &self.globals, &self.options)?,
+            CopySource::Image(_) => Vec::new(),
+        };
         Ok((from, stages))
     }
 }
 
 impl PlannedStage {
-    /// The number of the stage that the `COPY` of a line copies from; nothing if that is the context.
-    pub fn from_of(&self, line: usize) -> Option<usize> {
+    /// What the `COPY` of a line copies from; nothing if that is the context.
+    pub fn from_of(&self, line: usize) -> Option<&CopySource> {
         let found = self.from.iter().find(|it| it.0 == line);
-        found.map(|it| it.1)
+        found.map(|it| &it.1)
     }
 
     /// The system of the stage, where the image is for `image`.
@@ -175,7 +187,7 @@ fn os_of(platform: Option<&str>, image: TargetOs) -> TargetOs {
 impl Dockerfile {
     /// Chooses the stages that building the target takes, and says no to what cannot be
     /// built here: a target that is not there, `RUN` in a stage that is reached,
-    /// `FROM scratch` under an image for Windows, `COPY --from` of an image.
+    /// `FROM scratch` under an image for Windows, `COPY --from` of what can be no image.
     /// Reads and writes nothing.
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, DockerfileError> {
         let globals = Globals::new(self, options.arguments.clone(), &options.predefined)?;
@@ -207,7 +219,10 @@ impl Dockerfile {
             if let Base::Stage(below) = stage.base {
                 wanted.insert(below);
             }
-            wanted.extend(stage.from.iter().map(|it| it.1));
+            wanted.extend(stage.from.iter().filter_map(|it| match it.1 {
+                CopySource::Stage(index) => Some(index),
+                CopySource::Image(_) => None,
+            }));
             stages.push(stage);
         }
         stages.reverse();
@@ -318,23 +333,26 @@ impl Dockerfile {
         (0..self.stages.len()).map(base_of).collect()
     }
 
-    /// The stage that `COPY --from=name` in a stage means.
-    fn from(&self, index: usize, name: &str) -> Result<usize, Kind> {
+    /// What `COPY --from=name` in a stage means: a stage by its name, else by its number, else an
+    /// image.
+    fn from(&self, index: usize, name: &str) -> Result<CopySource, Kind> {
         if let Some(found) = self.named(name) {
             if found >= index {
                 return Err(Kind::LaterStage(name.to_owned()));
             }
-            return Ok(found);
+            return Ok(CopySource::Stage(found));
         }
         if name.bytes().all(|it| it.is_ascii_digit()) {
             return match self.numbered(name) {
-                Some(found) if found < index => Ok(found),
+                Some(found) if found < index => Ok(CopySource::Stage(found)),
                 Some(_) => Err(Kind::LaterStage(name.to_owned())),
                 None => Err(self.unknown(name)),
             };
         }
-        let kind = NotSupported::FromImage(name.to_owned());
-        Err(Kind::NotSupported(kind))
+        if name.trim().is_empty() || name.eq_ignore_ascii_case("scratch") {
+            return Err(Kind::FromNothing(name.to_owned()));
+        }
+        Ok(CopySource::Image(name.to_owned()))
     }
 
     fn refuse_scratch(&self, stages: &[PlannedStage], os: TargetOs) -> Result<(), DockerfileError> {

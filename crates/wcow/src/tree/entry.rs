@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::FileBody;
-use crate::LayerPath;
+use crate::{LayerPath, dockerfile::TargetOs};
 
 /// What is at one place of a tree.
 #[derive(Clone, Debug)]
@@ -44,6 +44,30 @@ pub struct Meta {
     pub owner: Owner,
     /// Where it comes from, for messages.
     pub origin: Origin,
+    /// What a layer of another image has of it that nothing above says; none for what comes from
+    /// elsewhere.
+    pub kept: Option<Arc<Kept>>,
+}
+
+/// What is kept of an entry as the layer that it was copied from has it: records of its tar, byte for
+/// byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose system's they are: layers of another have no use for them.
+    pub(crate) os: TargetOs,
+    /// Rights, attributes and the like, by key.
+    pub(crate) records: Vec<(String, Vec<u8>)>,
+    /// Its times; none if they are to be those of the build.
+    pub(crate) times: Option<KeptTimes>,
+}
+
+/// The times of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptTimes {
+    /// When it was changed, in seconds since 1970: the header's.
+    pub(crate) mtime: u64,
+    /// The others, by key.
+    pub(crate) records: Vec<(String, Vec<u8>)>,
 }
 
 /// Whose an entry is.

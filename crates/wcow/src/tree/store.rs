@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Entry, EntryKind, FileBody, Folder, Meta, Origin, Owner};
+use super::{Entry, EntryKind, FileBody, Folder, Kept, Meta, Origin, Owner};
 use crate::{
     LayerPath,
     names::table::{Id, PathTable},
@@ -26,6 +26,8 @@ pub(super) struct Store {
     folders: Folders,
     bodies: Vec<FileBody>,
     targets: Vec<Box<str>>,
+    /// What files out of other images bring along.
+    kept: HashMap<Id, Arc<Kept>>,
     /// What sources and targets take, in bytes.
     texts: usize,
 }
@@ -49,6 +51,9 @@ struct Slot {
 
 /// About what a text takes that is kept by itself, beside its bytes, and what comes with it.
 const TEXT: usize = 128;
+
+/// About what is kept of a file out of another image, in bytes.
+const KEPT: usize = 1024;
 
 /// In place of nanoseconds: no time is known.
 const NO_TIME: u32 = u32::MAX;
@@ -96,6 +101,7 @@ impl Store {
             folders: Folders::default(),
             bodies: Vec::new(),
             targets: Vec::new(),
+            kept: HashMap::new(),
             texts: 0,
         }
     }
@@ -104,7 +110,7 @@ impl Store {
     pub(super) fn bytes(&self) -> u64 {
         // Places in tables, of which some are free.
         let entries = self.slots.len() * (size_of::<Slot>() + 24);
-        let bodies = self.bodies.len() * 128;
+        let bodies = self.bodies.len() * 128 + self.kept.len() * KEPT;
         let texts = self.paths.text_bytes() + self.texts;
         (entries + bodies + texts) as u64
     }
@@ -124,6 +130,7 @@ impl Store {
         let slot = self.slot(name, kind, meta)?;
         let id = self.paths.add(parent, name)?;
         self.slots.push(slot);
+        self.keep(id, meta);
         Some(id)
     }
 
@@ -132,7 +139,20 @@ impl Store {
         let name = self.paths.name(id).to_owned();
         let slot = self.slot(&name, kind, meta)?;
         *self.slots.get_mut(id.index())? = slot;
+        self.keep(id, meta);
         Some(())
+    }
+
+    fn keep(&mut self, id: Id, meta: &Meta) {
+        match &meta.kept {
+            Some(kept) => drop(self.kept.insert(id, Arc::clone(kept))),
+            None => drop(self.kept.remove(&id)),
+        }
+    }
+
+    /// Whether something in it has times of its own, whatever the build's are.
+    pub(super) fn keeps_times(&self) -> bool {
+        self.kept.values().any(|it| it.times.is_some())
     }
 
     fn slot(&mut self, name: &str, kind: EntryKind, meta: &Meta) -> Option<Slot> {
@@ -258,6 +278,7 @@ impl Store {
                     text,
                     instruction: rights.instruction,
                 },
+                kept: self.kept.get(&id).cloned(),
             },
         })
     }

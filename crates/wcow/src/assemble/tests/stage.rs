@@ -42,6 +42,7 @@ impl Copier for Files {
                         _ => return Err(format!("{name} is not there").into()),
                     }
                 }
+                CopyFrom::Image(_) => return Err("images are copied from elsewhere".into()),
                 CopyFrom::Context => {
                     let bytes = self
                         .0

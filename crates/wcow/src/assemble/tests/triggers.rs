@@ -9,7 +9,7 @@ use super::{
 use crate::{
     BuildError, BuiltPart, LayerSource,
     base::tests::stand_in::{StandIn, StandIns, layer, nanoserver_config},
-    dockerfile::{DockerfileErrorKind, NotSupported},
+    dockerfile::DockerfileErrorKind,
 };
 
 /// A build on nanoserver with these triggers.
@@ -87,9 +87,8 @@ async fn a_trigger_copies_out_of_the_stage_it_names() {
 async fn a_trigger_that_copies_from_nowhere_is_an_error_and_takes_nothing_of_the_context() {
     let stage = with(&["COPY --from=build b.txt /app"]);
     let error = stage.run(FROM, &of("windows/amd64")).await.error();
-    let is_image = |it: &DockerfileErrorKind| matches!(it, DockerfileErrorKind::NotSupported(NotSupported::FromImage(it)) if it == "build");
     assert!(
-        matches!(&error, BuildError::Dockerfile(it) if it.line == 1 && is_image(&it.kind)),
+        matches!(&error, BuildError::CopiedImage { line: 1, reference, .. } if reference == "build"),
         "{error:?}"
     );
     let text = format!("{FROM}FROM scratch AS build\nCOPY b.txt /\n");

@@ -4,8 +4,8 @@ use oci::Platform;
 
 use super::{Base, PlanOptions};
 use crate::dockerfile::{
-    BuildArguments, Dockerfile, DockerfileErrorKind as Kind, NotSupported, Plan, Predefined,
-    TargetOs,
+    BuildArguments, CopySource, Dockerfile, DockerfileErrorKind as Kind, NotSupported, Plan,
+    Predefined, TargetOs,
 };
 
 fn options(os: TargetOs) -> PlanOptions {
@@ -41,8 +41,8 @@ fn b1_stages_are_chosen_from_the_target_backwards() {
     assert_eq!(indices(&found), [1, 2]);
     let last = &found.stages()[1];
     assert_eq!(last.base, Base::Stage(1));
-    assert_eq!(last.from_of(6), Some(1));
-    assert_eq!(last.from_of(7), Some(1));
+    assert_eq!(last.from_of(6), Some(&CopySource::Stage(1)));
+    assert_eq!(last.from_of(7), Some(&CopySource::Stage(1)));
     assert_eq!(last.from_of(4), None);
     assert_eq!(found.stages()[0].base, Base::Image("base".to_owned()));
     for (target, expected) in [("other", vec![1]), ("OTHER", vec![1]), ("2", vec![1, 2])] {
@@ -143,19 +143,14 @@ fn b11_run_in_a_stage_that_is_reached_is_refused_with_its_line() {
 }
 
 #[test]
-fn b10_copy_from_an_image_is_refused() {
-    let text = "FROM nano\nCOPY --from=mcr.microsoft.com/windows/servercore:ltsc2022 a b";
+fn b10_copy_from_what_is_no_stage_is_an_image() {
     let image = "mcr.microsoft.com/windows/servercore:ltsc2022".to_owned();
-    let refused = plan(text, &windows()).unwrap_err();
-    let kind = Kind::NotSupported(NotSupported::FromImage(image.clone()));
-    assert_eq!(refused, (2, kind));
-    assert_eq!(
-        refused.1.to_string(),
-        format!(
-            "COPY --from={image} takes files out of an image, and only those of another stage can \
-             be taken: COPY the files from the context"
-        )
-    );
+    let text = format!("FROM nano\nCOPY --from={image} a b");
+    let planned = plan(&text, &windows()).unwrap();
+    let from = planned.stages()[0].from_of(2);
+    assert_eq!(from, Some(&CopySource::Image(image)));
+    let nothing = plan("FROM nano\nCOPY --from=Scratch a b", &windows()).unwrap_err();
+    assert_eq!(nothing, (2, Kind::FromNothing("Scratch".into())));
     // A number is never an image.
     let number = plan("FROM nano\nCOPY --from=7 a b", &windows()).unwrap_err();
     assert!(matches!(number.1, Kind::UnknownStage { .. }));

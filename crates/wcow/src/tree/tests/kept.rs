@@ -74,6 +74,7 @@ fn an_entry_is_what_was_put_in() {
                 mode: 0o4711,
                 owner: Owner::Ids { uid: 7, gid: 8 },
                 origin: Origin::new(source).by(12),
+                kept: None,
             };
             tree.file(&at("x/a.txt"), FileBody::Opens(file), expected.clone())
                 .unwrap();
