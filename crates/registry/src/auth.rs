@@ -9,7 +9,7 @@
 //! Nobody asks a registry how it wants to be authenticated to: the first request of
 //! all goes without credentials and alone, and its answer teaches. The others wait for
 //! it, so that N requests at once are one challenge and one token request, not N. What an
-//! earlier process learned can be given ([`known`]); it is doubted when it does not work.
+//! earlier process learned is told ([`known`]); it is doubted when it does not work.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -151,7 +151,6 @@ impl Auth {
     pub(crate) fn new(
         provider: Arc<dyn CredentialProvider>,
         trusted: Trusted,
-        known: HashMap<Registry, KnownChallenge>,
         retry: RetryPolicy,
         user_agent: HeaderValue,
     ) -> Self {
@@ -160,7 +159,7 @@ impl Auth {
             trusted,
             retry,
             user_agent,
-            known: Mutex::new(known),
+            known: Mutex::default(),
             doors: Mutex::default(),
             guests: Mutex::default(),
             by_get: Mutex::default(),

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
-    auth::{Auth, known::KnownChallenge},
+    auth::Auth,
     manner::Manner,
     profile::ledger::Ledger,
     transport::{
@@ -92,12 +92,6 @@ impl Client {
             scopes,
             along_with: None,
         }
-    }
-
-    /// How the registries spoken to so far want to be authenticated to: no secret, and worth
-    /// keeping for the next process ([`ClientBuilder::known_challenge`]).
-    pub fn known_challenges(&self) -> Vec<(Registry, KnownChallenge)> {
-        self.inner.auth.known()
     }
 
     /// What was sent so far, counted.

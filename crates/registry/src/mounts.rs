@@ -83,7 +83,8 @@ impl RepositoryClient {
     ///
     /// Where nobody knows whether the registry does that, one blob of the process finds out: 201 says yes. A
     /// refusal says no only if the blob is in the repository itself, from where it could
-    /// have been linked; if it is not there either, nothing is known and the next process tries.
+    /// have been linked; if it is not there either, nothing is known, and the next process tries that is
+    /// more than an hour later.
     pub(crate) async fn mount_from_anywhere(
         &self,
         blob: &Descriptor,
@@ -91,6 +92,10 @@ impl RepositoryClient {
         let page = self.inner().page(self.repository.registry()).await;
         let known = || page.known(Fact::MountsFromAnywhere(true).key());
         if known().is_none() {
+            let vain = Fact::TriedFromAnywhere(true);
+            if page.kept(vain.key()) == Some(vain) {
+                return Ok(Anywhere::NotAsked);
+            }
             // The others wait: what it finds out is worth its round trip.
             let mut tried = page.tried_from_anywhere().await;
             if known().is_none() {
@@ -151,6 +156,7 @@ impl RepositoryClient {
         session: UploadSession,
     ) -> Result<Anywhere, TargetError> {
         if !matches!(self.has_blob(blob).await?, Presence::Held(_)) {
+            self.learn(Fact::TriedFromAnywhere(true));
             return Ok(Anywhere::Refused(Some(session)));
         }
         self.learn(Fact::MountsFromAnywhere(false));

@@ -53,6 +53,9 @@ pub enum Fact {
     FindsByMount(bool),
     /// Whether it links a blob from a repository that nobody has named.
     MountsFromAnywhere(bool),
+    /// Whether a blob that was nowhere was asked for so: the answer said nothing, and another blob would
+    /// most likely be as new.
+    TriedFromAnywhere(bool),
     /// The longest body it takes, in bytes, inclusive.
     BodyLimit(NonZeroU64),
     /// The shortest chunk it takes, in bytes, the last one excepted; 0 for no minimum.
@@ -113,6 +116,7 @@ impl Fact {
             Self::MountsFromItself(_) => "mounts-from-itself",
             Self::FindsByMount(_) => "finds-by-mount",
             Self::MountsFromAnywhere(_) => "mounts-from-anywhere",
+            Self::TriedFromAnywhere(_) => "tried-from-anywhere",
             Self::BodyLimit(_) => "body-limit",
             Self::ChunkMinimum(_) => "chunk-minimum",
             Self::TakesChunks(_) => "takes-chunks",
@@ -143,6 +147,8 @@ impl Fact {
             | Self::TagParameters(_)
             | Self::SinglePost(false)
             | Self::Http2(_) => 7 * DAY,
+            // Tried again, it may say something.
+            Self::TriedFromAnywhere(_) => Duration::from_hours(1),
             // Nothing would contradict the one in time; who else asks for how much changes by the hour.
             Self::FindsByMount(_) | Self::QuestionsAtOnce(_) | Self::BodiesAtOnce(_) => DAY,
             _ => 30 * DAY,
@@ -179,6 +185,7 @@ impl Fact {
             "mounts-from-itself" => of(value, Self::MountsFromItself),
             "finds-by-mount" => of(value, Self::FindsByMount),
             "mounts-from-anywhere" => of(value, Self::MountsFromAnywhere),
+            "tried-from-anywhere" => of(value, Self::TriedFromAnywhere),
             "body-limit" => of(value, Self::BodyLimit),
             "chunk-minimum" => of(value, Self::ChunkMinimum),
             "takes-chunks" => of(value, Self::TakesChunks),
@@ -272,6 +279,13 @@ impl Fact {
                 [
                     "mounts blobs from repositories that nobody names",
                     "mounts blobs only from repositories that are named",
+                ],
+            ),
+            Self::TriedFromAnywhere(it) => (
+                *it,
+                [
+                    "was asked in vain for a blob from a repository that nobody names",
+                    "was not asked for a blob from a repository that nobody names",
                 ],
             ),
             Self::FindsByMount(it) => (

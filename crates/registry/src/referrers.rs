@@ -25,7 +25,8 @@ use crate::{
     error::{CallError, Unexpected, protocol, refusal},
     pages::MAX_PAGES,
     profile::Fact,
-    transport::{Kind, answer::Answer},
+    quirks,
+    transport::Kind,
 };
 
 mod digest_tags;
@@ -138,7 +139,8 @@ impl RepositoryClient {
             let answer = self.inner().call(&call).await.map_err(fail)?;
             let status = answer.status;
             let led_away = status.is_client_error() && self.is_foreign(&answer);
-            if first && (led_away || is_unavailable(&answer)) {
+            let lists_none = quirks::has_no_referrers(status, answer.is_html());
+            if first && (led_away || lists_none) {
                 answer.finish().await;
                 return Ok(None);
             }
@@ -206,16 +208,6 @@ impl RepositoryClient {
 /// The tag that clients keep in the place of the registry's list.
 fn kept_under(subject: &Digest) -> Option<Tag> {
     subject.referrers_tag().parse().ok()
-}
-
-/// Whether an answer shows that the registry has no such lists: old ones do not know the path, and
-/// some send whoever asks to a page for people
-/// ([GHCR](https://github.com/artifacthub/hub/issues/4785)).
-fn is_unavailable(answer: &Answer) -> bool {
-    let status = answer.status;
-    status.is_redirection()
-        || matches!(status.as_u16(), 400 | 404 | 405 | 406 | 410 | 501)
-        || status == StatusCode::OK && answer.is_html()
 }
 
 fn items(body: Bytes) -> Option<Vec<Descriptor>> {

@@ -28,6 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::credentials::{CredentialError, Credentials};
+use crate::quirks;
 
 /// The largest file read, in bytes, inclusive.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -277,11 +278,7 @@ fn headers(configured: &BTreeMap<String, SecretString>) -> HeaderMap {
 
 /// The name credential helpers know a registry by.
 pub fn server_name(registry: &Registry) -> &str {
-    if registry.is_docker_hub() {
-        "https://index.docker.io/v1/"
-    } else {
-        registry.name()
-    }
+    quirks::name_in_configuration(registry)
 }
 
 impl std::fmt::Debug for DockerConfig {

@@ -9,9 +9,8 @@ use crate::transport::location::{self, Origin};
 /// How a registry wants to be authenticated to: what it once answered to a request without
 /// credentials.
 ///
-/// Not a secret. Given to the next process's client
-/// ([`ClientBuilder::known_challenge`](crate::ClientBuilder::known_challenge)) it saves a request; if
-/// it is no longer true, that costs one.
+/// Not a secret. Kept with what else is known of the registry ([`Fact::Challenge`](crate::Fact)) it
+/// saves the next process a request; if it is no longer true, that costs one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "scheme", rename_all = "kebab-case")]
 #[non_exhaustive]

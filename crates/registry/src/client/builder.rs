@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use super::{Client, Inner};
 use crate::{
     auth::{
-        Auth, Trusted, credentials::CredentialProvider, known::KnownChallenge,
-        store::CredentialStore, trusted::TrustedHost,
+        Auth, Trusted, credentials::CredentialProvider, store::CredentialStore,
+        trusted::TrustedHost,
     },
     event::ClientObserver,
     manner::{ChunkSize, Manner},
@@ -56,7 +56,6 @@ pub struct ClientBuilder {
     extra: Vec<CertificateDer<'static>>,
     tls: HashMap<String, HostTls>,
     trusted: Trusted,
-    known: HashMap<Registry, KnownChallenge>,
     resolver: Arc<dyn Resolver>,
     proxies: Proxies,
     max_in_flight: NonZeroUsize,
@@ -105,7 +104,6 @@ impl ClientBuilder {
             extra: Vec::new(),
             tls: HashMap::new(),
             trusted: Trusted::default(),
-            known: HashMap::new(),
             resolver: Arc::new(SystemResolver),
             proxies: Proxies::none(),
             max_in_flight: NonZeroUsize::new(MAX_IN_FLIGHT).unwrap_or(NonZeroUsize::MIN),
@@ -186,13 +184,6 @@ impl ClientBuilder {
     /// a token for them. Its address may be anywhere. Without this no other host gets any.
     pub fn trust_host(mut self, host: TrustedHost) -> Self {
         self.trusted.hosts.push(host);
-        self
-    }
-
-    /// Takes this for what the registry wants to see, until it says otherwise: saves a request.
-    /// From an earlier process's [`Client::known_challenges`].
-    pub fn known_challenge(mut self, registry: Registry, known: KnownChallenge) -> Self {
-        self.known.insert(registry, known);
         self
     }
 
@@ -378,7 +369,6 @@ impl ClientBuilder {
                 auth: Auth::new(
                     self.credentials,
                     self.trusted,
-                    self.known,
                     self.retry,
                     user_agent.clone(),
                 ),

@@ -95,6 +95,11 @@ impl Page {
         lock(&self.learned).get(key).cloned()
     }
 
+    /// What is kept from earlier processes.
+    pub(crate) fn kept(&self, key: &str) -> Option<Fact> {
+        Some(self.kept.get()?.get(key)?.fact.clone())
+    }
+
     /// What to go by: what the registry has shown to this process, or else what is kept.
     ///
     /// What is kept may not be true any more, and nothing would contradict it if everybody went by

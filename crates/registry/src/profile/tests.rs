@@ -29,6 +29,7 @@ fn all() -> Vec<Fact> {
         Fact::SinglePost(true),
         Fact::TagParameters(true),
         Fact::TakesChunks(false),
+        Fact::TriedFromAnywhere(true),
         Fact::ValidatesArtifacts(false),
         Fact::ValidatesImages(true),
         Fact::ValidatesIndexes(true),

@@ -18,6 +18,7 @@ use crate::{
     client::call::{BlobPayload, Call, Payload},
     error::{CallError, Unexpected, protocol, refusal},
     profile::Fact,
+    quirks,
     transport::{
         Kind, TransportError,
         answer::Answer,
@@ -94,10 +95,8 @@ impl RepositoryClient {
         let mut call = self.session_call(method, url, body, Kind::Commit);
         let octets = HeaderValue::from_static("application/octet-stream");
         call.headers.insert(CONTENT_TYPE, octets);
-        // Never with the whole of a blob: GHCR refuses it
-        // (https://github.com/cirruslabs/tart/pull/179).
-        let alone = part.closing && part.from == 0;
-        if let Some(range) = ChunkRange::new(part.from, part.length).filter(|_| !alone) {
+        let range = ChunkRange::new(part.from, part.length);
+        if let Some(range) = range.filter(|_| quirks::has_a_range(part.from, part.closing)) {
             let range = HeaderValue::try_from(range.to_string());
             call.headers
                 .extend(range.ok().map(|it| (CONTENT_RANGE, it)));

@@ -7,12 +7,15 @@ use std::sync::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
-use longshore_registry::{Client, CredentialStore, Credentials, DockerConfig, KnownChallenge};
+use longshore_registry::{
+    Client, CredentialStore, Credentials, DockerConfig, Fact, KnownChallenge, MemoryProfiles,
+    Profile, ProfileStore,
+};
 use oci::{Presence, PushTarget, TargetErrorKind, wire::Action as May};
 use server::{Auth, Bearer, Server};
 
 use crate::{
-    fixture::{blob, quick, repository, start},
+    fixture::{PATIENCE, blob, host, quick, repository, start},
     scripted::{Reply, Scripted, reply},
     set_up::SET_UP,
 };
@@ -238,29 +241,23 @@ async fn what_is_known_of_a_registry_saves_the_challenge() {
         let target = client.push_target(&repository(&server, "app"));
         async move { target.has_blob(&blob(1, 10).0).await }
     };
+    let profiles = MemoryProfiles::default();
+    let builder = || builder().profiles(profiles.clone());
     let client = builder().build().unwrap();
     ask(client.clone()).await.unwrap();
     assert_eq!(server.log().requests(), 3);
-    let known = client.known_challenges();
-    let [(registry, known)] = &known[..] else {
-        panic!("{known:?}")
-    };
-    assert_eq!(*registry, server.registry());
-    let kept = serde_json::to_string(known).unwrap();
+    client.close(PATIENCE).await;
+    let host = host(&server.registry());
+    let kept = profiles.load(&host).await;
+    let kept: Vec<_> = kept.iter().filter(|it| it.key == "challenge").collect();
     let realm = format!("{}/token", server.url());
-    assert_eq!(
-        kept,
-        format!(r#"{{"scheme":"bearer","realm":"{realm}","service":"longshore"}}"#)
-    );
-    let known: KnownChallenge = serde_json::from_str(&kept).unwrap();
+    let expected = format!(r#"{{"scheme":"bearer","realm":"{realm}","service":"longshore"}}"#);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].value, expected);
+    let seen = kept[0].seen;
 
     server.log().clear();
-    let client = builder()
-        .known_challenge(server.registry(), known)
-        .build()
-        .unwrap();
-    // What was only told is not seen.
-    assert_eq!(client.known_challenges(), []);
+    let client = builder().build().unwrap();
     ask(client.clone()).await.unwrap();
     let digest = blob(1, 10).0.digest;
     assert_eq!(
@@ -270,7 +267,10 @@ async fn what_is_known_of_a_registry_saves_the_challenge() {
             format!("HEAD /v2/app/blobs/{digest} → 404"),
         ],
     );
-    assert_eq!(client.known_challenges().len(), 1);
+    client.close(PATIENCE).await;
+    let again = profiles.load(&host).await;
+    let again = again.iter().find(|it| it.key == "challenge").unwrap();
+    assert_eq!((&again.value, again.seen), (&expected, seen));
 }
 
 #[tokio::test]
@@ -291,9 +291,15 @@ async fn what_is_no_longer_true_of_a_registry_costs_a_request_and_no_more() {
     ] {
         server.log().clear();
         let alice = Credentials::password("alice", "canary");
+        let profiles = MemoryProfiles::default();
+        let host = host(&server.registry());
+        let value = serde_json::to_string(&known).unwrap();
+        profiles
+            .keep(&host, vec![("challenge".to_owned(), value)])
+            .await;
         let client = quick()
             .credentials(CredentialStore::new().with(server.registry(), alice))
-            .known_challenge(server.registry(), known.clone())
+            .profiles(profiles.clone())
             .build()
             .unwrap();
         let target = client.push_target(&repository(&server, "app"));
@@ -301,10 +307,10 @@ async fn what_is_no_longer_true_of_a_registry_costs_a_request_and_no_more() {
         assert_eq!(held, Presence::Absent);
         let lines = server.log().lines();
         assert!((3..=4).contains(&lines.len()), "{known:?}: {lines:#?}");
-        assert!(matches!(
-            client.known_challenges()[0].1,
-            KnownChallenge::Bearer { .. }
-        ));
+        client.close(PATIENCE).await;
+        let profile = Profile::read(&profiles.load(&host).await);
+        let bearer = |it: &Fact| matches!(it, Fact::Challenge(KnownChallenge::Bearer { .. }));
+        assert!(profile.facts().any(|it| bearer(&it.fact)), "{profile:?}");
     }
 }
 

@@ -27,13 +27,16 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue};
-use longshore_registry::{Client, CredentialStore, Credentials, Resolver, RetryPolicy, Timeouts};
+use longshore_registry::{
+    Client, CredentialStore, Credentials, MemoryProfiles, ProfileStore, Resolver, RetryPolicy,
+    Timeouts,
+};
 use oci::{PushTarget, Repository, TagOrDigest, TargetErrorKind, UploadSession};
 use proptest::prelude::*;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    fixture::{Blobs, PATIENCE, blob, manifest, upload},
+    fixture::{Blobs, PATIENCE, blob, host, manifest, upload},
     scripted::{Reply, Scripted, reply},
     set_up::{SET_UP, speaking},
 };
@@ -273,6 +276,7 @@ struct Seen {
     foreign_requests: usize,
     led_inside: usize,
     private_refused: usize,
+    kept: usize,
 }
 
 #[derive(Clone, Default)]
@@ -354,7 +358,8 @@ async fn case(place: Place, identity: bool, dice: Vec<u8>) -> Seen {
     let hosts = hosts(place, &servers);
     let registry: oci::Registry = hosts.home.parse().unwrap();
     *world.hosts.lock().unwrap() = hosts;
-    let (client, names) = client(place, &registry, &secrets);
+    let profiles = MemoryProfiles::default();
+    let (client, names) = client(place, &registry, (&secrets, &profiles));
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -368,21 +373,24 @@ async fn case(place: Place, identity: bool, dice: Vec<u8>) -> Seen {
     for told in [&shown, &log, &format!("{client:?} {:?}", client.traffic())] {
         assert_eq!(secrets.shown_in(told), (false, false), "{told}");
     }
-    let kept = serde_json::to_string(
-        &client.known_challenges()[..]
-            .iter()
-            .map(|it| &it.1)
-            .collect::<Vec<_>>(),
-    );
-    assert_eq!(secrets.shown_in(&kept.unwrap()), (false, false));
+    client.close(PATIENCE).await;
+    let kept = profiles.load(&host(&registry)).await;
+    for it in &kept {
+        assert_eq!(secrets.shown_in(&it.value), (false, false));
+    }
     drop(names);
     let mut seen = judge(&secrets, place, &servers);
+    seen.kept = kept.len();
     seen.led_inside = world.led_inside.load(Relaxed);
     seen.private_refused = shown.matches("whose address is private").count();
     seen
 }
 
-fn client(place: Place, registry: &oci::Registry, secrets: &Secrets) -> (Client, Dns) {
+fn client(
+    place: Place,
+    registry: &oci::Registry,
+    (secrets, profiles): (&Secrets, &MemoryProfiles),
+) -> (Client, Dns) {
     let names = Dns {
         place,
         asked: Arc::default(),
@@ -400,6 +408,7 @@ fn client(place: Place, registry: &oci::Registry, secrets: &Secrets) -> (Client,
     };
     let client = client
         .credentials(store)
+        .profiles(profiles.clone())
         .registry_headers(headers)
         .retry(RetryPolicy::never())
         .timeouts(Timeouts::default().with_idle(limit))
@@ -535,6 +544,7 @@ fn n6_secrets_are_seen_at_their_origins_only_wherever_answers_lead() {
         total.foreign_requests += seen.foreign_requests;
         total.led_inside += seen.led_inside;
         total.private_refused += seen.private_refused;
+        total.kept += seen.kept;
     });
     let total = total.into_inner();
     let counts = [
@@ -543,6 +553,7 @@ fn n6_secrets_are_seen_at_their_origins_only_wherever_answers_lead() {
         total.foreign_requests,
         total.led_inside,
         total.private_refused,
+        total.kept,
     ];
     assert!(counts.iter().all(|count| *count >= 40), "{total:?}");
 }
@@ -574,7 +585,8 @@ async fn n6_a_public_registry_leads_to_no_private_address_and_an_internal_one_do
             identity: false,
             id: "1".to_owned(),
         };
-        let (client, names) = client(place, &registry, &secrets);
+        let kept = MemoryProfiles::default();
+        let (client, names) = client(place, &registry, (&secrets, &kept));
         let target = client.push_target(&registry.repository("app").unwrap());
         let (layer, content) = blob(1, 3000);
         let source = Blobs::one(&layer, &content);

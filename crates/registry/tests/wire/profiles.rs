@@ -1,11 +1,13 @@
 //! What a client has learned, the next one knows.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use longshore_registry::{
-    ChunkSize, Client, CredentialStore, Credentials, Fact, KnownChallenge, MemoryProfiles, Profile,
-    ProfileStore,
+    ChunkSize, Client, CredentialStore, Credentials, Fact, KeptFact, KnownChallenge,
+    MemoryProfiles, Profile, ProfileStore,
 };
-use oci::{MountOutcome, Presence, PushTarget, wire::Action as May};
+use oci::{Anywhere, MountOutcome, Presence, PushTarget, wire::Action as May};
 use server::{Action, Answer, Auth, Bearer, Endpoint, Rule, Server};
 
 use crate::fixture::{
@@ -173,4 +175,64 @@ async fn p9_the_shortest_chunk_is_known_where_it_is_not_said() {
     let entries = server.log().entries();
     let sent: Vec<_> = entries.iter().map(|it| it.blob_bytes).collect();
     assert_eq!(sent, [400, 400, 200]);
+}
+
+/// A store whose facts are older than they are.
+#[derive(Clone, Debug)]
+struct Aged(MemoryProfiles, Duration);
+
+#[async_trait::async_trait]
+impl ProfileStore for Aged {
+    async fn load(&self, host: &str) -> Vec<KeptFact> {
+        let mut facts = self.0.load(host).await;
+        for fact in &mut facts {
+            fact.seen -= self.1;
+        }
+        facts
+    }
+
+    async fn keep(&self, host: &str, facts: Vec<(String, String)>) {
+        self.0.keep(host, facts).await;
+    }
+}
+
+/// What was nowhere could not be linked from anywhere: that says nothing of the registry, and the
+/// next process has other things to do. An hour later it may be different.
+#[tokio::test]
+async fn m12_a_try_that_said_nothing_is_not_repeated_by_the_next_process_for_an_hour() {
+    let server = registry().await;
+    let profiles = MemoryProfiles::default();
+    let mut answers = Vec::new();
+    for minutes in [0, 59, 61] {
+        server.log().clear();
+        let aged = Aged(profiles.clone(), Duration::from_mins(minutes));
+        let client = quick().profiles(aged).build().unwrap();
+        let target = client.push_target(&repository(&server, "app"));
+        // Two blobs: in one process a second one is not to find out either.
+        let mut asked = Vec::new();
+        for seed in 1..=2 {
+            let answer = target.mount_from_anywhere(&blob(seed, 10).0).await;
+            asked.push(match answer.unwrap() {
+                Anywhere::NotAsked => "not asked",
+                Anywhere::Refused(Some(_)) => "refused",
+                other => panic!("{other:?}"),
+            });
+        }
+        let lines = server.log().lines();
+        answers.push((asked, lines.len()));
+        client.close(PATIENCE).await;
+    }
+    assert_eq!(
+        answers,
+        [
+            // With the question whether it was there.
+            (vec!["refused", "not asked"], 2),
+            (vec!["not asked", "not asked"], 0),
+            (vec!["refused", "not asked"], 2),
+        ]
+    );
+    let facts = known(&server, &profiles).await;
+    assert!(facts.contains(&Fact::TriedFromAnywhere(true)), "{facts:?}");
+    let answer = |it: &Fact| matches!(it, Fact::MountsFromAnywhere(_));
+    assert!(!facts.iter().any(answer), "{facts:?}");
 }

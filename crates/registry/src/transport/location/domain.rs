@@ -7,18 +7,7 @@
 
 use std::net::IpAddr;
 
-/// Suffixes below which everybody may have a host and that are not on the list: a registry or a
-/// service each, or a name for each address.
-const MORE_SUFFIXES: [&str; 7] = [
-    "azurecr.io",
-    "azurecr.cn",
-    "azurecr.us",
-    "jfrog.io",
-    "nip.io",
-    "sslip.io",
-    // A namespace each.
-    "svc.cluster.local",
-];
+use crate::quirks::SHARED_SUFFIXES;
 
 /// The registrable domain of a host in lower case; none of an address, or of a suffix itself.
 pub(super) fn registrable(host: &str) -> Option<&str> {
@@ -26,7 +15,7 @@ pub(super) fn registrable(host: &str) -> Option<&str> {
         return None;
     }
     let host = host.strip_suffix('.').unwrap_or(host);
-    for suffix in MORE_SUFFIXES {
+    for suffix in SHARED_SUFFIXES {
         let Some(before) = host.strip_suffix(suffix) else {
             continue;
         };
