@@ -119,7 +119,9 @@ pub(crate) enum ForeignPolicy {
 /// When the image is asked for before anything is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AskFirstArg {
-    /// Where it was seen before, and where a blob that is there might be sent again otherwise
+    /// Where it was seen before; and by its digest, where more than 1 MiB that may be there
+    /// already could be sent again otherwise: blobs that were seen nowhere on the registry, unless it
+    /// is known to say by a mount that a blob is there
     #[default]
     Auto,
     /// By tag and by digest

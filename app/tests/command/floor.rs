@@ -15,6 +15,7 @@ use server::{
     Action, Auth, Bearer, Endpoint, Rule, RunningServer, Server, UploadOptions, Validation,
 };
 
+mod at_stake;
 mod validation;
 
 const PASSWORD: &str = "canary-password";
@@ -28,10 +29,35 @@ struct Image {
 
 /// An image of so many layers of 10,000 bytes and more, and a config; another one for every name.
 fn image(name: &str, layers: usize) -> Image {
+    let layers = (0..layers).map(|layer| format!("{name} {layer} ").repeat(2000 + layer));
+    image_of(name, layers)
+}
+
+/// One of three layers and a config that are so many bytes together.
+fn sized(name: &str, bytes: u64) -> Image {
+    let config = u64::try_from(format!("{{\"name\":\"{name}\"}}").len()).unwrap();
+    let layers = bytes - config;
+    let sizes = [layers / 2, layers / 4, layers - layers / 2 - layers / 4];
+    let layer = |(layer, size): (usize, u64)| {
+        let size = usize::try_from(size).unwrap();
+        let mut text = format!("{name} {layer} ").repeat(size / 4 + 1);
+        text.truncate(size);
+        text
+    };
+    let image = image_of(name, sizes.into_iter().enumerate().map(layer));
+    assert_eq!(image.bytes(), bytes);
+    image
+}
+
+/// One that is worth a question: more than what is put at stake.
+fn large(name: &str) -> Image {
+    sized(name, AskFirst::STAKE + 1)
+}
+
+fn image_of(name: &str, layers: impl Iterator<Item = String>) -> Image {
     let mut source = MemorySource::new();
     let mut blobs = Vec::new();
-    for layer in 0..layers {
-        let content = format!("{name} {layer} ").repeat(2000 + layer);
+    for content in layers {
         let (next, blob) = source.with_blob(MediaType::OCI_LAYER_GZIP, content);
         source = next;
         blobs.push(blob);
@@ -46,6 +72,28 @@ fn image(name: &str, layers: usize) -> Image {
         source: source.with_root(root.clone()),
         root,
         blobs,
+    }
+}
+
+impl Image {
+    fn bytes(&self) -> u64 {
+        self.blobs.iter().map(|it| it.size).sum()
+    }
+
+    /// The same layers with another config.
+    fn with_config(&self, text: &'static str) -> Self {
+        let (source, config) = self.source.clone().with_blob(MediaType::OCI_CONFIG, text);
+        let (_, layers) = self.blobs.split_last().unwrap();
+        let layers = layers.iter().cloned();
+        let builder = layers.fold(ManifestBuilder::new(config.clone()), ManifestBuilder::layer);
+        let root = builder.build().unwrap();
+        let mut blobs = self.blobs.clone();
+        *blobs.last_mut().unwrap() = config;
+        Self {
+            source: source.with_root(root.clone()),
+            root,
+            blobs,
+        }
     }
 }
 
@@ -185,81 +233,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// What a first push of an image with three layers says after its question for the image, and what
-/// it is asked to show first.
-fn first_push(image: &Image, said: &[String]) -> Vec<String> {
-    let blobs = image.blobs.iter();
-    let mut expected: Vec<String> = blobs.flat_map(|it| in_two("team/app", it)).collect();
-    expected.push("PUT /v2/team/app/manifests/1 → 201".to_owned());
-    expected
-        .push("GET /token?service=longshore&scope=repository:team/app:pull,push → 200".to_owned());
-    let challenged: Vec<&String> = said.iter().filter(|it| it.ends_with("→ 401")).collect();
-    assert_eq!(challenged.len(), 1, "{said:#?}");
-    expected.push(challenged[0].clone());
-    expected
-}
-
-/// Where nothing is known, the image may be there, and a mount may not tell: one question, by its
-/// digest, so that it is found whatever it is called.
-#[tokio::test]
-async fn p8_a_first_push_with_nothing_known_asks_first_and_is_twelve_requests_six_deep() {
-    let scene = tokens(false).await.unknown();
-    let image = image("a", 3);
-    scene
-        .push((&engine(), &scene.client()), &image, ("team/app", "1"))
-        .await;
-    let said = scene.said();
-    let mut expected = first_push(&image, &said);
-    let root = image.root.digest();
-    expected.push(format!("HEAD /v2/team/app/manifests/{root} → 404"));
-    assert_eq!(said, sorted(expected));
-    assert_eq!(scene.cost(), (12, 6));
-}
-
-#[tokio::test]
-async fn p8_a_first_push_that_is_not_to_ask_first_is_eleven_requests_five_deep() {
-    let scene = tokens(false).await.unknown();
-    let image = image("a", 3);
-    let engine = asking(AskFirst::Never);
-    scene
-        .push((&engine, &scene.client()), &image, ("team/app", "1"))
-        .await;
-    let said = scene.said();
-    assert_eq!(said, sorted(first_push(&image, &said)));
-    assert_eq!(scene.cost(), (11, 5));
-}
-
-/// Another machine has pushed it. Whether a mount would tell is not known: no byte goes twice, under
-/// whatever tag, and a registry that has no mounts at all is asked the same.
-#[tokio::test]
-async fn p8_an_image_that_another_machine_pushed_is_not_sent_again_where_mounts_do_not_tell() {
-    let mut scene = open(Validation::All).await.unknown();
-    let image = image("a", 200);
-    scene
-        .push((&engine(), &scene.client()), &image, ("app", "1"))
-        .await;
-    let no_mounts = Rule::on(Endpoint::Mount).act(Action::RefuseMount);
-    scene.server.faults().add(no_mounts);
-    let root = image.root.digest();
-    let asked = |tag: &str, status: u16| {
-        vec![
-            format!("HEAD /v2/app/manifests/{root} → 200"),
-            format!("HEAD /v2/app/manifests/{tag} → {status}"),
-        ]
-    };
-    for (tag, status) in [("1", 200), ("2", 404)] {
-        scene = scene.unknown();
-        let with = (&engine(), &scene.client());
-        scene.push(with, &image, ("app", tag)).await;
-        let mut expected = asked(tag, status);
-        if status == 404 {
-            expected.push(format!("PUT /v2/app/manifests/{tag} → 201"));
-        }
-        assert_eq!(scene.server.log().lines(), expected);
-    }
-}
-
-/// The same where mounts tell, so that nothing is asked first: a config that is there has its image
+/// Where mounts tell, nothing is asked first: a config that is there has its image
 /// asked for, and no more blobs are asked for than go at once.
 #[tokio::test]
 async fn p8_of_a_large_image_that_another_machine_pushed_no_more_is_asked_than_goes_at_once() {
@@ -341,52 +315,6 @@ async fn p8_a_config_that_is_there_is_a_sign_and_not_a_proof() {
         assert_eq!(requests, 42 + sent + questions + 1, "{:#?}", scene.said());
         assert_eq!(report.bytes.uploaded, log.blob_bytes());
     }
-}
-
-/// A mount from the repository itself that is answered 202 says nothing: many answer so always. Only 201 does.
-#[tokio::test]
-async fn p8_the_question_is_left_out_once_a_mount_has_found_a_blob_that_was_there() {
-    let scene = open(Validation::All).await.unknown();
-    let client = scene.client();
-    let no_mounts = Rule::on(Endpoint::Mount).act(Action::RefuseMount);
-    let fault = scene.server.faults().add(no_mounts);
-    let heads = || scene.server.log().calls(Endpoint::ManifestHead);
-    for (name, questions) in [("a", 1), ("b", 1)] {
-        let next = image(name, 3);
-        scene.push((&engine(), &client), &next, ("app", name)).await;
-        assert_eq!(heads(), questions, "{name}: 202 is no yes");
-    }
-    fault.remove();
-    // One layer of it is there.
-    let there = image("a", 1).blobs[0].clone();
-    let base = image("c", 1);
-    let root = ManifestBuilder::new(base.blobs[1].clone())
-        .layer(there)
-        .build();
-    let root = root.unwrap();
-    let image_c = Image {
-        source: image("a", 1)
-            .source
-            .with_blob(MediaType::OCI_CONFIG, "{\"name\":\"c\"}")
-            .0
-            .with_root(root.clone()),
-        root,
-        blobs: Vec::new(),
-    };
-    scene
-        .push((&engine(), &client), &image_c, ("app", "c"))
-        .await;
-    assert_eq!(heads(), 1);
-    let found = scene
-        .said()
-        .iter()
-        .filter(|it| it.ends_with("→ 201") && it.contains("mount="))
-        .count();
-    assert_eq!(found, 1, "{:#?}", scene.said());
-    scene
-        .push((&engine(), &client), &image("d", 3), ("app", "d"))
-        .await;
-    assert_eq!(heads(), 0);
 }
 
 #[tokio::test]
@@ -542,9 +470,9 @@ async fn p8_what_is_there_is_one_request_and_a_new_tag_two() {
 /// manifest there, and five requests here.
 #[tokio::test]
 async fn p8_a_copy_within_a_registry_is_a_mount_a_blob_and_the_manifest() {
-    let scene = tokens(true).await;
+    let scene = tokens(true).await.unknown();
     let client = scene.client();
-    let image = image("a", 3);
+    let image = large("a");
     scene
         .push((&engine(), &client), &image, ("team/app", "1"))
         .await;
@@ -580,8 +508,8 @@ async fn p8_a_copy_within_a_registry_is_a_mount_a_blob_and_the_manifest() {
 /// The question at the source goes first; then all mounts at once, and the manifest.
 #[tokio::test]
 async fn p8_a_copy_within_a_registry_is_two_deep_at_the_destination() {
-    let scene = open(Validation::All).await;
-    let (client, image) = (scene.client(), image("a", 3));
+    let scene = open(Validation::All).await.unknown();
+    let (client, image) = (scene.client(), large("a"));
     scene
         .push((&engine(), &client), &image, ("team/app", "1"))
         .await;

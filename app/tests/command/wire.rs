@@ -135,10 +135,18 @@ async fn z17_a_loopback_registry_takes_plain_http_with_and_without_the_flag() {
         .longshore(&["push", image.path(), &name])
         .await
         .succeeded();
-    // Nothing is known of a registry of this name: the image is asked for, and then its tag.
-    let at = |name: &str| format!("HEAD /v2/team/app/manifests/{name} → 200");
-    let asked = [at(&image.digest().to_string()), at("1")];
-    assert_eq!(stage.server.log().lines(), asked);
+    // Nothing is known of a registry of this name: each blob is asked for, and is there.
+    let mut said = readable(&stage.server.log().lines());
+    assert_eq!(
+        said.pop().as_deref(),
+        Some("PUT /v2/team/app/manifests/1 → 201")
+    );
+    said.sort();
+    let found =
+        |digest| format!("POST /v2/team/app/blobs/uploads/?mount={digest}&from=team/app → 201");
+    let mut expected: Vec<String> = image.blobs().iter().map(|it| found(&it.digest)).collect();
+    expected.sort();
+    assert_eq!(said, expected);
 }
 
 /// A body that is taken and answered with 503: what went again is counted apart, to the byte.

@@ -345,7 +345,7 @@ impl Engine {
         let tags = destination.unique_tags();
         let ask_blobs = purpose != Purpose::Push;
         let recalled = self.recall(repository, &graph, &tags).await;
-        let sparing = self.sparing(ports.target).await;
+        let sparing = self.sparing(ports.target, (&wanted, &siblings)).await;
         let asked = sparing.filter(|_| !ask_blobs);
         let left = self.left(&graph, (repository, ports.observer), ask_blobs);
         let left = left.await;

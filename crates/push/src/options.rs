@@ -54,9 +54,10 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AskFirst {
     /// Where they were seen in that repository before ([`Sightings`](crate::Sightings)), under the
-    /// name they had; and, by their digest, wherever a blob that is there might not be found
-    /// ([`PushTarget::finds_by_mount`](oci::PushTarget::finds_by_mount)): to leave the question out
-    /// could cost every byte of an image that is there already.
+    /// name they had; and, by their digest, where to leave the question out could send more than
+    /// [`STAKE`](Self::STAKE) again of an image that is there already. That is what its blobs come to
+    /// of which nobody knows where they are, on a registry that might not find them
+    /// ([`PushTarget::finds_by_mount`](oci::PushTarget::finds_by_mount)).
     #[default]
     Auto,
     /// Always, by tag and by digest.
@@ -114,6 +115,15 @@ pub struct Destination {
     /// Repositories that may hold blobs of the image already, the likeliest first.
     /// Those of another registry are known about and not asked.
     pub mount_from: Vec<Repository>,
+}
+
+impl AskFirst {
+    /// So many bytes of blobs, inclusive, are put at stake to spare the question: 1 MiB.
+    ///
+    /// The question costs every first push a round trip; leaving it out costs these bytes, once, a push
+    /// of an image that another machine has pushed. 50 ms, a usual distance, are as long as 1 MiB takes at
+    /// 160 Mbit/s: with less at stake the question costs more than it could save.
+    pub const STAKE: u64 = 1024 * 1024;
 }
 
 impl Default for Options {

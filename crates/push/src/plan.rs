@@ -129,9 +129,9 @@ pub enum Reason {
 pub struct Totals {
     /// Bytes of blobs.
     pub bytes: Bytes,
-    /// The requests a push will make at most, if the registry is as it was when asked
-    /// and one of the repositories asked for a mount gives it: its questions, and what it
-    /// does. Requests for tokens, and a registry client's own retries and read-backs, are
+    /// The requests a push will make at most, if the registry is as it was when asked, says by a
+    /// mount that a blob is there, and one of the repositories asked for a mount gives it: its
+    /// questions, and what it does. Requests for tokens, and a registry client's own retries and read-backs, are
     /// not in it.
     pub requests: Requests,
     /// The longest chain of these requests of which each waits for the answer before.

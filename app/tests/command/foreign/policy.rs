@@ -119,10 +119,11 @@ async fn n9_embedded_layers_get_the_distributable_type_and_the_image_another_dig
     }]);
     assert_eq!(report["foreign"]["rewritten"], rewritten);
     // Once more, it is there.
-    let again = stage.longshore(&args).await.succeeded();
+    let more = ["--ask-first", "always"];
+    let again = stage.longshore(&[&args[..], &more].concat()).await;
+    let again = again.succeeded();
     let asked = lines(&stage.server);
-    let is_question = |it: &String| it.starts_with("HEAD /v2/app/manifests/");
-    assert!(asked.iter().all(is_question), "{asked:#?}");
+    assert_eq!(asked, ["HEAD /v2/app/manifests/1 → 200"]);
     let both = [image.document.digest(), put.digest()];
     assert!(
         both.iter().all(|it| again.stdout.contains(&it.to_string())),

@@ -7,8 +7,8 @@ use crate::{
     graph::Graph,
     options::{AskFirst, Destination},
     plan::{
-        Beginning, Choices, Counted, Findings, Opening, Plan, Recalled, Step, Totals, Unseen, cost,
-        opening, steps,
+        Beginning, Choices, Counted, Findings, Opening, Plan, Recalled, Siblings, Step, Totals,
+        Unseen, cost, opening, steps,
     },
 };
 
@@ -16,7 +16,11 @@ impl Engine {
     /// Whether a push asks for less than all its manifests and tags first, and what it does about those that were not
     /// seen before: who must not move a tag asks for all of them, and who is asked next door for
     /// everything.
-    pub(super) async fn sparing(&self, target: &dyn PushTarget) -> Option<Unseen> {
+    pub(super) async fn sparing(
+        &self,
+        target: &dyn PushTarget,
+        (wanted, siblings): (&[&Descriptor], &Siblings),
+    ) -> Option<Unseen> {
         let options = &self.shared.options;
         if options.no_overwrite || target.is_near() {
             return None;
@@ -27,6 +31,9 @@ impl Engine {
             // From anywhere may be from the repository itself: that does not say whether it was there.
             AskFirst::Auto if options.mount_from_anywhere => Some(Unseen::Asked),
             AskFirst::Auto if target.finds_by_mount().await => Some(Unseen::LeftOut),
+            AskFirst::Auto if at_stake(wanted, siblings) <= AskFirst::STAKE => {
+                Some(Unseen::LeftOut)
+            }
             AskFirst::Auto => Some(Unseen::Asked),
         }
     }
@@ -171,4 +178,16 @@ impl Engine {
         }
         totals
     }
+}
+
+/// How many bytes would go twice, at the most, if all of it were there already, on a registry whose
+/// refusal of a mount from the repository itself says nothing.
+///
+/// A blob that others are asked for is asked for in the repository, too, when none of them gives it; so is one that
+/// was seen there. Neither is sent unasked.
+fn at_stake(wanted: &[&Descriptor], siblings: &Siblings) -> u64 {
+    let unasked = wanted
+        .iter()
+        .filter(|it| !siblings.is_held(&it.digest) && siblings.of(&it.digest).is_empty());
+    unasked.fold(0, |bytes, it| bytes.saturating_add(it.size))
 }

@@ -11,11 +11,12 @@
 //! the others are made and the answer for each is its own.
 
 use futures_util::{StreamExt, stream};
-use oci::{ManifestReceipt, Tag, TargetError};
+use oci::{ManifestReceipt, Presence, Tag, TargetError, TargetErrorKind};
 
 use super::{Orders, Run, manifest::outcome};
 use crate::{
     error::PushError,
+    plan::{Reason, Step},
     report::{ManifestDone, ManifestOutcome},
 };
 
@@ -33,6 +34,9 @@ impl Run<'_> {
             .cloned()
             .collect();
         let made = self.together(&open).await?;
+        let digest = root.document.digest();
+        let unasked = |it: &Step| it.node.digest == *digest && it.because == Reason::Unknown;
+        let unasked = orders.steps.iter().any(unasked);
         let puts = orders.tags.iter().map(|tag| {
             let made = made.iter().find(|(it, _)| it == tag).map(|(_, it)| it);
             async move {
@@ -44,7 +48,12 @@ impl Run<'_> {
                     Some(receipt) => Ok(receipt.verified),
                     None => self.put(root, Some(tag)).await.map(|it| it.verified),
                 };
-                (tag, put.map(|verified| (ManifestDone::Put, verified)))
+                match put {
+                    Err(error) if unasked && self.names_it_already(tag, &error).await => {
+                        (tag, Ok((ManifestDone::Present, true)))
+                    }
+                    put => (tag, put.map(|verified| (ManifestDone::Put, verified))),
+                }
             }
         });
         let puts: Vec<_> = puts.collect();
@@ -64,6 +73,23 @@ impl Run<'_> {
             });
         }
         Ok(outcomes)
+    }
+
+    /// Whether a tag that the registry refused to make names the root: one that it lets nobody move is
+    /// refused although it would not move. Of a tag that was asked for it is known.
+    async fn names_it_already(&self, tag: &Tag, error: &PushError) -> bool {
+        let PushError::ManifestPutFailed { error, .. } = error else {
+            return false;
+        };
+        if !matches!(
+            error.kind(),
+            TargetErrorKind::Refused | TargetErrorKind::Denied
+        ) {
+            return false;
+        }
+        let there = self.target.has_manifest(&tag.clone().into()).await;
+        let digest = self.graph.root().document.digest();
+        matches!(there, Ok(Presence::Held(there)) if there == *digest)
     }
 
     /// Puts the root under as many of these tags as the registry takes in common, each request as

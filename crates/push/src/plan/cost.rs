@@ -20,7 +20,8 @@
 //! and what is there costs nothing.
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
 //! round more, and those that are there cost nothing further. Giving up a session is not
-//! counted in the depth.
+//! counted in the depth. A registry whose refusal of a mount says nothing costs HEAD and DELETE more for
+//! each blob that was seen there and is there: that is not counted.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

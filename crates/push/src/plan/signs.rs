@@ -59,7 +59,7 @@ impl Beginning {
             .filter(|it| standing[*it] == Standing::NotAsked)
             .filter_map(|node| {
                 let config = config(graph, node)?;
-                asks(&steps[config]).then_some(Sign { node, config })
+                is_sign(&steps[config]).then_some(Sign { node, config })
             })
             .collect();
         if signs.is_empty() {
@@ -80,6 +80,11 @@ impl Beginning {
 /// Whether the registry is asked for the blob.
 fn asks(step: &Step) -> bool {
     step.because != Reason::HeldByParent && step.action != Action::Point
+}
+
+/// Whether its being there would show: what is mounted may have been there before.
+fn is_sign(step: &Step) -> bool {
+    asks(step) && !matches!(step.action, Action::Mount { .. })
 }
 
 /// The config of a document, among the blobs.

@@ -55,8 +55,10 @@ impl<'a> Run<'a> {
         };
         asked.denied.extend(denied.into_iter().map(Tried::on_hold));
         let is_held = self.mode != Mode::Planned && !left && self.siblings.is_held(&blob.digest);
+        // Most likely it is there, or nobody has counted it among what may be sent unasked.
+        let counts = is_held || !asked.denied.is_empty();
         if is_held && !siblings.is_empty() {
-            self.ask_itself(blob, &mut asked).await?;
+            self.ask_itself(blob, (&mut asked, counts)).await?;
             if asked.settled.is_none() {
                 self.ask_siblings(blob, siblings, &mut asked).await;
             }
@@ -69,11 +71,11 @@ impl<'a> Run<'a> {
         } else if self.mode != Mode::Planned && left {
             // An upload that was interrupted may have got to its end: whoever goes on with it
             // asks. A question that opens another session is not wanted.
-        } else if !required && (self.is_missing(blob) || self.goes_at_once(blob).await) {
+        } else if !required && (self.is_missing(blob) || !counts && self.goes_at_once(blob).await) {
             self.checked(blob, Held::No);
         } else if self.mode != Mode::Planned {
             if !self.ask_anywhere(blob, &mut asked).await? {
-                self.ask_itself(blob, &mut asked).await?;
+                self.ask_itself(blob, (&mut asked, counts)).await?;
             }
         } else if !required {
             self.checked(blob, Held::No);
@@ -165,20 +167,28 @@ impl<'a> Run<'a> {
     }
 
     /// Asks the repository itself for the blob in the one request that also opens the
-    /// session for its upload if it is not there.
-    async fn ask_itself(&self, blob: &Descriptor, asked: &mut Asked<'a>) -> Result<(), PushError> {
-        match self.target.mount_blob(blob, self.repository()).await {
+    /// session for its upload if it is not there. Where the refusal need not mean that, and it
+    /// counts, it is asked a second time, and plainly.
+    async fn ask_itself(
+        &self,
+        blob: &Descriptor,
+        (asked, counts): (&mut Asked<'a>, bool),
+    ) -> Result<(), PushError> {
+        let refused = match self.target.mount_blob(blob, self.repository()).await {
             Ok(MountOutcome::Mounted) => {
                 self.checked(blob, Held::Yes);
                 asked.settled = Some(Done::Present);
+                return Ok(());
             }
-            Ok(MountOutcome::Refused(Some(session))) => {
-                self.checked(blob, Held::No);
-                asked.session = Some(Handed::new(self.target, session));
-            }
-            Ok(MountOutcome::Refused(None)) => self.checked(blob, Held::Unknown),
-            Err(error) => self.open_question(blob, error)?,
+            Ok(MountOutcome::Refused(session)) => session,
+            Err(error) => return self.open_question(blob, error),
+        };
+        let held = refused.as_ref().map_or(Held::Unknown, |_| Held::No);
+        asked.session = refused.map(|it| Handed::new(self.target, it));
+        if counts && !self.target.finds_by_mount().await {
+            return self.ask_presence(blob, asked).await;
         }
+        self.checked(blob, held);
         Ok(())
     }
 
