@@ -6,7 +6,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use longshore::push::{Journal as _, State};
+use longshore::push::{
+    BlobIndex as _, Journal as _, State,
+    index::{Selection, Sight},
+};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 /// A push that runs.
@@ -23,8 +26,6 @@ impl Client {
             .env_clear()
             .env("HOME", home)
             .args(["push", image.to_str().unwrap(), reference, "--quiet"])
-            // Each push sends its image, whatever repositories of the registry hold it already.
-            .arg("--no-index")
             .args(["--state", state(home).to_str().unwrap()])
             .args(flags)
             .stdin(Stdio::null())
@@ -72,6 +73,21 @@ pub(crate) fn kept(home: &Path) -> Vec<u64> {
         .unwrap();
     let rows = runtime.block_on(state.list()).unwrap();
     rows.iter().map(|it| it.acknowledged).collect()
+}
+
+/// How many blobs the repository with this path is known to hold.
+pub(crate) fn seen(home: &Path, path: &str) -> usize {
+    let (state, notice) = State::open(&state(home));
+    assert!(notice.is_none(), "{notice:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let known = runtime.block_on(state.page(&Selection::all(), None));
+    let known = known.unwrap().into_iter();
+    let there = known.filter(|it| it.repository.path() == path);
+    there
+        .filter(|it| matches!(it.sight, Sight::Present { .. }))
+        .count()
 }
 
 /// Keeps every process from writing to the state, until it is dropped.

@@ -6,11 +6,15 @@
 //! requests again, though not at the same moments.
 //!
 //! A push that was killed is gone on with by the next process: at every durable step
-//! (`steps`), and at any other instant (`instants`; `just kills` for many more).
+//! (`steps`), and at any other instant (`instants`; `just kills` for many more). What it has learned
+//! by then is known to the next (`facts`).
 
 #[cfg(target_os = "linux")]
 #[cfg(test)]
 mod client;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod facts;
 #[cfg(target_os = "linux")]
 #[cfg(test)]
 mod gate;

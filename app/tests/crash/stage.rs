@@ -42,15 +42,22 @@ pub(crate) struct Cost {
 impl Stage {
     /// A stage with an image of one layer of so many MiB, pushed with these flags.
     pub(crate) fn new(mib: u64, flags: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let served = Served::start(&directory.path().join("store"), false);
-        let image = directory.path().join("image");
         let options = SampleOptions {
             layers: 1,
             layer_bytes: mib * MIB,
             ..SampleOptions::default()
         };
-        let root = sample::write_layout(&image, &options).unwrap();
+        // Each push sends its image, whatever repositories of the registry hold it already.
+        let flags: Vec<&str> = flags.iter().copied().chain(["--no-index"]).collect();
+        Self::of(&options, &flags)
+    }
+
+    /// A stage with this image, pushed with these flags.
+    pub(crate) fn of(options: &SampleOptions, flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let served = Served::start(&directory.path().join("store"), false);
+        let image = directory.path().join("image");
+        let root = sample::write_layout(&image, options).unwrap();
         let bytes = std::fs::read(image.join(layout::blob_path(&root.digest))).unwrap();
         Self {
             gate: Gate::before(&served.address),
@@ -76,6 +83,11 @@ impl Stage {
         self.document.children().min_by_key(|it| it.size).unwrap()
     }
 
+    /// The digest of its manifest.
+    pub(crate) fn digest(&self) -> &Digest {
+        self.document.digest()
+    }
+
     /// Starts a push to `team/<name>:1`.
     pub(crate) fn push(&self, name: &str) -> Client {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
@@ -85,11 +97,16 @@ impl Stage {
 
     /// What a push costs that nothing stops.
     pub(crate) fn undisturbed(&self, name: &str) -> Cost {
+        self.cost(&self.undisturbed_log(name))
+    }
+
+    /// What a push asks for that nothing stops.
+    pub(crate) fn undisturbed_log(&self, name: &str) -> Vec<Request> {
         let mut client = self.push(name);
         assert_eq!(self.gate.stopped(&mut client), None);
         self.gate.cut();
         self.is_whole(name);
-        self.cost(&self.gate.take_log())
+        self.gate.take_log()
     }
 
     /// What requests come to.

@@ -187,7 +187,8 @@ impl<'a> Run<'a> {
 
     /// Does everything, and keeps what it learned, also of a push that fails.
     pub(crate) async fn finish(&self, orders: Orders<'_>) -> Result<Report, PushError> {
-        let result = self.carry_out(orders).await;
+        let work = Box::pin(self.carry_out(orders));
+        let result = self.lessons.beside(self.observer, work).await;
         self.lessons.write(self.observer).await;
         result
     }

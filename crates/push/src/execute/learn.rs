@@ -2,19 +2,25 @@
 //!
 //! ```text
 //!   index ──recall, once, before the first request──▶ layers
-//!   answers ──note──▶ pending ──64 of them──▶ record soon · the rest at the end, waited for
+//!   answers ──note──▶ pending ──64 of them──▶ record soon
+//!                        ├──each second, and before the manifests──▶ record, beside the push
+//!                        └──at the end──▶ record, waited for
 //! ```
 //!
-//! Nothing waits for a disk while blobs move. An index that fails costs later pushes what they
-//! could have mounted, and this one nothing: that is a warning, once.
+//! Nothing waits for a disk while blobs move, and a push that is killed has lost what it learned in its last
+//! second. An index that fails costs later pushes what they could have mounted, and this one nothing: that is
+//! a warning, once.
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
+use futures_util::future::{Either, select};
 use oci::{Descriptor, Digest, Repository};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{Run, Shared, Unkept};
 use crate::{
@@ -27,6 +33,8 @@ use crate::{
 
 /// How many facts are written at once while a push goes on.
 const BATCH: usize = 64;
+/// How long what was learned may wait to be written: so much of it is lost to a kill.
+const EVERY: Duration = Duration::from_secs(1);
 /// How long an index may take, before and after a push.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A fact of this age that is seen again is not written again.
@@ -37,6 +45,8 @@ const FRESH: Duration = Duration::from_hours(1);
 pub(crate) struct Lessons {
     index: Option<Arc<dyn BlobIndex>>,
     pending: Mutex<Vec<Sighting>>,
+    /// What is pending is to be written now.
+    due: Notify,
     /// What the index knew, and since when.
     known: HashMap<(Digest, Repository), SystemTime>,
     unkept: Arc<Unkept>,
@@ -93,6 +103,36 @@ impl Lessons {
         if pending.len() >= BATCH {
             index.record_soon(std::mem::take(&mut *pending));
         }
+    }
+
+    /// Does `work`, and writes beside it what it learns: each second, and when it is
+    /// [due](Self::hurry).
+    pub(crate) async fn beside<T>(
+        &self,
+        observer: &dyn Observer,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        if self.index.is_none() {
+            return work.await;
+        }
+        loop {
+            let until = pin!(timeout(EVERY, self.due.notified()));
+            if let Either::Left((done, _)) = select(work.as_mut(), until).await {
+                return done;
+            }
+            let writing = pin!(self.write(observer));
+            if let Either::Left((done, writing)) = select(work.as_mut(), writing).await {
+                // What cannot be written is told.
+                writing.await;
+                return done;
+            }
+        }
+    }
+
+    /// Has what is pending written soon: what comes next may take a while.
+    pub(crate) fn hurry(&self) {
+        self.due.notify_one();
     }
 
     /// Writes what is still to be written.
@@ -205,6 +245,6 @@ fn present(blob: &Descriptor, by: Evidence) -> Sight {
 
 /// What takes too long has failed.
 async fn within<T>(work: impl Future<Output = Result<T, StateError>>) -> Result<T, StateError> {
-    let done = tokio::time::timeout(PATIENCE, work).await;
+    let done = timeout(PATIENCE, work).await;
     done.unwrap_or(Err(StateError::Closed))
 }

@@ -38,6 +38,7 @@ impl Run<'_> {
         steps: &[Step],
         opened: Opened,
     ) -> Result<Vec<ManifestOutcome>, PushError> {
+        self.lessons.hurry();
         let Opened {
             proven, put, held, ..
         } = opened;
