@@ -15,7 +15,7 @@
 //!   the machine is looked at.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -127,7 +127,7 @@ struct Known {
     /// Layers that are written, by the same.
     layers: BTreeMap<String, Spooled>,
     /// Warnings that were told.
-    warnings: Vec<String>,
+    warnings: BTreeSet<String>,
     /// Images that files are copied from.
     images: Images,
 }
@@ -139,10 +139,12 @@ const MAX_TREE_BYTES: u64 = 24 << 20;
 /// The same while files are copied out of a stage, whose layers are made one for that.
 const MAX_COPY_BYTES: u64 = 36 << 20;
 
-/// From this on, in bytes, what is left for compressing is enough for few threads.
-const MANY_TREE_BYTES: u64 = 8 << 20;
-/// So many.
-const FEW_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+/// How many threads compress at most beside more bytes of trees than these: what is left for them
+/// is little.
+const THREADS_BESIDE: [(u64, NonZeroUsize); 2] = [
+    (16 << 20, NonZeroUsize::MIN),
+    (8 << 20, NonZeroUsize::MIN.saturating_add(1)),
+];
 
 impl Known {
     /// Keeps a tree for the next release, if there is one.
@@ -347,8 +349,10 @@ impl<'a> Assembler<'a> {
         }
         let path = self.layer_path();
         let mut options = manifest::layer_options(&self.options);
-        if self.known().bytes > MANY_TREE_BYTES {
-            options.compression = options.compression.at_most_threads(FEW_THREADS);
+        let trees = self.known().bytes;
+        let few = THREADS_BESIDE.iter().find(|(bytes, _)| trees > *bytes);
+        if let Some((_, threads)) = few {
+            options.compression = options.compression.at_most_threads(*threads);
         }
         let writing = tokio::task::spawn_blocking(move || spool::write(path, &tree, &options));
         let written = writing.await.map_err(std::io::Error::other);
@@ -375,8 +379,7 @@ impl<'a> Assembler<'a> {
 
     fn warn(&self, text: String) {
         let mut known = self.known();
-        if !known.warnings.contains(&text) {
-            known.warnings.push(text.clone());
+        if known.warnings.insert(text.clone()) {
             drop(known);
             self.events.tell(&BuildEvent::Warning(text));
         }

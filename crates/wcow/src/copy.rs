@@ -34,7 +34,7 @@ mod spool;
 mod staged;
 mod url;
 
-pub(crate) use archive::{MAX_RATIO, MAX_ZSTD_LOG, SMALL_BYTES, is_window};
+pub(crate) use archive::{MAX_RATIO, SMALL_BYTES, is_window};
 use destination::Destination;
 pub(crate) use destination::is_in_every_image;
 pub use error::{ArchiveFault, CopyError};

@@ -16,6 +16,8 @@ use crate::source::Compression;
 const FREE_BYTES: u64 = 1 << 30;
 /// The most bytes decompressed for each compressed one beyond that; layers have about 3.
 const MOST_RATIO: u64 = 200;
+/// The largest window of zstd, as a power of two, inclusive: 32 MiB. Layers have 8 MiB or less.
+const MAX_WINDOW_LOG: u32 = 25;
 
 /// A compressed blob and its content, both verified by having been read.
 ///
@@ -97,7 +99,8 @@ impl Reading {
                 let begun = match Compression::of(&head) {
                     Some(Compression::Gzip) => Self::Gzip(Box::new(MultiGzDecoder::new(content))),
                     Some(Compression::Zstd) => {
-                        let decoder = zstd::stream::write::Decoder::new(content)?;
+                        let mut decoder = zstd::stream::write::Decoder::new(content)?;
+                        decoder.window_log_max(MAX_WINDOW_LOG)?;
                         Self::Zstd(Box::new(decoder))
                     }
                     None => return Ok(Self::Plain),

@@ -34,7 +34,7 @@ pub(crate) const SMALL_BYTES: u64 = 64 << 20;
 /// The largest window of xz, in KiB, inclusive: that of `xz -9`.
 const MAX_XZ_KIB: u32 = 66 << 10;
 /// The largest window of zstd, as a power of two, inclusive: that of `zstd --long`.
-pub(crate) const MAX_ZSTD_LOG: u32 = 27;
+const MAX_ZSTD_LOG: u32 = 27;
 /// What zstd's decoder says of a window that is larger: it has no kind of its own.
 const ZSTD_WINDOW: &str = "Frame requires too much memory for decoding";
 /// A tar's unit.

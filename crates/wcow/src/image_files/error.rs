@@ -118,7 +118,9 @@ pub enum ImageFault {
     #[error("it is neither a plain tar nor one packed with gzip or zstd")]
     Packing,
     /// Unpacking it takes more memory than it may.
-    #[error("unpacking it takes a larger window than zstd --long=27 has")]
+    #[error(
+        "unpacking it takes a window of more than 32 MiB: pack it with zstd -20 or less, without --long"
+    )]
     Window,
     /// More entries than there may be. Holds how many may.
     #[error("it has more than {0} entries")]

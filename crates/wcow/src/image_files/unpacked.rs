@@ -7,11 +7,14 @@ use oci::{Digest, Hasher};
 use super::ImageFault;
 use crate::{
     FileBody,
-    copy::{MAX_RATIO, MAX_ZSTD_LOG, SMALL_BYTES},
+    copy::{MAX_RATIO, SMALL_BYTES},
 };
 
 /// How many bytes may come out of one layer, inclusive.
 const MAX_LAYER_BYTES: u64 = 64 << 30;
+/// The largest window of a layer packed with zstd, as a power of two, inclusive: 32 MiB, which is
+/// what memory that is bounded by 64 MiB has room for. Layers are packed with 8 MiB or less.
+const MAX_WINDOW_LOG: u32 = 25;
 
 /// The tar of a layer.
 pub(super) struct Unpacked {
@@ -32,7 +35,7 @@ impl Unpacked {
             Box::new(flate2::bufread::MultiGzDecoder::new(from))
         } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
-            decoder.window_log_max(MAX_ZSTD_LOG)?;
+            decoder.window_log_max(MAX_WINDOW_LOG)?;
             Box::new(decoder)
         } else if head.starts_with(b"BZh") || head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
             return Err(ImageFault::Packing);

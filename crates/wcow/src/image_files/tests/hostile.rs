@@ -1,5 +1,7 @@
 //! Layers that mean harm, or are broken.
 
+use std::io::Write as _;
+
 use super::*;
 
 fn only(tar: Tar) -> Image {
@@ -59,6 +61,20 @@ fn a_layer_that_breaks_off_or_is_no_tar_is_damaged() {
     let packed = b"BZh91AY&SY".to_vec();
     let fault = Image::with(Linux, vec![(Digest::of(b""), packed)]).fault("/f");
     assert!(fault.contains("neither a plain tar nor"), "{fault}");
+}
+
+#[test]
+fn a_window_of_more_than_32_mib_is_not_granted() {
+    let tar = Tar::new().files(&["f"]).bytes();
+    let packed = |log| {
+        let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(&tar).unwrap();
+        Image::with(Linux, vec![(Digest::of(&tar), encoder.finish().unwrap())])
+    };
+    assert_eq!(packed(25).list("/f"), ["f=f"]);
+    let fault = packed(26).fault("/f");
+    assert!(fault.contains("a window of more than 32 MiB"), "{fault}");
 }
 
 #[test]
