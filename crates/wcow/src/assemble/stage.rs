@@ -2,21 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use oci::{Digest, Platform};
+use oci::Digest;
 
 use super::{
     Assembler, BuildError, CopyFrom, CopyJob, MAX_COPY_BYTES, MAX_TREE_BYTES,
     release::{Release, os_of},
-    spool::Spooled,
 };
 use crate::{
-    Base, Configuration, LayerPath, LayerStack, LayerTree, Meta, NameRules, Origin, Owner,
-    TreeError,
+    Configuration, LayerPath, LayerStack, LayerTree, Meta, Origin, Owner, TreeError,
     configure::working_dir,
     copy::{is_in_every_image, shown},
-    dockerfile::{
-        self, CopySource, Dockerfile, Instruction, Plan, PlannedStage, Scope, Step, TargetOs,
-    },
+    dockerfile::{self, Dockerfile, Instruction, Plan, PlannedStage, Scope, TargetOs},
 };
 use image::{CopiedFrom, FromFiles};
 use merge::empty;
@@ -24,156 +20,10 @@ use merge::empty;
 mod base;
 mod image;
 mod merge;
+mod state;
 
 pub(super) use image::Images;
-
-/// A stage that was followed.
-#[derive(Clone, Debug)]
-pub(super) struct StageState {
-    /// What it is built on; none on scratch.
-    pub(super) base: Option<Base>,
-    /// What it runs on.
-    pub(super) platform: Platform,
-    pub(super) configuration: Configuration,
-    /// Its instructions and those of the stages below it, in order.
-    pub(super) steps: Vec<MadeStep>,
-    /// All files that it has of its own.
-    files: LayerStack,
-    /// What its `ARG`s hold at its end.
-    arguments: Vec<(String, String)>,
-    /// How many instructions of `ONBUILD` were carried out in it and below it.
-    triggers: usize,
-    /// Whether anything was run in it: then its files are not all known.
-    pub(super) ran: bool,
-}
-
-/// A stage at its beginning.
-pub(super) struct Begun {
-    state: StageState,
-    /// What its base wants carried out first.
-    triggers: Vec<Act>,
-    /// The stages that takes, each after those it needs.
-    pub(super) needed: Vec<PlannedStage>,
-}
-
-/// An instruction to be carried out.
-pub(super) struct Act {
-    pub(super) step: Step,
-    /// What tells it from all others.
-    pub(super) number: usize,
-    /// What it copies from; nothing if that is the context.
-    from: Option<CopySource>,
-    /// As a message calls it.
-    pub(super) said: String,
-}
-
-/// An instruction that was followed.
-#[derive(Clone, Debug)]
-pub(super) struct MadeStep {
-    /// As history tells it.
-    pub(super) by: String,
-    /// Its line.
-    pub(super) line: usize,
-    /// The layer it makes.
-    pub(super) draft: Option<Draft>,
-}
-
-/// A layer that is to be written, or was.
-#[derive(Clone, Debug)]
-pub(super) struct Draft {
-    /// What makes it the same as another.
-    pub(super) key: String,
-    pub(super) content: Content,
-}
-
-/// What a layer has in it.
-#[derive(Clone, Debug)]
-pub(super) enum Content {
-    /// To be written.
-    Tree(Arc<LayerTree>),
-    /// Written, because something was run on top of it or left it.
-    Written(Spooled),
-}
-
-/// The stages that the image is built on, others being copied from.
-pub(super) struct Chain(Vec<usize>);
-
-impl Chain {
-    pub(super) fn of(plan: &Plan) -> Self {
-        let mut chain = Vec::new();
-        let mut at = plan.stages().last();
-        while let Some(stage) = at {
-            chain.push(stage.index);
-            at = match stage.base {
-                dockerfile::Base::Stage(below) => plan.stages().iter().find(|it| it.index == below),
-                _ => None,
-            };
-        }
-        Self(chain)
-    }
-
-    pub(super) fn has(&self, stage: usize) -> bool {
-        self.0.contains(&stage)
-    }
-}
-
-impl Act {
-    /// An instruction of the Dockerfile.
-    fn of(planned: &PlannedStage, step: &Step) -> Self {
-        Self {
-            step: step.clone(),
-            number: step.line,
-            from: planned.from_of(step.line).cloned(),
-            said: shown(&step.original),
-        }
-    }
-}
-
-impl StageState {
-    /// The same with one layer in the place of all, made by the last step that made one.
-    pub(super) fn squashed(mut self, os: TargetOs, names: NameRules) -> Result<Self, BuildError> {
-        let made: Vec<usize> = (0..self.steps.len())
-            .filter(|&it| self.steps[it].draft.is_some())
-            .collect();
-        let [.., last] = made[..] else {
-            return Ok(self);
-        };
-        // So that each tree goes when it was taken in.
-        self.files = LayerStack::default();
-        let mut tree = empty(os, names);
-        let mut keys = String::new();
-        for &at in &made {
-            if let Some(draft) = self.steps[at].draft.take() {
-                let line = self.steps[at].line;
-                if let Content::Tree(of_step) = draft.content {
-                    let taken = put_over(of_step, &mut tree);
-                    taken.map_err(|error| BuildError::Tree {
-                        file: "the layers of --squash-new".to_owned(),
-                        line,
-                        error: Box::new(error),
-                    })?;
-                }
-                keys.push_str(&draft.key);
-            }
-        }
-        self.steps[last].draft = Some(Draft {
-            key: key(&keys),
-            content: Content::Tree(Arc::new(tree)),
-        });
-        Ok(self)
-    }
-
-    /// The system it is for.
-    pub(super) fn os(&self) -> Result<TargetOs, BuildError> {
-        os_of(&self.platform)
-    }
-
-    /// What makes its files the same as another's.
-    pub(super) fn key(&self) -> String {
-        let drafts = self.steps.iter().filter_map(|it| it.draft.as_ref());
-        drafts.map(|it| it.key.as_str()).collect()
-    }
-}
+pub(super) use state::{Act, Begun, Chain, Content, Draft, MadeStep, StageState};
 
 /// The number of the first instruction of `ONBUILD`: no line of a Dockerfile has it.
 const FIRST_TRIGGER: usize = 1 << 31;
@@ -533,13 +383,4 @@ fn origin(act: &Act) -> Origin {
 /// A key of bounded length.
 pub(super) fn key(text: &str) -> String {
     Digest::of(text.as_bytes()).to_string()
-}
-
-/// Puts a layer over others, and keeps nothing twice if there are none.
-fn put_over(layer: Arc<LayerTree>, tree: &mut LayerTree) -> Result<(), TreeError> {
-    if tree.is_empty() {
-        *tree = Arc::unwrap_or_clone(layer).with_room(u64::MAX);
-        return Ok(());
-    }
-    tree.take_in(&layer)
 }
