@@ -79,18 +79,8 @@ pub(crate) fn finished(output: Output) -> Run {
 /// thread starts has open too for a moment, and nobody can run it meanwhile.
 #[cfg(unix)]
 pub(crate) fn write_program(path: &Path, script: &str) {
-    use std::{
-        io::Write as _,
-        process::{Command, Stdio},
-    };
-    let mut writer = Command::new("/bin/sh")
-        .args(["-c", r#"cat >"$0" && chmod 755 "$0""#])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut text = writer.stdin.take().unwrap();
-    text.write_all(script.as_bytes()).unwrap();
-    drop(text);
-    assert!(writer.wait().unwrap().success());
+    let write = r#"printf %s "$1" >"$0" && chmod 755 "$0""#;
+    let mut shell = Command::new("/bin/sh");
+    let written = shell.args(["-c", write]).arg(path).arg(script).status();
+    assert!(written.unwrap().success());
 }

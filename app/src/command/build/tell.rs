@@ -130,19 +130,19 @@ fn as_json(event: &BuildEvent) -> Value {
             platform,
             digest,
             bytes,
-        } => json!({
-            "event": "base", "reference": reference, "platform": platform.to_string(),
-            "digest": digest, "layer_bytes": bytes,
-        }),
-        BuildEvent::CopiedFrom {
+        }
+        | BuildEvent::CopiedFrom {
             reference,
             platform,
             digest,
             bytes,
-        } => json!({
-            "event": "copied-from", "reference": reference, "platform": platform.to_string(),
-            "digest": digest, "layer_bytes": bytes,
-        }),
+        } => {
+            let is_base = matches!(event, BuildEvent::Base { .. });
+            json!({
+                "event": if is_base { "base" } else { "copied-from" }, "reference": reference,
+                "platform": platform.to_string(), "digest": digest, "layer_bytes": bytes,
+            })
+        }
         BuildEvent::Fetch {
             reference,
             digest,

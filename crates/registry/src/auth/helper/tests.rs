@@ -42,20 +42,10 @@ impl Stage {
 /// Writes a program. By a process of its own: what this one has open for writing, whatever another
 /// thread starts has open too for a moment, and nobody can run it meanwhile.
 fn write_program(path: &Path, script: &str) {
-    use std::{
-        io::Write as _,
-        process::{Command, Stdio},
-    };
-    let mut writer = Command::new("/bin/sh")
-        .args(["-c", r#"cat >"$0" && chmod 755 "$0""#])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut text = writer.stdin.take().unwrap();
-    text.write_all(script.as_bytes()).unwrap();
-    drop(text);
-    assert!(writer.wait().unwrap().success());
+    let write = r#"printf %s "$1" >"$0" && chmod 755 "$0""#;
+    let mut shell = std::process::Command::new("/bin/sh");
+    let written = shell.args(["-c", write]).arg(path).arg(script).status();
+    assert!(written.unwrap().success());
 }
 
 fn shown(answer: &Result<Option<Credentials>, HelperError>) -> String {
