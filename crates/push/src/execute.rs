@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
                 blob: step.node.clone(),
             });
         }
-        let mut opened = self.open_with(orders.opening, blobs).await?;
+        let mut opened = self.open_with(&orders, blobs).await?;
         if let Some(beginning) = &orders.beginning {
             opened.held = self.blobs_by_sign(blobs, beginning).await?;
         }
@@ -208,7 +208,8 @@ impl<'a> Run<'a> {
         self.check_opening(&opened);
         let mut put = self.manifests(manifests, opened).await?;
         self.attach().await?;
-        put.extend(self.tags(&orders).await?);
+        let tags = self.tags(&orders, &put).await?;
+        put.extend(tags);
         self.attach().await?;
         let blobs: Vec<Outcome> = self.outcomes().drain(..).flatten().collect();
         let mut bytes = sum(&blobs);

@@ -29,7 +29,7 @@ mod steps;
 pub use bases::Base;
 pub(crate) use cost::{Counted, cost};
 pub(crate) use decide::{Facts, Standing, decide};
-pub(crate) use opening::{Opening, opening};
+pub(crate) use opening::{Opening, only_tag, opening};
 pub(crate) use probe::{Asking, Findings, Recalled, Unseen, probe};
 pub(crate) use siblings::Siblings;
 pub(crate) use signs::Beginning;

@@ -8,7 +8,7 @@ use crate::{
     options::{AskFirst, Destination},
     plan::{
         Beginning, Choices, Counted, Findings, Opening, Plan, Recalled, Siblings, Step, Totals,
-        Unseen, cost, opening, steps,
+        Unseen, cost, only_tag, opening, steps,
     },
 };
 
@@ -139,6 +139,8 @@ impl Engine {
         let gated = self.shared.options.max_upload_bytes.is_some();
         let at_once = if gated || draft.familiar { at_once } else { 0 };
         let found = &draft.findings;
+        let tagged_again = !self.shared.options.no_overwrite
+            && only_tag(&draft.graph, &draft.tags, &found.held_tags).is_some();
         let counted = |findings: &Findings, opening, beginning| Counted {
             questions: findings.questions,
             rounds: findings.rounds,
@@ -146,6 +148,7 @@ impl Engine {
             tags_at_once,
             siblings: &draft.siblings,
             opening,
+            tagged_again,
             beginning,
             found,
             at_once,

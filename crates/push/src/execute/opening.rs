@@ -7,23 +7,25 @@
 //!    └── exactly that is pushed; the second refusal has the rest asked for
 //! ```
 //!
-//! Never under a tag. What a refusal names is missing, and of what it does not name nothing is
-//! known: many name the first thing they miss. Only the registry's taking the root later on
-//! settles the others, and only where it has refused one for want of content.
+//! Never under a tag as long as nothing is known of the registry's refusals. What one names is missing,
+//! and of what it does not name nothing is known: many name the first thing they miss. Only the
+//! registry's taking the root later on settles the others, and only where it has refused one for want of
+//! content. It has refused this very root then, so the second time it goes under its tag if there is one
+//! and nothing else goes before that: what the registry refuses still moves no tag.
 
 use std::{collections::HashSet, sync::PoisonError};
 
-use oci::{Digest, ManifestReceipt, TargetError, TargetErrorKind};
+use oci::{Digest, ManifestReceipt, Tag, TargetError, TargetErrorKind};
 
 use super::{
-    Run,
+    Orders, Run,
     manifest::{Opened, outcome},
 };
 use crate::{
     error::PushError,
     event::{Done, Event},
     graph::Node,
-    plan::{Action, Opening, Step},
+    plan::{Action, Opening, Step, only_tag},
     report::ManifestDone,
 };
 
@@ -31,14 +33,14 @@ impl Run<'_> {
     /// Puts the root first, if that is what the opening is, and what it turns out to lack.
     pub(super) async fn open_with(
         &self,
-        opening: Opening,
+        orders: &Orders<'_>,
         steps: &[Step],
     ) -> Result<Opened, PushError> {
         let mut opened = Opened::default();
         let Opening::Manifest {
             after_new,
             mut proves,
-        } = opening
+        } = orders.opening
         else {
             return Ok(opened);
         };
@@ -49,14 +51,16 @@ impl Run<'_> {
         }
         let root = self.graph.root();
         for last in [false, true] {
-            let error = match self.ask_with(root).await {
+            let tag = self.only_tag(orders).filter(|_| last);
+            let error = match self.ask_with(root, tag).await {
                 Ok(receipt) if proves => {
+                    let tag = tag.cloned();
                     self.tell(&Event::ManifestPut {
                         digest: root.document.digest().clone(),
-                        tag: None,
+                        tag: tag.clone(),
                         verified: receipt.verified,
                     });
-                    let put = outcome(root, None, ManifestDone::Put, receipt.verified);
+                    let put = outcome(root, tag, ManifestDone::Put, receipt.verified);
                     opened.put.push(put);
                     opened.proven = true;
                     self.all_present(steps).await?;
@@ -86,9 +90,19 @@ impl Run<'_> {
         Ok(opened)
     }
 
-    async fn ask_with(&self, root: &Node) -> Result<ManifestReceipt, TargetError> {
+    async fn ask_with(
+        &self,
+        root: &Node,
+        tag: Option<&Tag>,
+    ) -> Result<ManifestReceipt, TargetError> {
         let _permit = self.shared.permits.acquire().await;
-        self.target.put_manifest(&root.document, None).await
+        self.target.put_manifest(&root.document, tag).await
+    }
+
+    /// The tag that is to be made, where nothing else comes before it once the root is taken.
+    fn only_tag<'t>(&self, orders: &Orders<'t>) -> Option<&'t Tag> {
+        only_tag(self.graph, orders.tags, orders.held_tags)
+            .filter(|_| !self.shared.options.no_overwrite)
     }
 
     /// Pushes what a refusal of the root names; false if that is nothing of it.

@@ -21,14 +21,17 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Puts the root under every tag that does not name it yet. A tag that is refused
-    /// does not undo the others; if all are, that is the push's failure.
+    /// Puts the root under every tag that does not name it yet and was not made on the way. A tag
+    /// that is refused does not undo the others; if all are, that is the push's failure.
     pub(super) async fn tags(
         &self,
         orders: &Orders<'_>,
+        put: &[ManifestOutcome],
     ) -> Result<Vec<ManifestOutcome>, PushError> {
         let root = self.graph.root();
-        let open = orders.tags.iter();
+        let is_made = |tag: &&Tag| put.iter().any(|it| it.tag.as_ref() == Some(*tag));
+        let tags: Vec<&Tag> = orders.tags.iter().filter(|it| !is_made(it)).collect();
+        let open = tags.iter().copied();
         let open: Vec<Tag> = open
             .filter(|it| !orders.held_tags.contains(it))
             .cloned()
@@ -37,7 +40,7 @@ impl Run<'_> {
         let digest = root.document.digest();
         let unasked = |it: &Step| it.node.digest == *digest && it.because == Reason::Unknown;
         let unasked = orders.steps.iter().any(unasked);
-        let puts = orders.tags.iter().map(|tag| {
+        let puts = tags.iter().map(|&tag| {
             let made = made.iter().find(|(it, _)| it == tag).map(|(_, it)| it);
             async move {
                 if orders.held_tags.contains(tag) {

@@ -16,8 +16,8 @@
 //! | *n* tags, *k* of them in one request, where the registry may ignore that | *n* / *k* more PUT | 1 more |
 //! | what refers to one manifest, where the registry may list none | 4 GET, PUT | 5 |
 //!
-//! Where the manifest goes first ([`Opening`]) it is put once more if something was missing,
-//! and what is there costs nothing.
+//! Where the manifest goes first ([`Opening`]) it is put once more if something was missing (under its
+//! tag, if it has just one), and what is there costs nothing.
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
 //! round more, and those that are there cost nothing further. Giving up a session is not
 //! counted in the depth. A registry whose refusal of a mount says nothing costs HEAD and DELETE more for
@@ -47,6 +47,8 @@ pub(crate) struct Counted<'a> {
     pub(crate) siblings: &'a Siblings,
     /// What goes first.
     pub(crate) opening: Opening,
+    /// Whether the root goes under its tag when it is put after a refusal.
+    pub(crate) tagged_again: bool,
     /// Which blobs go first, where that may spare the others.
     pub(crate) beginning: Option<&'a Beginning>,
     /// What the registry holds.
@@ -88,7 +90,7 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
     let asked = counted.blobs_beforehand && !open.is_empty();
     let rounds = counted.rounds + usize::from(asked);
     totals.requests += blobs_cost.requests;
-    let (puts, depth) = puts(graph, manifests, (counted.tags_at_once, &blobs_cost));
+    let (puts, depth) = puts(graph, manifests, (counted, &blobs_cost));
     totals.requests += puts;
     totals.depth = rounds + blobs_cost.depth + depth;
     totals
@@ -98,7 +100,7 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
 fn puts(
     graph: &Graph,
     steps: &[Step],
-    (tags_at_once, blobs): (usize, &Blobs),
+    (counted, blobs): (Counted<'_>, &Blobs),
 ) -> (Requests, usize) {
     let mut requests = Requests::default();
     let waves = waves(graph);
@@ -127,12 +129,13 @@ fn puts(
         }
     }
     // Where the root goes by its digest anyway, the last time is that one.
-    let last = usize::from(root_by_digest && blobs.all_there);
+    let tagged_again = counted.tagged_again && blobs.roots > 1;
+    let last = usize::from((root_by_digest || tagged_again) && blobs.all_there);
     let first = blobs.roots.saturating_sub(last);
     requests.put += first as u64;
     let mut depth = rounds.len() + first;
-    if tags > 1 && tags_at_once > 1 {
-        requests.put += tags.div_ceil(tags_at_once) as u64;
+    if tags > 1 && counted.tags_at_once > 1 {
+        requests.put += tags.div_ceil(counted.tags_at_once) as u64;
         depth += 1;
     }
     let subjects = graph.nodes().iter().filter_map(|it| it.document.subject());

@@ -5,10 +5,10 @@
 //! the answer is no, so it is asked where much is likely to be there: by what was learned of the
 //! repository, or because there is so much to ask for that one request more is nothing.
 
-use oci::Validation;
+use oci::{Tag, Validation};
 
 use super::{Findings, Siblings, Standing};
-use crate::graph::Graph;
+use crate::graph::{Graph, Node};
 
 /// From so many blobs on, one request more is nothing beside what it may save.
 const MANY: usize = 16;
@@ -26,6 +26,16 @@ pub(crate) enum Opening {
         /// Whether the registry taking it proves that all is there.
         proves: bool,
     },
+}
+
+/// The tag that a root goes under when it is put after a refusal: the only one that does not name it yet, where
+/// nothing else comes between the root and its tags.
+pub(crate) fn only_tag<'t>(graph: &Graph, tags: &'t [Tag], held: &[Tag]) -> Option<&'t Tag> {
+    let mut open = tags.iter().filter(|it| !held.contains(it));
+    let tag = open.next()?;
+    let refers = |it: &Node| it.document.subject().is_some();
+    let alone = open.next().is_none() && !graph.nodes().iter().any(refers);
+    alone.then_some(tag)
 }
 
 /// What goes first, if this much is open.
