@@ -28,7 +28,7 @@ use crate::{
     journal::Journal,
     mount::MountableLayers,
     options::Options,
-    plan::{Beginning, Opening, Siblings, Step},
+    plan::{Action, Beginning, Opening, Siblings, Step},
     report::{Outcome, Report, sum},
     sightings::{Seen, Sightings},
 };
@@ -200,6 +200,7 @@ impl<'a> Run<'a> {
                 blob: step.node.clone(),
             });
         }
+        self.target.expect_uploads(self.likely_uploads(blobs));
         let mut opened = self.open_with(&orders, blobs).await?;
         if let Some(beginning) = &orders.beginning {
             opened.held = self.blobs_by_sign(blobs, beginning).await?;
@@ -233,6 +234,17 @@ impl<'a> Run<'a> {
             referrers_tags: std::mem::take(&mut *lock(&self.referrers_tags)),
             foreign: None,
         })
+    }
+
+    /// How many blobs will most likely set out at once: those that were not seen in the repository, nor
+    /// anywhere that gives them.
+    fn likely_uploads(&self, steps: &[Step]) -> usize {
+        let uploads = steps.iter().filter(|step| match step.action {
+            Action::Resume { .. } => true,
+            Action::Upload => !self.siblings.is_held(&step.node.digest),
+            _ => false,
+        });
+        uploads.count().min(self.shared.options.concurrency.get())
     }
 
     pub(crate) fn repository(&self) -> &'a Repository {

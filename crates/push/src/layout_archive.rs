@@ -479,6 +479,8 @@ impl PushTarget for ArchiveTarget {
 
     fn expect_mounts(&self, _from: &[Repository]) {}
 
+    fn expect_uploads(&self, _at_once: usize) {}
+
     async fn session_status(&self, _session: &UploadSession) -> Result<SessionStatus, TargetError> {
         Ok(SessionStatus::Gone)
     }

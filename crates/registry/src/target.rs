@@ -166,6 +166,10 @@ impl PushTarget for RegistryPushTarget {
         self.will_pull_from(from);
     }
 
+    fn expect_uploads(&self, at_once: usize) {
+        self.here().expect_uploads(at_once);
+    }
+
     async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {
         self.here().session_status(session).await
     }

@@ -11,10 +11,13 @@
 //! here. This is the only module that names the HTTP client.
 
 use std::{
+    pin::Pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
+use futures_util::poll;
 use http::{Response, StatusCode, header::AUTHORIZATION};
 use hyper_util::{
     client::legacy::{
@@ -27,6 +30,7 @@ use url::Url;
 
 pub(crate) mod adaptive;
 pub(crate) mod address;
+mod ahead;
 mod allowance;
 pub(crate) mod answer;
 pub(crate) mod backoff;
@@ -112,6 +116,8 @@ pub(crate) struct Gates {
 struct Lanes {
     bodies: HyperClient,
     questions: HyperClient,
+    /// What opens the connections of `bodies`.
+    connector: Connector,
 }
 
 impl Transport {
@@ -127,11 +133,13 @@ impl Transport {
         let hosts = Arc::new(hosts);
         let in_flight = hosts.in_flight();
         let names = Arc::new(Names::new(resolver));
-        let client = |lane, reach| {
+        let connector = |lane, reach| {
             let names = names.clone();
             let lookup = Lookup { names, reach };
             let (tls, hosts, proxies) = (tls.clone(), hosts.clone(), proxies.clone());
-            let connector = Connector::new(tls, hosts, lane, timeouts.connect, lookup, proxies);
+            Connector::new(tls, hosts, lane, timeouts.connect, lookup, proxies)
+        };
+        let client = |connector| {
             legacy::Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
@@ -143,9 +151,13 @@ impl Transport {
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .build(connector)
         };
-        let lanes = |reach| Lanes {
-            bodies: client(Lane::Bodies, reach),
-            questions: client(Lane::Questions, reach),
+        let lanes = |reach| {
+            let bodies = connector(Lane::Bodies, reach);
+            Lanes {
+                bodies: client(bodies.clone()),
+                questions: client(connector(Lane::Questions, reach)),
+                connector: bodies,
+            }
         };
         Self {
             anywhere: lanes(Reach::Anywhere),
@@ -166,6 +178,44 @@ impl Transport {
     /// other is.
     pub(crate) fn vouch(&self, service: &Origin, registry: &Origin) {
         self.tls.vouch(&service.authority(), &registry.authority());
+    }
+
+    /// So many blobs will set out at once for the registry at `url`: has a connection for each, as far as
+    /// it has a lane of its own for them. Only a hint.
+    pub(crate) fn expect_bodies(&self, url: &Url, at_once: usize) {
+        let Ok(origin) = Origin::of(url) else {
+            return;
+        };
+        let host = self.hosts.of(&origin);
+        let shares = origin.tls() && host.dialect.lane(true) != Lane::Bodies;
+        if !shares && !host.sends_elsewhere() {
+            self.anywhere.connector.open_ahead(origin, move |_| at_once);
+        }
+    }
+
+    /// Whether bodies to a host go over other connections than what is asked before them.
+    fn outruns(&self, origin: &Origin) -> bool {
+        origin.tls() && self.hosts.of(origin).dialect.lane(false) != Lane::Bodies
+    }
+
+    /// Does what a question to `url` waits for before it is sent. Where that takes its time, and the
+    /// question needs a connection of its own, one is opened meanwhile.
+    pub(crate) async fn meanwhile<T>(
+        &self,
+        url: &Url,
+        mut before: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
+        if let Poll::Ready(done) = poll!(&mut before) {
+            return done;
+        }
+        let origin = Origin::of(url).ok();
+        let _waiting = origin.filter(|it| !self.outruns(it)).map(|origin| {
+            let waiting = self.hosts.of(&origin).waiting();
+            let connector = &self.anywhere.connector;
+            connector.open_ahead(origin, Host::waiting_now);
+            waiting
+        });
+        before.await
     }
 
     /// Sends one request and waits for the head of its answer.

@@ -52,6 +52,13 @@ impl RepositoryClient {
 }
 
 impl RepositoryClient {
+    /// So many blobs will set out before long, if the host is not known to bear less.
+    pub(crate) fn expect_uploads(&self, at_once: usize) {
+        if let Ok(url) = self.inner().url(&self.repository, "") {
+            self.inner().transport.expect_bodies(&url, at_once);
+        }
+    }
+
     /// Gives a session up without waiting for it: apart, and
     /// [`Client::close`](crate::Client::close) waits.
     pub(crate) fn abandon(self, session: UploadSession) {

@@ -243,6 +243,8 @@ impl PushTarget for RecordingTarget {
         self.state().expected.extend_from_slice(from);
     }
 
+    fn expect_uploads(&self, _at_once: usize) {}
+
     async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {
         let name = session.location().to_owned();
         let operation = Operation::SessionStatus {

@@ -9,6 +9,7 @@
 
 use std::{
     ops::Range,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -164,10 +165,11 @@ impl Inner {
             asked = asked.with_what_is_at_hand();
         }
         loop {
-            let mut permission = self
-                .auth
-                .authorize(&self.transport, &door, Some(call.repository), &asked)
-                .await?;
+            let mut permission = {
+                let (of, transport) = (Some(call.repository), &self.transport);
+                let authorizing = pin!(self.auth.authorize(transport, &door, of, &asked));
+                transport.meanwhile(&call.url, authorizing).await?
+            };
             let mut answer = self.follow(call, &door, permission.header.as_ref()).await?;
             let grant = permission.grant.take();
             let foreign = Origin::of(&answer.url).map_err(TransportError::from)? != door.origin;

@@ -1,4 +1,4 @@
-//! Connections: opened within a limit of time and of number, through a proxy where there is one,
+//! Connections: opened within a limit of time and of number, also [ahead](super::ahead) of their requests, through a proxy where there is one,
 //! agreed on TLS.
 
 use std::{
@@ -23,7 +23,8 @@ use url::Url;
 
 use super::{
     address::{Lookup, PrivateAddress, Reach},
-    limit::{Hosts, Lane},
+    ahead::{self, Ahead},
+    limit::{Host, Hosts, Lane, Slot},
     location::Origin,
     proxy::{
         Proxies, Proxy,
@@ -48,6 +49,7 @@ pub(crate) struct Connector {
     hosts: Arc<Hosts>,
     lane: Lane,
     limit: Duration,
+    ahead: Arc<Ahead>,
 }
 
 /// Why there is no connection.
@@ -127,42 +129,79 @@ impl Connector {
             hosts,
             lane,
             limit,
+            ahead: Arc::default(),
         }
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<TokioIo<Socket>, ConnectError> {
+    async fn connect(self, uri: Uri) -> Result<TokioIo<Socket>, ConnectError> {
+        let origin = self.origin(&uri)?;
+        if let Some(socket) = self.ahead.take(&origin).await {
+            return Ok(TokioIo::new(socket));
+        }
+        let host = self.hosts.of(&origin);
+        let slot = host.slot(self.lane, self.limit).await;
+        let slot = slot.ok_or(ConnectError::Unwanted)?;
+        Ok(TokioIo::new(self.open(uri, &origin, slot).await?))
+    }
+
+    /// Opens connections ahead, until there are as many as `wanted` says by then.
+    pub(super) fn open_ahead(
+        &self,
+        origin: Origin,
+        wanted: impl Fn(&Host) -> usize + Send + 'static,
+    ) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let host = this.hosts.of(&origin);
+            let Ok(uri) = format!("{origin}/").parse::<Uri>() else {
+                return;
+            };
+            if timeout(ahead::KEPT, host.stood()).await.is_err() {
+                return;
+            }
+            while let Some(slot) = host.slot_ahead(this.lane, wanted(&host)) {
+                let (opener, to, uri) = (this.clone(), origin.clone(), uri.clone());
+                let opening = async move { opener.open(uri, &to, slot).await };
+                this.ahead.keep(&origin, opening);
+            }
+        });
+    }
+
+    /// Where a connection leads to, if it may.
+    fn origin(&self, uri: &Uri) -> Result<Origin, ConnectError> {
         let url = Url::parse(&uri.to_string()).map_err(|_| ConnectError::Name)?;
         let origin = Origin::of(&url).map_err(|_| ConnectError::Name)?;
         if self.reach == Reach::Public && origin.is_private() {
             return Err(ConnectError::Private(origin.to_string()));
         }
-        let host = self.hosts.of(&origin);
-        let slot = host
-            .slot(self.lane, self.limit)
-            .await
-            .ok_or(ConnectError::Unwanted)?;
+        Ok(origin)
+    }
+
+    async fn open(mut self, uri: Uri, origin: &Origin, slot: Slot) -> Result<Socket, ConnectError> {
+        let host = self.hosts.of(origin);
         let limit = self.limit;
         let proxies = self.proxies.clone();
         let opening = async {
-            match proxies.of(&origin) {
+            match proxies.of(origin) {
                 None => {
-                    let tcp = self.direct(uri, &origin).await?;
+                    let tcp = self.direct(uri, origin).await?;
                     host.counters.connection();
-                    self.with_tls(Counted::new(tcp, slot), &origin).await
+                    self.with_tls(Counted::new(tcp, slot), origin).await
                 }
                 Some(proxy) => {
                     let tcp = self.reach_proxy(proxy).await?;
                     host.counters.connection();
                     let counted = Counted::new(tcp, slot);
                     // Kept apart: what is rare takes no room in every connection being made.
-                    Box::pin(self.through(proxy, counted, &origin)).await
+                    Box::pin(self.through(proxy, counted, origin)).await
                 }
             }
         };
         let socket = timeout(limit, opening)
             .await
             .map_err(|_| ConnectError::TimedOut)??;
-        Ok(TokioIo::new(socket))
+        host.stands();
+        Ok(socket)
     }
 
     async fn direct(&mut self, uri: Uri, origin: &Origin) -> Result<TcpStream, ConnectError> {

@@ -6,20 +6,20 @@
 //! ```
 //!
 //! There are as many slots as permits, so a request that finds none has a
-//! connection coming back to it. Downloads leave one permit to everything else:
+//! connection coming back to it. A connection that is opened [ahead](super::ahead) has a slot like any other. Downloads leave one permit to everything else:
 //! what is read from a host may be on its way back to it, and would wait for itself.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -51,11 +51,18 @@ pub(crate) struct Hosts {
 /// One host's limits and counters.
 #[derive(Debug)]
 pub(crate) struct Host {
+    in_flight: usize,
     permits: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     slots: [Arc<Semaphore>; 2],
     /// Requests that have a permit and no connection yet.
     seeking: AtomicUsize,
+    /// Requests that wait for something else before they are sent, each on a connection of its own.
+    waiting: AtomicUsize,
+    /// Whether there has been a connection.
+    stood: watch::Sender<bool>,
+    /// Whether it has blobs sent to another host.
+    elsewhere: AtomicBool,
     /// What it bears: of questions, of bodies.
     bears: [Arc<Adaptive>; 2],
     pub(crate) dialect: Dialect,
@@ -90,6 +97,10 @@ pub(crate) struct Slot {
 /// A request that looks for a connection; no longer when dropped.
 #[derive(Debug)]
 pub(crate) struct Seeking(Arc<Host>);
+
+/// A request that will need a connection of its own; counted until dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<Host>);
 
 /// Which connections a request may use; [`Dialect`] has which request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,10 +169,14 @@ impl Host {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
+            in_flight: in_flight.min(Semaphore::MAX_PERMITS),
             permits: semaphore(in_flight),
             downloads: semaphore(in_flight.saturating_sub(1).max(1)),
             slots: [semaphore(in_flight), semaphore(in_flight)],
             seeking: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            stood: watch::Sender::new(false),
+            elsewhere: AtomicBool::new(false),
             bears: [(); 2].map(|()| Arc::new(Adaptive::new(in_flight))),
             dialect: Dialect::new(versions),
             counters: Counters::default(),
@@ -209,6 +224,51 @@ impl Host {
         Seeking(self.clone())
     }
 
+    pub(crate) fn waiting(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Relaxed);
+        Waiting(self.clone())
+    }
+
+    /// How many requests wait to be sent.
+    pub(crate) fn waiting_now(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// A connection stands.
+    pub(crate) fn stands(&self) {
+        self.stood
+            .send_if_modified(|stood| !std::mem::replace(stood, true));
+    }
+
+    /// Waits until a connection has stood.
+    pub(crate) async fn stood(&self) {
+        // The sender is here as long as this is.
+        let _ = self.stood.subscribe().wait_for(|stood| *stood).await;
+    }
+
+    /// Notes whether it has a blob sent to another host.
+    pub(crate) fn sends(&self, elsewhere: bool) {
+        self.elsewhere.store(elsewhere, Relaxed);
+    }
+
+    /// Whether the last blob went to another host.
+    pub(crate) fn sends_elsewhere(&self) -> bool {
+        self.elsewhere.load(Relaxed)
+    }
+
+    /// A slot for a connection that nobody asks for yet, as long as fewer than this are open.
+    pub(crate) fn slot_ahead(&self, lane: Lane, fewer_than: usize) -> Option<Slot> {
+        let slots = self.slots(lane);
+        let slot = slots.clone().try_acquire_owned().ok()?;
+        // It is one of them itself.
+        let open = self.in_flight.saturating_sub(slots.available_permits());
+        (open <= fewer_than).then_some(Slot { _slot: Some(slot) })
+    }
+
+    fn slots(&self, lane: Lane) -> &Arc<Semaphore> {
+        &self.slots[usize::from(lane == Lane::Questions)]
+    }
+
     /// Waits until one more connection may be open; none if nobody wants one any more, because
     /// another came back meanwhile.
     ///
@@ -216,7 +276,7 @@ impl Host {
     /// requests, that moment is waited for. After `patience` there is a slot in any case: a
     /// connection too many is no harm.
     pub(crate) async fn slot(&self, lane: Lane, patience: Duration) -> Option<Slot> {
-        let slots = &self.slots[usize::from(lane == Lane::Questions)];
+        let slots = self.slots(lane);
         let deadline = Instant::now() + patience;
         let back = Instant::now() + COMING_BACK;
         while self.has_enough(slots) && Instant::now() < back {
@@ -258,6 +318,12 @@ impl Permit {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Drop for Seeking {
     fn drop(&mut self) {
         self.0.seeking.fetch_sub(1, Relaxed);
@@ -289,6 +355,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn slots_ahead_are_given_up_to_what_is_expected() {
+        let host = host(4);
+        let _permit = host.admit().await;
+        let _first = host.slot(Lane::Bodies, Duration::from_secs(1)).await;
+        let ahead: Vec<Slot> = std::iter::from_fn(|| host.slot_ahead(Lane::Bodies, 3)).collect();
+        assert_eq!(ahead.len(), 2, "with the first there are three");
+        assert!(
+            host.slot_ahead(Lane::Questions, 1).is_some(),
+            "a lane of its own"
+        );
+        drop(ahead);
+        let all: Vec<Slot> = std::iter::from_fn(|| host.slot_ahead(Lane::Bodies, 9)).collect();
+        assert_eq!(all.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_nobody_wants_any_more_is_not_opened() {
         let host = host(1);
         let permit = host.admit().await;
@@ -301,6 +383,10 @@ mod tests {
                 .is_none()
         );
 
+        assert!(
+            host.slot_ahead(Lane::Bodies, 9).is_none(),
+            "no more than may be open"
+        );
         let _seeking = host.seeking();
         let late = host.slot(Lane::Bodies, Duration::from_secs(1)).await;
         assert!(late.is_some(), "a request that waits is served in the end");

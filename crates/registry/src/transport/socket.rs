@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
+use futures_util::{FutureExt, task::AtomicWaker};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -235,6 +235,13 @@ impl Socket {
             Stream::Tls(stream) => stream.get_ref().0,
             Stream::Nested(stream) => stream.get_ref().0.get_ref().0,
         }
+    }
+
+    /// Whether the other end has not closed it, as far as is known here.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut byte = [0];
+        let peeked = self.counted().tcp.peek(&mut byte).now_or_never();
+        !matches!(peeked, Some(Ok(0) | Err(_)))
     }
 
     fn speaks_http2(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::{
     transport::{
         Kind, TransportError,
         answer::Answer,
-        location::{self, LocationError},
+        location::{self, LocationError, Origin},
     },
 };
 
@@ -80,6 +80,7 @@ impl RepositoryClient {
     ) -> Result<Answer, CallError> {
         let blob = payload.upload.blob;
         let mut url = self.location(session)?;
+        self.note_host(&url);
         let method = if part.closing {
             add_digest(&mut url, &blob.digest);
             Method::PUT
@@ -102,6 +103,14 @@ impl RepositoryClient {
                 .extend(range.ok().map(|it| (CONTENT_RANGE, it)));
         }
         self.inner().attempt(&call).await
+    }
+
+    /// Whether a body goes to the registry itself is known to the next one's connection.
+    fn note_host(&self, url: &Url) {
+        if let (Ok(home), Ok(to)) = (self.inner().origin(&self.repository), Origin::of(url)) {
+            let host = self.inner().transport.hosts.of(&home);
+            host.sends(to != home);
+        }
     }
 
     /// The session after an answer to a part: where it goes on now, and how much it says it has.

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod ahead;
 mod auth;
 mod chunks;
 mod commits;
