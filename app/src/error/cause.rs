@@ -168,7 +168,9 @@ fn push_cause(error: &PushError) -> Cause {
         | PushError::TagsTaken { .. }
         | PushError::TagUnknown { .. } => Cause::Gate,
         PushError::NotOfTheImage { .. } => Cause::Usage,
-        PushError::Source { error, .. } => source_cause(error),
+        PushError::Source { error, .. } | PushError::LocalBlob { cause: error, .. } => {
+            source_cause(error)
+        }
         _ => Cause::LocalData,
     }
 }

@@ -129,8 +129,11 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
         TargetErrorKind::Refused if error.status() == Some(413) => Some(
             "it, or a proxy before it, takes no body so long: --chunk-size auto finds what it takes, --chunk-size SIZE sets it",
         ),
-        TargetErrorKind::Unsafe => Some(
+        TargetErrorKind::Unsafe if registry::names_foreign_token_service(error) => Some(
             "if its token service is of another domain and you trust it, name it with --trust-token-service",
+        ),
+        TargetErrorKind::Unsafe => Some(
+            "no registry that is set up well leads there: tell who runs it, or the proxy before it",
         ),
         TargetErrorKind::Protocol => {
             Some("is there a registry at this address, or a proxy or web page in front of it?")

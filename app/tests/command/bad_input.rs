@@ -275,12 +275,70 @@ async fn endless_answers_and_redirects_in_circles_end_with_nothing_written() {
         assert_eq!(run.code, Some(6), "{run:#?}");
         assert_eq!(run.json()["error"]["cause"], "refused");
         assert!(run.stderr.contains(words), "{words}: {run:#?}");
+        assert!(!run.stderr.contains("token service"), "{run:#?}");
         let log = stage.server.log();
         let methods = log.by_method();
         assert!(
             methods.keys().all(|it| it == "HEAD" || it == "GET"),
             "{words}: {methods:?}"
         );
+    }
+}
+
+/// The one way out of where a registry must not lead to that is a user's to take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_service_of_another_domain_is_told_with_how_it_would_be_trusted() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let challenge = r#"Bearer realm="https://tokens.other.test/token",service="r""#;
+    let answer = Answer::error(401, "UNAUTHORIZED", "who?").header("www-authenticate", challenge);
+    stage
+        .server
+        .faults()
+        .add(Rule::any().act(Action::Answer(answer)));
+    let reference = stage.reference("team/app:1");
+    let mut command = tokio::process::Command::from(crate::longshore::longshore(stage.home()));
+    command
+        .args(["push", image.path(), &reference])
+        .env("LONGSHORE_USERNAME", "user")
+        .env("LONGSHORE_PASSWORD", "canary");
+    let run = crate::longshore::finished(command.output().await.unwrap());
+    assert_eq!(run.code, Some(6), "{run:#?}");
+    assert!(run.stderr.contains("--trust-token-service"), "{run:#?}");
+    assert!(!run.stderr.contains("canary"), "{run:#?}");
+    assert_eq!(stage.server.log().body_bytes(), 0);
+}
+
+/// A registry that repeats what it was sent does so to who sent it, not to who reads the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn r10_an_error_that_repeats_the_credentials_is_told_without_them() {
+    let auth = server::Auth::basic("user", "canary-4711");
+    let server = server::Server::builder().memory().auth(auth);
+    let stage = Stage::with(server.start().await.unwrap());
+    let image = stage.image(&small());
+    // `user:canary-4711`
+    let sent = "dXNlcjpjYW5hcnktNDcxMQ==";
+    let answer = Answer::error(
+        400,
+        "MANIFEST_INVALID",
+        &format!("authorization: Basic {sent}"),
+    );
+    let rule = Rule::on(Endpoint::ManifestPut).act(Action::Answer(answer));
+    stage.server.faults().add(rule);
+    let reference = stage.reference("team/app:1");
+    for form in ["--quiet", "--json"] {
+        let mut command = tokio::process::Command::from(crate::longshore::longshore(stage.home()));
+        command
+            .args(["push", image.path(), &reference, "-vv", form])
+            .env("LONGSHORE_USERNAME", "user")
+            .env("LONGSHORE_PASSWORD", "canary-4711");
+        let run = crate::longshore::finished(command.output().await.unwrap());
+        assert_eq!(run.code, Some(6), "{run:#?}");
+        assert!(run.stderr.contains("MANIFEST_INVALID"), "{run:#?}");
+        assert!(run.stderr.contains("not shown"), "{run:#?}");
+        for secret in [sent, "canary-4711"] {
+            assert!(!run.stderr.contains(secret) && !run.stdout.contains(secret));
+        }
     }
 }
 

@@ -179,6 +179,42 @@ async fn p14_a_source_in_a_registry_that_gives_nothing_is_told_with_what_to_do()
     assert!(run.stderr.contains("docker://"), "{run:#?}");
 }
 
+/// A layer that its registry does not give is nothing local, and ends as any other failure of that
+/// registry does, wherever the layer was to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn p14_a_layer_that_its_registry_does_not_give_ends_as_that_registry_failed() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    push(&stage, &image, "team/app:1").await.succeeded();
+    let there = Stage::new().await;
+    let (from, to) = (stage.reference("team/app:1"), there.reference("app:1"));
+    let layout = format!("oci:{}", stage.path("out").display());
+    let bases = there.reference("bases");
+    let busy = Answer::error(429, "TOOMANYREQUESTS", "later").header("retry-after", "3600");
+    let cases = [
+        (Answer::error(403, "DENIED", "no"), 3, "the right to pull"),
+        (busy, 8, "try again later"),
+        (Answer::html(), 6, "is there a registry"),
+    ];
+    for (answer, code, hint) in cases {
+        let rule = Rule::on(Endpoint::BlobGet).act(Action::Answer(answer));
+        let fault = stage.server.faults().add(rule);
+        for args in [
+            &["copy", &from, &to, "--no-store"][..],
+            &["copy", &from, &layout, "--no-store"],
+            &["seed", &from, "--to", &bases],
+        ] {
+            let options = ["--json", "--no-state"];
+            let run = stage.longshore(&[args, &options].concat()).await;
+            assert_eq!(run.code, Some(code), "{args:?}: {run:#?}");
+            let told = run.json()["error"]["hint"].to_string();
+            assert!(told.contains(hint), "{run:#?}");
+        }
+        fault.remove();
+    }
+    assert_eq!(there.server.log().calls(Endpoint::ManifestPut), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p14_5_local_data() {
     let stage = Stage::new().await;

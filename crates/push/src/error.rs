@@ -45,7 +45,7 @@ pub enum PushError {
         error: Box<SourceError>,
     },
     /// The image is larger or deeper than what is accepted, or contradicts itself.
-    #[error("the image cannot be pushed: {reason}")]
+    #[error("the image cannot be pushed: {reason}, at {digest}")]
     Graph {
         /// The content that is too much, or in contradiction.
         digest: Digest,
@@ -375,7 +375,12 @@ impl PushError {
 
     /// Whether the same push may succeed later without anything being changed.
     pub fn retryable(&self) -> bool {
-        self.target_error().is_some_and(TargetError::retryable)
+        let of_source = || match self.source_error()? {
+            SourceError::Unreadable { error, .. } => error.downcast_ref::<TargetError>(),
+            _ => None,
+        };
+        let error = self.target_error().or_else(of_source);
+        error.is_some_and(TargetError::retryable)
     }
 
     /// What the person at the terminal might do next.

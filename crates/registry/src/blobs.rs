@@ -26,6 +26,9 @@ use crate::{
 /// The header that says which digest the content has.
 pub(crate) const DIGEST: &str = "docker-content-digest";
 
+/// What a download is, for an error that says where.
+const ATTEMPTED: &str = "download it";
+
 /// A download that got on by so many bytes since it last broke may break as often again.
 const PROGRESS: u64 = 16 * 1024 * 1024;
 
@@ -164,7 +167,9 @@ impl Download {
                     }
                     return Ok(Some((piece, self)));
                 }
-                Ok(None) if self.at == self.blob.size => return Ok(None),
+                // All of them are there: an answer that goes on, breaks off or stands still after
+                // that has nothing more to give.
+                Ok(None) | Err(_) if self.at == self.blob.size => return Ok(None),
                 Ok(None) => None,
                 Err(error) => Some(error),
             };
@@ -174,7 +179,7 @@ impl Download {
             self.failed_at = self.at;
             let Some(wait) = self.retry.after_failure(None) else {
                 return Err(match error {
-                    Some(error) => SourceError::unreadable(self.place(), error),
+                    Some(error) => self.failed(error.into()),
                     None => self.wrong_size(),
                 });
             };
@@ -204,24 +209,22 @@ impl Download {
         let call = self
             .from
             .blob_call(Method::GET, &self.blob.digest, headers, Kind::Download)
-            .map_err(|error| SourceError::unreadable(&place, error))?;
+            .map_err(|error| self.failed(error))?;
         let answer = self.from.inner().call(&call).await;
-        let answer = answer.map_err(|error| SourceError::unreadable(&place, error))?;
+        let answer = answer.map_err(|error| self.failed(error))?;
+        let unexpected =
+            |what| SourceError::unreadable(&place, protocol(answer.status, what, ATTEMPTED));
         match answer.status {
-            StatusCode::OK if answer.is_html() => {
-                Err(SourceError::unreadable(place, Unexpected::Html))
-            }
+            StatusCode::OK if answer.is_html() => Err(unexpected(Unexpected::Html)),
             StatusCode::OK => self.skip(answer.into_body()).await,
             StatusCode::PARTIAL_CONTENT if self.starts_here(&answer) => Ok(answer.into_body()),
-            StatusCode::PARTIAL_CONTENT => {
-                Err(SourceError::unreadable(place, Unexpected::OtherRange))
-            }
+            StatusCode::PARTIAL_CONTENT => Err(unexpected(Unexpected::OtherRange)),
             StatusCode::NOT_FOUND => Err(SourceError::Missing {
                 digest: self.blob.digest.clone(),
                 place,
             }),
             _ => {
-                let error = refusal(answer, "download it").await;
+                let error = refusal(answer, ATTEMPTED).await;
                 Err(SourceError::unreadable(place, error))
             }
         }
@@ -240,7 +243,7 @@ impl Download {
         let mut left = self.at;
         while left > 0 {
             let piece = body.piece().await;
-            let piece = piece.map_err(|error| SourceError::unreadable(self.place(), error))?;
+            let piece = piece.map_err(|error| self.failed(error.into()))?;
             let Some(piece) = piece else {
                 return Err(self.wrong_size());
             };
@@ -252,6 +255,11 @@ impl Download {
             }
         }
         Ok(body)
+    }
+
+    /// The registry's failure, of the kind that it is.
+    fn failed(&self, error: CallError) -> SourceError {
+        SourceError::unreadable(self.place(), error.into_target(ATTEMPTED))
     }
 
     fn wrong_size(&self) -> SourceError {

@@ -5,7 +5,7 @@ use oci::{SourceError, TargetError, TargetErrorKind};
 
 use crate::{
     auth::AuthError,
-    transport::{TransportError, answer::Answer, connect::ConnectError},
+    transport::{TransportError, answer::Answer, connect::ConnectError, location::LocationError},
 };
 
 /// Why a call has no answer.
@@ -33,6 +33,8 @@ pub(crate) enum Unexpected {
     NoLocation,
     #[error("the answer to an upload says that it is done, and the blob is not there")]
     NotThere,
+    #[error("the answer says that the manifest was taken, and it is not there")]
+    ManifestNotThere,
     #[error("the answers to an upload contradict one another")]
     Session,
     #[error("the answer is not JSON of the expected kind")]
@@ -58,6 +60,17 @@ impl CallError {
             Self::Auth(error) => auth_error(error, attempted.into()),
         }
     }
+}
+
+/// Whether what stopped it is a token service of another domain than the registry's: it gets
+/// credentials if [`ClientBuilder::trust_token_service`](crate::ClientBuilder::trust_token_service)
+/// names it.
+pub fn names_foreign_token_service(error: &TargetError) -> bool {
+    let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<AuthError>());
+    matches!(
+        source,
+        Some(AuthError::Realm(LocationError::ForeignRealm(_)))
+    )
 }
 
 fn kind_of(error: &TransportError) -> TargetErrorKind {

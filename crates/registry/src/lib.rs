@@ -59,6 +59,7 @@ pub use auth::{
 pub use client::{BuildError, Client, ClientBuilder, RepositoryClient, login::Login};
 pub use download::DownloadError;
 pub use elsewhere::{Elsewhere, MAX_URLS, WithElsewhere};
+pub use error::names_foreign_token_service;
 pub use event::{ClientEvent, ClientObserver};
 pub use manner::ChunkSize;
 pub use profile::{

@@ -75,10 +75,9 @@ impl RepositoryClient {
             self.learn(Fact::Referrers(listed));
         }
         answer.finish().await;
-        let ours = document.digest();
-        let said = said.map_or(Ok(false), |said| check_digest(&said, ours));
+        let said = said.map_or(Ok(false), |said| check_said(&said, document));
         let said = said.map_err(|kind| TargetError::new(kind, attempted()).with_status(201))?;
-        let verified = said || self.is_at(document, at).await?;
+        let verified = said || self.is_at(document, at, attempted).await?;
         let receipt = if verified {
             ManifestReceipt::verified()
         } else {
@@ -87,15 +86,30 @@ impl RepositoryClient {
         Ok(receipt.with_subject(listed))
     }
 
-    /// Whether a manifest is where it was put, as far as the registry can say.
-    async fn is_at(&self, document: &Document, at: &TagOrDigest) -> Result<bool, TargetError> {
-        match self.has_manifest(at).await? {
-            Presence::Held(there) if there == *document.digest() => Ok(true),
-            Presence::Held(there) => {
-                let attempted = format!("verify manifest {}", self.name(at));
-                Err(mismatch(document.digest(), &there, attempted))
+    /// Whether a manifest is where it was put, as far as the registry can say. It may take a moment
+    /// to be seen there; one that never is was not taken, whatever the answer said.
+    async fn is_at(
+        &self,
+        document: &Document,
+        at: &TagOrDigest,
+        attempted: &impl Fn() -> String,
+    ) -> Result<bool, TargetError> {
+        let mut retry = self.inner().retry.start();
+        loop {
+            match self.has_manifest(at).await? {
+                Presence::Held(there) if there.matches(document.bytes()) => return Ok(true),
+                Presence::Held(there) => {
+                    let attempted = format!("verify manifest {}", self.name(at));
+                    return Err(mismatch(document.digest(), &there, attempted));
+                }
+                Presence::Unknown => return Ok(false),
+                Presence::Absent => {}
             }
-            _ => Ok(false),
+            let Some(wait) = retry.after_failure(None) else {
+                let unexpected = Unexpected::ManifestNotThere;
+                return Err(protocol(StatusCode::CREATED, unexpected, attempted()));
+            };
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -295,6 +309,15 @@ fn unusable(error: DocumentError, attempted: String) -> TargetError {
             mismatch(&expected, &actual, attempted)
         }
         error => TargetError::new(TargetErrorKind::Protocol, attempted).with_source(error),
+    }
+}
+
+/// Whether a header names the document: by its own digest, or by the one that another algorithm gives
+/// its bytes. A registry has a tag name a SHA-256 digest, whichever one a manifest goes by elsewhere.
+fn check_said(said: &str, document: &Document) -> Result<bool, TargetErrorKind> {
+    match said.parse::<Digest>() {
+        Ok(said) if said.matches(document.bytes()) => Ok(true),
+        _ => check_digest(said, document.digest()),
     }
 }
 

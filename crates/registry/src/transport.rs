@@ -45,6 +45,7 @@ pub(crate) mod proxy;
 pub(crate) mod rate;
 pub(crate) mod redact;
 pub(crate) mod retry;
+pub(crate) mod shown;
 pub(crate) mod socket;
 pub(crate) mod timeouts;
 pub(crate) mod tls;
@@ -226,13 +227,14 @@ impl Transport {
         let work = outgoing.work();
         let shown = outgoing.headers.get(AUTHORIZATION).cloned();
         let permit = self.admit(&host, &origin, &account, work).await?;
-        let answer = match self.timeouts.total {
+        let mut answer = match self.timeouts.total {
             None => self.send(outgoing, &host, permit).await,
             Some(total) => tokio::time::timeout(total, self.send(outgoing, &host, permit))
                 .await
                 .unwrap_or(Err(TransportError::TimedOut(Limit::Total))),
         }?;
         self.warnings.heed(&origin, &answer.headers, shown.as_ref());
+        answer.shown = shown;
         // Here, so that no lane has to learn it from an answer of its own.
         let now = SystemTime::now();
         let asked = retry_after(&answer.headers, now);

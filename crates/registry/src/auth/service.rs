@@ -167,7 +167,7 @@ impl Auth {
                 return Err(AuthError::Refused {
                     service: place,
                     status: answer.status,
-                    answer: answer.errors().await,
+                    answer: answer.errors_without(request.refresh.as_ref()).await,
                 });
             }
             let body = match answer.bytes(MAX_ANSWER_BYTES).await {

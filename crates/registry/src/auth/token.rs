@@ -14,6 +14,7 @@ use http::{
 use oci::wire::ScopeSet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
@@ -60,8 +61,10 @@ struct TokenAnswer {
     token: Option<SecretString>,
     #[serde(default)]
     access_token: Option<SecretString>,
+    /// In seconds: a number, and with some services a number in quotes. Anything else is as good as
+    /// nothing.
     #[serde(default)]
-    expires_in: Option<f64>,
+    expires_in: Value,
     #[serde(default)]
     refresh_token: Option<SecretString>,
     #[serde(default)]
@@ -74,6 +77,8 @@ pub(crate) struct TokenRequest {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The refresh token that is in the body.
+    pub(crate) refresh: Option<SecretString>,
 }
 
 /// A request for a token that allows `scopes`, by GET: the destination's scope first and one
@@ -109,6 +114,7 @@ pub(crate) fn request(
         url,
         headers,
         body: Bytes::new(),
+        refresh: None,
     }
 }
 
@@ -132,6 +138,15 @@ pub(crate) fn exchange(
         url: realm.clone(),
         headers: HeaderMap::from_iter([(CONTENT_TYPE, form_type)]),
         body: form.into(),
+        refresh: Some(refresh.clone()),
+    }
+}
+
+fn seconds(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
     }
 }
 
@@ -154,8 +169,7 @@ impl Token {
             .flatten()
             .find(|token| !token.expose_secret().is_empty())
             .ok_or("it holds no token")?;
-        let life = answer
-            .expires_in
+        let life = seconds(&answer.expires_in)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .unwrap_or(SHORTEST_LIFE)
             .clamp(SHORTEST_LIFE, LONGEST_LIFE);

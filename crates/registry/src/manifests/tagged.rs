@@ -116,7 +116,7 @@ impl RepositoryClient {
             StatusCode::PRECONDITION_FAILED => {
                 let refusal = self.refused(answer, document, attempted()).await;
                 match self.has_manifest(&at).await? {
-                    Presence::Held(there) if there == *document.digest() => {
+                    Presence::Held(there) if there.matches(document.bytes()) => {
                         Ok(NewTag::Put(ManifestReceipt::verified()))
                     }
                     Presence::Held(there) => Ok(NewTag::Taken(there)),

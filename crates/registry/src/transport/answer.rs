@@ -5,14 +5,15 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use oci::wire::{ErrorBody, error::MAX_BODY_BYTES};
+use secrecy::SecretString;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{TransportError, body::Flow, limit::Permit, rate::Pace, timeouts::Limit};
+use super::{TransportError, body::Flow, limit::Permit, rate::Pace, shown::Shown, timeouts::Limit};
 
 /// What a registry answered.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) note: Option<Box<dyn Error + Send + Sync>>,
     /// It refuses a body by 401, and the next request will have a new token.
     pub(crate) renewed: bool,
+    /// The credentials that it is an answer to.
+    pub(crate) shown: Option<HeaderValue>,
     body: AnswerBody,
 }
 
@@ -56,6 +59,7 @@ impl Answer {
             url,
             note: None,
             renewed: false,
+            shown: None,
             body: AnswerBody {
                 body,
                 idle,
@@ -105,12 +109,19 @@ impl Answer {
         }
     }
 
-    /// The errors the body tells of; none if it tells nothing readable.
-    pub(crate) async fn errors(mut self) -> ErrorBody {
-        match self.body.up_to(MAX_BODY_BYTES).await {
+    /// The errors the body tells of; none if it tells nothing readable. Credentials that it repeats
+    /// are not among them.
+    pub(crate) async fn errors(self) -> ErrorBody {
+        self.errors_without(None).await
+    }
+
+    /// The same for a request that has shown a secret in its body.
+    pub(crate) async fn errors_without(mut self, secret: Option<&SecretString>) -> ErrorBody {
+        let body = match self.body.up_to(MAX_BODY_BYTES).await {
             Ok((bytes, _)) => ErrorBody::parse(&bytes),
             Err(_) => ErrorBody::default(),
-        }
+        };
+        Shown::of(self.shown.as_ref()).and(secret).kept_out_of(body)
     }
 
     /// Reads what is left, within bounds, so that the connection can be used again.

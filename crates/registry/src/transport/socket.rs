@@ -1,6 +1,6 @@
-//! Sockets: named, and counted where the bytes go through.
+//! Sockets: named, and watched where the bytes go out.
 //!
-//! Every connection is a [`Wire`]: it has a number, and knows when a byte last moved
+//! Every connection is a [`Wire`]: it has a number, and knows when a byte last went out
 //! on it. That is what an idle limit is measured by: not by what a body has handed
 //! over, which may sit in a buffer, and not by how long a request takes.
 
@@ -29,7 +29,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::limit::Slot;
 
-/// One connection: its number, and what moved on it.
+/// One connection: its number, and what went over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire(Arc<WireState>);
 
@@ -37,10 +37,8 @@ pub(crate) struct Wire(Arc<WireState>);
 struct WireState {
     number: u64,
     opened: Instant,
-    /// When a byte last moved, in milliseconds since it was opened.
-    moved: AtomicU64,
-    read: AtomicU64,
-    written: AtomicU64,
+    /// When a byte last went out, in milliseconds since it was opened.
+    wrote: AtomicU64,
     cut: AtomicBool,
     shared: AtomicBool,
     waker: AtomicWaker,
@@ -62,7 +60,7 @@ enum Stream {
     Nested(Box<TlsStream<TlsStream<Counted>>>),
 }
 
-/// A TCP connection that counts.
+/// A TCP connection that notes when something goes out.
 #[derive(Debug)]
 pub(crate) struct Counted {
     tcp: TcpStream,
@@ -80,9 +78,7 @@ impl Wire {
         Self(Arc::new(WireState {
             number: NEXT.fetch_add(1, Relaxed),
             opened: Instant::now(),
-            moved: AtomicU64::new(0),
-            read: AtomicU64::new(0),
-            written: AtomicU64::new(0),
+            wrote: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             shared: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -109,9 +105,10 @@ impl Wire {
         Ok(())
     }
 
-    /// When a byte last moved, either way.
-    pub(crate) fn moved(&self) -> Instant {
-        self.0.opened + Duration::from_millis(self.0.moved.load(Relaxed))
+    /// When a byte last went out. What comes in is no progress of a request: a peer may drip bytes
+    /// for ever that never become an answer.
+    pub(crate) fn wrote(&self) -> Instant {
+        self.0.opened + Duration::from_millis(self.0.wrote.load(Relaxed))
     }
 
     /// Its number: no two connections of this process have the same.
@@ -119,11 +116,10 @@ impl Wire {
         self.0.number
     }
 
-    fn count(&self, counter: &AtomicU64, bytes: usize) {
+    fn went_out(&self, bytes: usize) {
         if bytes > 0 {
-            counter.fetch_add(bytes as u64, Relaxed);
             let age = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.0.moved.store(age, Relaxed);
+            self.0.wrote.store(age, Relaxed);
         }
     }
 }
@@ -145,7 +141,7 @@ impl Counted {
     /// answer, or to the end, which is an error of its own.
     fn written(&mut self, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &wrote {
-            Poll::Ready(Ok(bytes)) => self.wire.count(&self.wire.0.written, *bytes),
+            Poll::Ready(Ok(bytes)) => self.wire.went_out(*bytes),
             Poll::Ready(Err(error)) if is_peers_end(error) => {
                 self.deaf = true;
                 return Poll::Pending;
@@ -170,11 +166,7 @@ impl AsyncRead for Counted {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.wire.is_cut(cx)?;
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        self.wire
-            .count(&self.wire.0.read, buf.filled().len() - before);
-        read
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 }
 

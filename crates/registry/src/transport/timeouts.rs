@@ -26,6 +26,8 @@ pub(crate) enum Limit {
     Connect,
     Idle,
     Commit,
+    /// The source of a body, which has limits of its own, gave nothing.
+    Source,
     Total,
 }
 
@@ -81,6 +83,7 @@ impl std::fmt::Display for Limit {
             Self::Connect => "no connection within the connect limit",
             Self::Idle => "nothing moved within the idle limit",
             Self::Commit => "no answer within the commit limit",
+            Self::Source => "nothing came from the source within the idle and the commit limit",
             Self::Total => "not done within the total limit",
         })
     }

@@ -11,10 +11,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header::WARNING};
 
-use super::location::Origin;
+use super::{location::Origin, shown::Shown};
 use crate::event::{ClientEvent, ClientObserver};
 
 /// The most that is read of an answer's warnings, in bytes.
@@ -23,8 +22,6 @@ const MAX_BYTES: usize = 4096;
 const MAX_OF_HOST: usize = 16;
 /// The hosts that are told of.
 const MAX_HOSTS: usize = 64;
-/// Secrets that are shorter are found anywhere.
-const MIN_SECRET: usize = 4;
 
 /// Tells warnings, each once.
 pub(crate) struct Warnings {
@@ -46,6 +43,7 @@ impl Warnings {
         if !headers.contains_key(WARNING) {
             return;
         }
+        let shown = Shown::of(shown);
         let mut left = MAX_BYTES;
         for value in headers.get_all(WARNING) {
             let Some(rest) = left.checked_sub(value.len()) else {
@@ -53,8 +51,7 @@ impl Warnings {
             };
             left = rest;
             for text in texts(&String::from_utf8_lossy(value.as_bytes())) {
-                let repeats = shown.is_some_and(|shown| repeats(&text, shown));
-                if !repeats && self.is_new(origin, &text) {
+                if !shown.is_in(&text) && self.is_new(origin, &text) {
                     self.tell(origin, &text);
                 }
             }
@@ -123,19 +120,6 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Whether a text has the secret of an `Authorization` in it.
-fn repeats(text: &str, shown: &HeaderValue) -> bool {
-    let Some((_, secret)) = shown.to_str().ok().and_then(|it| it.split_once(' ')) else {
-        return false;
-    };
-    let decoded = BASE64_STANDARD.decode(secret).unwrap_or_default();
-    let decoded = String::from_utf8_lossy(&decoded);
-    let password = decoded.split_once(':').map_or("", |(_, password)| password);
-    [secret, password]
-        .iter()
-        .any(|it| it.len() >= MIN_SECRET && text.contains(it))
-}
-
 /// The same with what acts on a terminal written out.
 fn fit_to_be_shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -153,6 +137,7 @@ fn fit_to_be_shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use url::Url;
 
     #[derive(Default)]

@@ -78,7 +78,7 @@ impl Watch<'_> {
             // What moves there may be others'.
             flow.changed().max(since)
         } else {
-            wire.moved().max(flow.changed()).max(since)
+            wire.wrote().max(flow.changed()).max(since)
         };
         if flow.ended() {
             let commit = self.limits.commit_of(flow.length());
@@ -87,7 +87,7 @@ impl Watch<'_> {
             // The source has limits of its own; this one is for a source that hangs.
             (
                 moved + self.limits.idle.max(self.limits.commit),
-                Limit::Idle,
+                Limit::Source,
             )
         } else {
             (moved + self.limits.idle, Limit::Idle)

@@ -12,7 +12,10 @@ use crate::{
 
 #[tokio::test]
 async fn r4_an_api_at_another_path_is_spoken_to_there_alone_mounts_included() {
-    let endpoint = Scripted::start(|head| {
+    let (layer, content) = blob(1, 1000);
+    let document = manifest(std::slice::from_ref(&layer));
+    let taken = format!("200 OK\r\nDocker-Content-Digest: {}", document.digest());
+    let endpoint = Scripted::start(move |head| {
         let here = "/odd/registry/v2/mirror/app";
         match head.split(' ').collect::<Vec<_>>()[..] {
             ["POST", path, ..] if path.contains("mount=") => {
@@ -23,6 +26,7 @@ async fn r4_an_api_at_another_path_is_spoken_to_there_alone_mounts_included() {
                 reply(&location, "")
             }
             ["PUT", ..] => reply("201 Created", ""),
+            ["HEAD", path, ..] if path.contains("/manifests/") => reply(&taken, ""),
             _ => reply("404 Not Found", ""),
         }
     })
@@ -30,13 +34,11 @@ async fn r4_an_api_at_another_path_is_spoken_to_there_alone_mounts_included() {
     let client = quick().api_path(endpoint.registry(), "/odd/registry/v2/");
     let client = client.build().unwrap();
     let target = client.push_target(&endpoint.repository("mirror/app"));
-    let (layer, content) = blob(1, 1000);
     let from = endpoint.repository("mirror/base/deep");
     let mounted = target.mount_blob(&layer, &from).await.unwrap();
     assert!(matches!(mounted, MountOutcome::Refused(Some(_))));
     let source = Blobs::one(&layer, &content);
     target.upload_blob(upload(&layer, &source)).await.unwrap();
-    let document = manifest(std::slice::from_ref(&layer));
     let tag = "1".parse().unwrap();
     target.put_manifest(&document, Some(&tag)).await.unwrap();
 

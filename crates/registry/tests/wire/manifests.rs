@@ -1,10 +1,15 @@
 //! Manifests: put as they are, believed as far as they are confirmed.
 
 use bytes::Bytes;
-use oci::{Digest, Document, MediaType, Presence, PushTarget, Tag, TagOrDigest, TargetErrorKind};
+use oci::{
+    Algorithm, Digest, Document, MediaType, Presence, PushTarget, Tag, TagOrDigest, TargetErrorKind,
+};
 use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{Double, client, manifest, quick, registry, repository, start};
+use crate::{
+    fixture::{Double, client, manifest, quick, registry, repository, start},
+    scripted::{Scripted, reply},
+};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -124,6 +129,79 @@ async fn z15_another_digest_in_the_answer_is_a_mismatch() {
     assert_ne!(*actual, document.digest().to_string());
     assert!(!error.retryable());
     assert_eq!(server.log().lines(), ["PUT /v2/app/manifests/1.2 → 201"]);
+}
+
+/// A 201 that names no digest, and nothing is there: that is no success, however often it is said.
+/// What is only seen a moment later is one.
+#[tokio::test]
+async fn z15_a_manifest_that_is_said_to_be_taken_and_is_never_there_is_an_error() {
+    let server = accepting().await;
+    let target = client().push_target(&repository(&server, "app"));
+    let omit = Action::OmitHeader("docker-content-digest".to_owned());
+    server
+        .faults()
+        .add(Rule::on(Endpoint::ManifestPut).act(omit));
+    let absent = || Action::Answer(Answer::error(404, "MANIFEST_UNKNOWN", "not yet"));
+    let document = manifest(&[]);
+    let later = Rule::on(Endpoint::ManifestHead).first(2).act(absent());
+    let later = server.faults().add(later);
+    let receipt = target.put_manifest(&document, Some(&tag("a"))).await;
+    assert!(receipt.unwrap().verified);
+    assert_eq!(
+        server.log().lines(),
+        [
+            "PUT /v2/app/manifests/a → 201",
+            "HEAD /v2/app/manifests/a → 404",
+            "HEAD /v2/app/manifests/a → 404",
+            "HEAD /v2/app/manifests/a → 200",
+        ],
+    );
+    later.remove();
+    server.log().clear();
+    server
+        .faults()
+        .add(Rule::on(Endpoint::ManifestHead).act(absent()));
+    for tag in [Some(tag("a")), None] {
+        let error = target.put_manifest(&document, tag.as_ref()).await;
+        let error = error.unwrap_err();
+        assert_eq!(*error.kind(), TargetErrorKind::Protocol, "{error}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("it is not there"), "{cause}");
+    }
+    assert_eq!(server.log().calls(Endpoint::ManifestPut), 2);
+}
+
+/// A registry has a tag name the SHA-256 digest of a manifest's bytes, by whatever digest the manifest
+/// goes elsewhere. That is no other manifest; another SHA-256 digest is.
+#[tokio::test]
+async fn z15_a_digest_of_another_algorithm_is_checked_against_the_bytes() {
+    let bytes = manifest(&[]).bytes().clone();
+    let sha512 = Digest::of_with(Algorithm::Sha512, &bytes);
+    let document = Document::with_digest(bytes.clone(), None, &sha512).unwrap();
+    for (said, right) in [(Digest::of(&bytes), true), (Digest::of(b"other"), false)] {
+        for in_the_put in [true, false] {
+            let named = format!("\r\nDocker-Content-Digest: {said}");
+            let server = Scripted::start(move |head| match head.split(' ').next() {
+                Some("PUT") if in_the_put => reply(&format!("201 Created{named}"), ""),
+                Some("PUT") => reply("201 Created", ""),
+                _ => reply(&format!("200 OK{named}"), ""),
+            })
+            .await;
+            let target = client().push_target(&server.repository("app"));
+            let put = target.put_manifest(&document, Some(&tag("a"))).await;
+            match put {
+                Ok(receipt) => assert!(receipt.verified && right, "{said}"),
+                Err(error) => {
+                    let kind = error.kind();
+                    let mismatch = matches!(kind, TargetErrorKind::DigestMismatch { .. });
+                    assert!(mismatch && !right, "{error}");
+                }
+            }
+            // What the answer itself has proven is not asked.
+            let questions = usize::from(!(right && in_the_put));
+            assert_eq!(server.lines().len(), 1 + questions, "{:?}", server.lines());
+        }
+    }
 }
 
 /// An answer that names no digest proves nothing: one question reads it back.

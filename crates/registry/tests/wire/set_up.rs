@@ -159,6 +159,10 @@ const ONE_VERSION: &[(&str, &str)] = &[
         "bytes of HTTP/1.1 that are no answer",
     ),
     (
+        "timeouts::z16_bytes_that_never_become",
+        "bytes of HTTP/1.1 that are no answer",
+    ),
+    (
         "hosts::r5_certificates_for_a_registry_on_loopback",
         "plain HTTP is HTTP/1.1",
     ),

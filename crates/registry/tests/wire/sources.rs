@@ -1,11 +1,20 @@
 //! An image in a registry as a source.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use oci::{Descriptor, Digest, Document, Platform, PushTarget, Source, SourceError, Tag};
+use longshore_registry::Timeouts;
+use oci::{
+    Descriptor, Digest, Document, Platform, PushTarget, Source, SourceError, Tag, TargetError,
+    TargetErrorKind,
+};
 use server::{Action, Answer, Endpoint, Rule, Server, Validation};
 
-use crate::fixture::{Blobs, Double, MIB, blob, client, manifest, repository, start, upload};
+use crate::{
+    fixture::{Blobs, Double, MIB, blob, client, manifest, quick, repository, start, upload},
+    scripted::{Reply, Scripted},
+};
 
 async fn accepting() -> Double {
     start(Server::builder().memory().validation(Validation::AcceptAll)).await
@@ -133,6 +142,54 @@ async fn a_download_that_breaks_goes_on_where_it_stopped() {
     };
     assert!(from(1) > MIB / 2 && from(1) <= MIB + 300, "{}", from(1));
     assert!(from(2) > from(1));
+}
+
+/// An answer that has given all of a blob and does not end has nothing more to give.
+#[tokio::test]
+async fn a_download_whose_end_does_not_come_is_whole_when_its_bytes_are() {
+    let (layer, content) = blob(1, 1000);
+    let body = content.clone();
+    let server = Scripted::start(move |_| {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n".to_vec();
+        answer.extend_from_slice(&body);
+        Reply::raw(answer).hold()
+    })
+    .await;
+    let short = Timeouts::default().with_idle(Duration::from_millis(250));
+    let client = quick().timeouts(short).build().unwrap();
+    let source = client.source(&server.repository("app").with_tag(Tag::latest()), None);
+    assert_eq!(read(&source, &layer, 0).await.unwrap(), content);
+    assert_eq!(server.lines().len(), 1);
+}
+
+/// A registry that is read from fails as a registry, whatever of it fails and whenever.
+#[tokio::test]
+async fn a_blob_that_its_registry_does_not_give_is_that_registrys_failure() {
+    let (server, layer, _, source) = with_a_blob(100_000).await;
+    let refused = |status| Action::Answer(Answer::error(status, "DENIED", "no"));
+    let cases = [
+        (refused(403), TargetErrorKind::Denied),
+        (refused(429), TargetErrorKind::RateLimited),
+        (refused(503), TargetErrorKind::Server),
+        (Action::Answer(Answer::html()), TargetErrorKind::Protocol),
+        (Action::TruncateAnswer(300), TargetErrorKind::Network),
+        (Action::ResetBeforeAnswer, TargetErrorKind::Network),
+    ];
+    for (action, kind) in cases {
+        let told = format!("{action:?}");
+        let fault = server.faults().add(Rule::on(Endpoint::BlobGet).act(action));
+        let error = read(&source, &layer, 0).await.unwrap_err();
+        fault.remove();
+        let SourceError::Unreadable { error, .. } = error else {
+            panic!("{told}: {error}");
+        };
+        let error = error.downcast_ref::<TargetError>();
+        assert_eq!(
+            error.map(TargetError::kind),
+            Some(&kind),
+            "{told}: {error:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use server::{Action, Endpoint, Rule};
 use tokio::net::TcpListener;
 
 use crate::{
-    fixture::{Blobs, MIB, PATIENCE, blob, manifest, quick, registry, repository, upload},
-    scripted::{Scripted, reply},
+    fixture::{Blobs, End, MIB, PATIENCE, blob, manifest, quick, registry, repository, upload},
+    scripted::{Reply, Scripted, reply},
     set_up::SET_UP,
 };
 
@@ -141,4 +141,40 @@ async fn z16_a_total_limit_bounds_the_whole_request() {
     server.faults().add(Rule::any().act(Action::Delay(LONG)));
     let error = target.has_blob(&blob(1, 10).0).await.unwrap_err();
     assert_timed_out(&error, "total");
+}
+
+/// Bytes that come in are no answer: a registry that drips them for ever is as silent as one that
+/// sends none. Nor does it get on by telling a client to go on that has sent everything.
+#[tokio::test]
+async fn z16_bytes_that_never_become_an_answer_put_off_no_limit() {
+    let server = Scripted::start(|head| match head.split(' ').next() {
+        Some("POST") => reply("202 Accepted\r\nLocation: /v2/app/blobs/uploads/1", ""),
+        _ => Reply::raw("").endless(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    })
+    .await;
+    // What is asked about the upload after that is answered no better.
+    let client = once(|it| it.with_idle(SHORT).with_commit(SHORT));
+    let target = client.push_target(&server.repository("app"));
+    let (layer, content) = blob(1, 1000);
+    let source = Blobs::one(&layer, &content);
+    let uploading = target.upload_blob(upload(&layer, &source));
+    let ended = tokio::time::timeout(PATIENCE, uploading).await;
+    let error = ended.expect("it ends").unwrap_err();
+    assert_eq!(*error.kind(), TargetErrorKind::Timeout, "{error}");
+}
+
+/// Who is waited for is who is told of.
+#[tokio::test]
+async fn z16_a_source_that_gives_nothing_is_what_the_error_names() {
+    let server = registry().await;
+    let client = once(|it| it.with_idle(ENOUGH).with_commit(ENOUGH));
+    let target = client.push_target(&repository(&server, "app"));
+    let (layer, content) = blob(1, MIB);
+    // Nothing at all, so that nobody waits for the registry to read.
+    let source = Blobs::one(&layer, &content).ending(0, End::Hangs);
+    let error = target
+        .upload_blob(upload(&layer, &source))
+        .await
+        .unwrap_err();
+    assert_timed_out(&error, "nothing came from the source");
 }

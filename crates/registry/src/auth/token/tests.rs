@@ -29,6 +29,11 @@ async fn a_token_is_good_for_as_long_as_it_says_and_at_least_a_minute() {
         (r#"{"token": "t", "expires_in": 300}"#, 300),
         (r#"{"access_token": "t", "expires_in": 3600.5}"#, 3600),
         (r#"{"token": "t", "expires_in": -1}"#, 60),
+        (r#"{"token": "t", "expires_in": "3599"}"#, 3599),
+        (r#"{"token": "t", "expires_in": "soon"}"#, 60),
+        (r#"{"token": "t", "expires_in": "NaN"}"#, 60),
+        (r#"{"token": "t", "expires_in": null}"#, 60),
+        (r#"{"token": "t", "expires_in": {"s": 300}}"#, 60),
         (r#"{"token": "t", "expires_in": 1e300}"#, 60),
     ];
     for (body, seconds) in cases {
