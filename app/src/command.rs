@@ -33,7 +33,7 @@ pub(crate) mod translate_packages;
 #[command(name = "longshore", version, after_help = crate::exit::HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Log what is done to standard error; -vv logs every request
-    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    #[arg(long, short, action = clap::ArgAction::Count, global = true, display_order = 1000)]
     pub(crate) verbose: u8,
 
     #[command(subcommand)]

@@ -1,6 +1,6 @@
 //! From text to the things commands work with: references, sources, a client.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use oci::{Reference, Registry, Source, Tag, reference::Scheme};
 use push::{Destination, Engine, State, source};
@@ -21,7 +21,7 @@ pub(crate) mod course;
 pub(crate) mod place;
 
 /// What a source in a registry begins with.
-const IN_REGISTRY: &str = "docker://";
+pub(crate) const IN_REGISTRY: &str = "docker://";
 
 /// The reference of a source that is in a registry.
 pub(crate) fn source_reference(text: &str) -> Result<Option<Reference>, AppError> {
@@ -39,14 +39,29 @@ pub(crate) fn source_reference(text: &str) -> Result<Option<Reference>, AppError
 }
 
 /// A reference from the command line.
+///
+/// A host with nothing behind it would be one of Docker Hub's own images by the rules of the
+/// grammar; nobody means that.
 pub(crate) fn reference(text: &str) -> Result<Reference, AppError> {
+    if is_host_alone(text) {
+        return Err(AppError::Usage(format!(
+            "the reference {text:?} names a registry and no repository: it is {text}/REPOSITORY[:TAG]; an image of that name on Docker Hub is docker.io/library/{text}"
+        )));
+    }
     text.parse().map_err(|error| AppError::Reference {
         text: text.to_owned(),
         error,
     })
 }
 
-/// The image at `text`: a path, or `docker://` and a reference for one in a registry, which is at
+/// Whether a text is the name of a registry, with its port perhaps, and no more.
+fn is_host_alone(text: &str) -> bool {
+    let host = text.split_once(':').map_or(text, |(host, _)| host);
+    let is_host = host == "localhost" || (host.contains('.') && !host.contains('@'));
+    is_host && !text.contains('/') && text.parse::<Registry>().is_ok()
+}
+
+/// The image at `text`: a path, perhaps with what it is (`oci:`, …), or `docker://` and a reference for one in a registry, which is at
 /// `routed` if that is given.
 pub(crate) async fn source(
     text: &str,
@@ -54,19 +69,36 @@ pub(crate) async fn source(
     selection: &source::Selection,
     client: &Client,
 ) -> Result<Box<dyn Source>, AppError> {
-    match text.strip_prefix(IN_REGISTRY) {
-        Some(name) => {
-            if selection.name.is_some() {
-                return Err(AppError::Usage(
-                    "--image chooses among the images of a file; one in a registry is named by its reference".into(),
-                ));
-            }
-            let reference = routed.map_or_else(|| reference(name), |it| Ok(it.clone()))?;
-            let source = client.source(&reference, selection.platform.clone());
-            Ok(Box::new(source))
+    if let Some(name) = text.strip_prefix(IN_REGISTRY) {
+        if selection.name.is_some() {
+            return Err(AppError::Usage(
+                "--image chooses among the images of a file; one in a registry is named by its reference".into(),
+            ));
         }
-        None => Ok(source::open(Path::new(text), selection).await?),
+        let reference = routed.map_or_else(|| reference(name), |it| Ok(it.clone()))?;
+        let source = client.source(&reference, selection.platform.clone());
+        return Ok(Box::new(source));
     }
+    let (path, name) = place::file(text);
+    let selection = source::Selection {
+        name: one_name(name, selection.name.clone(), text)?,
+        platform: selection.platform.clone(),
+    };
+    Ok(source::open(&path, &selection).await?)
+}
+
+/// The name of an image in a file, which stands behind the file's or in `--image`.
+pub(crate) fn one_name(
+    behind: Option<String>,
+    flag: Option<String>,
+    source: &str,
+) -> Result<Option<String>, AppError> {
+    if behind.is_some() && flag.is_some() {
+        return Err(AppError::Usage(format!(
+            "the source {source:?} names an image, and so does --image: leave one of them out"
+        )));
+    }
+    Ok(behind.or(flag))
 }
 
 /// Where a push goes: the reference's own tag first, then `tags`.

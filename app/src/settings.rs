@@ -53,11 +53,11 @@ pub(crate) struct ConnectionArgs {
     ca: Option<PathBuf>,
 
     /// Show the registry the client certificate in this PEM file
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key", hide_short_help = true)]
     cert: Option<PathBuf>,
 
     /// The private key of --cert, in PEM and not encrypted
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert", hide_short_help = true)]
     key: Option<PathBuf>,
 
     /// Do not check the registry's certificate
@@ -79,21 +79,21 @@ pub(crate) struct ConnectionArgs {
 
     /// Take credentials from this file, of Docker's or podman's form, and from no other; `login`
     /// keeps them there
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) authfile: Option<PathBuf>,
 
     /// Longest wait for a credential helper [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     pub(crate) helper_timeout: Option<Duration>,
 
     /// Give credentials to the token service on this host, though it is of another domain than
     /// the registry; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", hide_short_help = true)]
     trust_token_service: Vec<TrustedHost>,
 
     /// Give the registry's credentials to this host too, if the registry has uploads go on there
     /// or redirects to it, and it asks for them; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", hide_short_help = true)]
     trust_host: Vec<TrustedHost>,
 
     /// Requests in flight to one host at most [default: 32]
@@ -103,39 +103,39 @@ pub(crate) struct ConnectionArgs {
     /// Over which version of HTTP, where TLS offers several: 1.1, 2, mixed (blobs over 1.1, the rest
     /// over 2), or auto: mixed unless the registry has shown that its HTTP/2 does not work
     /// [default: auto]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", hide_short_help = true)]
     http_version: Option<Version>,
 
     /// Longest body of an upload: bytes, or as 16MiB; 0: each blob in one body; auto: in one body
     /// unless the registry shows that it takes no such body [default: auto]
-    #[arg(long, value_name = "SIZE|auto", value_parser = chunk_size)]
+    #[arg(long, value_name = "SIZE|auto", value_parser = chunk_size, hide_short_help = true)]
     chunk_size: Option<ChunkSize>,
 
     /// Send and receive blobs no faster than this: bytes a second, as 10MiB or 10MB, in each
     /// direction and to all hosts together [default: no limit]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, hide_short_help = true)]
     limit_rate: Option<Rate>,
 
     /// Send no more requests than this to any one host: a number in a time, as 50/s, 600/min or 100/h,
     /// one after the other; shared with all runs that use the same state file [default: no limit]
-    #[arg(long, value_name = "N/TIME", value_parser = requests)]
+    #[arg(long, value_name = "N/TIME", value_parser = requests, hide_short_help = true)]
     limit_requests: Option<RequestRate>,
 
     /// Longest wait for a connection [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     connect_timeout: Option<Duration>,
 
     /// Longest time in which no byte moves [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     idle_timeout: Option<Duration>,
 
     /// Longest wait for the registry to commit a blob [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     commit_timeout: Option<Duration>,
 
     /// Longest time for which requests are held back where a registry asks for that (`Retry-After`);
     /// one that asks for more ends the command [default: 2m]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     max_retry_after: Option<Duration>,
 
     /// Longest time for the whole command [default: none]

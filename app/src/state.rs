@@ -32,7 +32,13 @@ pub(crate) struct StateArgs {
 pub(crate) struct UnfinishedArgs {
     /// What becomes of the unfinished uploads of large blobs (8 MiB and more) when a push fails
     /// or is stopped
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "POLICY",
+        value_enum,
+        default_value_t,
+        hide_short_help = true
+    )]
     unfinished: Unfinished,
 }
 

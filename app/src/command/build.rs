@@ -98,12 +98,12 @@ pub(crate) struct BuildArgs {
     must_mount: Vec<MustMountArg>,
 
     /// What becomes of foreign layers, which say where else they are to be had
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep, hide_short_help = true)]
     foreign: ForeignPolicy,
 
     /// Fetch included or embedded foreign layers from their urls where they are not beside the base:
     /// over TLS, from public addresses, without credentials
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_foreign_fetch: bool,
 
     /// Fetch layers of images to copy files out of them: of the image that COPY --from names, and of the
@@ -113,7 +113,12 @@ pub(crate) struct BuildArgs {
 
     /// A host of your own that foreign layers may be fetched from without TLS and at a private
     /// address; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]", requires = "allow_foreign_fetch")]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        requires = "allow_foreign_fetch",
+        hide_short_help = true
+    )]
     foreign_host: Vec<String>,
 
     /// Stop before the first write if one of the tags names another image already
@@ -126,11 +131,15 @@ pub(crate) struct BuildArgs {
 
     /// A host of your own that ADD may download from at a private address; may be given several
     /// times
-    #[arg(long = "download-host", value_name = "HOST[:PORT]")]
+    #[arg(
+        long = "download-host",
+        value_name = "HOST[:PORT]",
+        hide_short_help = true
+    )]
     download_hosts: Vec<String>,
 
     /// Write what happens to this file as it happens, a JSON object a line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     events: Option<PathBuf>,
 
     #[command(flatten)]
@@ -188,11 +197,11 @@ pub(crate) struct WhatArgs {
     timestamp: Option<String>,
 
     /// Use OCI's media types, whatever the base's are
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     oci: bool,
 
     /// Make one layer of all that is new
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     squash_new: bool,
 
     /// How new layers are compressed
@@ -200,20 +209,24 @@ pub(crate) struct WhatArgs {
     compression: Layers,
 
     /// How many threads compress; it changes no byte [default: one for each processor; at most 8 for gzip, 4 for zstd]
-    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one, hide_short_help = true)]
     compression_threads: Option<NonZeroUsize>,
 
     /// Take another base for what FROM names, like node=r.example/windows/node:{tag}-{version}; may
     /// be given several times
-    #[arg(long = "map-from", value_name = "REPOSITORY=REFERENCE")]
+    #[arg(
+        long = "map-from",
+        value_name = "REPOSITORY=REFERENCE",
+        hide_short_help = true
+    )]
     map_from: Vec<String>,
 
     /// Copy nothing where a pattern finds nothing, in the place of an error
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_empty_wildcard: bool,
 
     /// Make an error of what is not possible and would be left out: COPY --chmod for Windows
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     strict: bool,
 }
 
@@ -223,12 +236,24 @@ pub(crate) struct WhatArgs {
 pub(crate) struct WindowsArgs {
     /// What to make of names that only some programs can open: CON, nul.txt, a name with a dot at
     /// its end
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value_t,
+        hide_short_help = true
+    )]
     windows_names: Names,
 
     /// What becomes of symbolic links in directories that are copied; for Linux they stay as they
     /// are
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value_t,
+        hide_short_help = true
+    )]
     windows_symlinks: Symlinks,
 
     /// Who owns files and directories that are copied
@@ -236,7 +261,7 @@ pub(crate) struct WindowsArgs {
     windows_owner: Owners,
 
     /// Have ${PATH} be what Windows has in its registry, where the base says nothing of it
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     windows_path_default: bool,
 
     /// The version of Windows that the image says it is for, whatever the base says; `none` for one
@@ -245,7 +270,7 @@ pub(crate) struct WindowsArgs {
     os_version: Option<SaidVersion>,
 
     /// Take --os-version even if it is of another build than the base, or none where the base has one
-    #[arg(long, requires = "os_version")]
+    #[arg(long, requires = "os_version", hide_short_help = true)]
     force_os_version: bool,
 }
 
@@ -296,6 +321,10 @@ enum Owners {
 }
 
 const RELEASES: &str = "\
+Examples:
+  longshore build -t registry.example.com/team/app:1.2 --push .
+  longshore build --platform linux/amd64 -t registry.example.com/team/app:1.2 --push .
+
 How a release of Windows is chosen:
   If the Dockerfile has ARG BASE_VERSION before its first FROM, --base-version sets it:
     ARG BASE_VERSION=ltsc2022
@@ -305,9 +334,6 @@ How a release of Windows is chosen:
 pub(crate) async fn build(args: &BuildArgs, environment: &Environment) -> Result<(), AppError> {
     let progress = Arc::new(if args.plan {
         Progress::plain()
-    } else if Named::of(&args.tags).is_ok_and(|it| it.by_repository().len() > 1) {
-        // The bars of several would be one another's.
-        Progress::lines(args.quiet)
     } else {
         Progress::new(args.quiet)
     });

@@ -78,6 +78,11 @@ pub(crate) struct CopyArgs {
 
 /// How places are written.
 pub(crate) const TEXTS: &str = "\
+Examples:
+  longshore copy registry.example.com/team/app:1.2 mirror.example.com/team/app:1.2
+  longshore copy registry.example.com/team/app:1.2 oci-archive:app.tar:1.2
+  longshore copy ./image a.example.com/app:1 b.example.com/app:1 --platform linux/amd64
+
 How SRC and DST are written:
   registry/repository[:tag][@digest], docker://…   in a registry
   oci:DIRECTORY[:TAG]                              an OCI image layout
@@ -133,12 +138,7 @@ pub(crate) async fn copy_with(
     let to = to.collect::<Result<Vec<_>, _>>()?;
     check(args, &to)?;
     let state = args.run.open_state(environment).await?;
-    let progress = Arc::new(match to.len() {
-        1 => args.run.progress(),
-        _ if args.run.dry_run => args.run.progress(),
-        // The bars of several would be one another's.
-        _ => Progress::lines(args.run.quiet),
-    });
+    let progress = Arc::new(args.run.progress());
     let prepared = prepare(
         args,
         (&from, &to, promotion.as_ref()),
@@ -401,17 +401,9 @@ async fn in_files(
     path: &Path,
     name: Option<&str>,
 ) -> Result<Box<dyn Source>, AppError> {
-    let name = match (name, &args.image) {
-        (Some(_), Some(_)) => {
-            return Err(AppError::Usage(format!(
-                "the source {:?} names an image, and so does --image: leave one of them out",
-                args.source
-            )));
-        }
-        (name, image) => name.map(str::to_owned).or_else(|| image.clone()),
-    };
+    let name = name.map(str::to_owned);
     let selection = Selection {
-        name,
+        name: open::one_name(name, args.image.clone(), &args.source)?,
         platform: None,
     };
     Ok(push::source::open(path, &selection).await?)

@@ -1,20 +1,27 @@
 //! `demo`: the main job from end to end, on this machine alone.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, path::Path, sync::Arc};
 
 use clap::Args;
 use oci::Reference;
-use push::{ByteSize, Destination, Engine, Options, source};
+use push::{ByteSize, Destination, Engine, LayerRepos, Options, State, source};
 use registry::Client;
 use server::{RunningServer, Server};
 
-use crate::{error::AppError, interrupt, open, render::human};
+use crate::{
+    error::AppError,
+    interrupt::{self, CLOSING},
+    open,
+    profiles::StateProfiles,
+    render::human,
+};
 
 /// Push a sample image to an embedded registry, and show what that takes
 ///
 /// Makes a small image, starts the embedded registry on loopback, pushes the image, pushes
 /// it again, and pushes it to a sibling repository. Nothing else is needed, and nothing is
-/// left behind.
+/// left behind: what one push learns for the next is in memory here, and in the state file
+/// otherwise.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
     /// Leave the registry running until Ctrl-C, to pull from it
@@ -26,25 +33,20 @@ pub(crate) struct DemoArgs {
 struct Act {
     title: &'static str,
     repository: &'static str,
-    /// A repository that may hold the blobs already.
-    mount_from: Option<&'static str>,
 }
 
 const ACTS: [Act; 3] = [
     Act {
         title: "1. A cold push: the registry holds nothing",
         repository: "demo/app",
-        mount_from: None,
     },
     Act {
         title: "2. The same push again: nothing moves",
         repository: "demo/app",
-        mount_from: None,
     },
     Act {
         title: "3. To a sibling repository: the registry links what it holds",
         repository: "demo/sibling",
-        mount_from: Some("demo/app"),
     },
 ];
 
@@ -61,8 +63,9 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), AppError> {
             .start()
             .await
             .map_err(AppError::Serve)?;
+        let state = State::memory();
         for act in &ACTS {
-            perform(act, &image, &server).await?;
+            perform(act, &image, &server, &state).await?;
         }
         closing_words(&server, args.keep)?;
         if args.keep {
@@ -97,35 +100,35 @@ async fn make_image(directory: &Path) -> Result<(), AppError> {
 }
 
 /// One push: what is planned, what went over the wire, what it came to.
-async fn perform(act: &Act, image: &Path, server: &RunningServer) -> Result<(), AppError> {
+async fn perform(
+    act: &Act,
+    image: &Path,
+    server: &RunningServer,
+    state: &State,
+) -> Result<(), AppError> {
     let registry = server.registry();
     let reference = open::reference(&format!("{registry}/{}:1.0", act.repository))?;
-    let mount_from = act.mount_from.map(|path| format!("{registry}/{path}"));
     let destination = Destination {
         tags: reference.tag_or_latest().into_iter().collect(),
-        mount_from: mount_from
-            .map(|it| open::reference(&it))
-            .transpose()?
-            .iter()
-            .map(|it| it.repository().clone())
-            .collect(),
+        mount_from: Vec::new(),
     };
     say(&format!("\n{}\n", act.title))?;
     say(&format!(
-        "$ longshore push {}{} {reference}\n",
+        "$ longshore push {} {reference}\n",
         image.display(),
-        flag(&destination)
     ))?;
     let source = source::open(image, &source::Selection::default()).await?;
-    let planner = engine_and_client()?;
+    let planner = engine_and_client(state)?;
     let target = planner.1.push_target(reference.repository());
     let plan = planner.0.plan(&*source, &target, &destination).await?;
+    planner.1.close(CLOSING).await;
     say(&format!("\nplan:\n{}", indented(&plan.to_string())))?;
 
     server.log().clear();
-    let (engine, client) = engine_and_client()?;
+    let (engine, client) = engine_and_client(state)?;
     let target = client.push_target(reference.repository());
     let report = engine.push(&*source, &target, &destination, &()).await?;
+    client.close(CLOSING).await;
     let lines = server.log().lines();
     say(&format!(
         "\nrequests:\n{}",
@@ -138,20 +141,24 @@ async fn perform(act: &Act, image: &Path, server: &RunningServer) -> Result<(), 
     ))?;
     say(&format!(
         "\nreport:\n{}",
-        indented(&human::report(&report, &client.traffic(), false))
+        indented(&human::report(&report, Some(&client.traffic()), false))
     ))
 }
 
-/// A process of its own each time: nothing is remembered from one push to the next.
-fn engine_and_client() -> Result<(Engine, Client), AppError> {
-    let client = Client::builder().build().map_err(AppError::Client)?;
-    Ok((Engine::new(Options::default()), client))
-}
-
-fn flag(destination: &Destination) -> String {
-    let from = destination.mount_from.iter();
-    from.flat_map(|it| [" --mount-from ".to_owned(), it.to_string()])
-        .collect()
+/// What a process of its own has each time, with the state that they share.
+fn engine_and_client(state: &State) -> Result<(Engine, Client), AppError> {
+    let client = Client::builder()
+        .profiles(StateProfiles(state.clone()))
+        .build()
+        .map_err(AppError::Client)?;
+    let layers = LayerRepos::builder().index(Arc::new(state.clone()));
+    let engine = Engine::builder()
+        .options(Options::default())
+        .layers(Arc::new(layers.build()))
+        .sightings(state)
+        .journal(Arc::new(state.clone()))
+        .build();
+    Ok((engine, client))
 }
 
 fn closing_words(server: &RunningServer, keep: bool) -> Result<(), AppError> {

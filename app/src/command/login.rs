@@ -33,6 +33,7 @@ use crate::{
 /// standard input (--password-stdin) or from the
 /// environment (`LONGSHORE_PASSWORD`).
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LoginArgs {
     /// The registry: host[:port]
     #[arg(value_name = "HOST")]
@@ -44,6 +45,12 @@ pub(crate) struct LoginArgs {
     #[command(flatten)]
     state: StateArgs,
 }
+
+/// How it is used.
+const EXAMPLES: &str = "\
+Examples:
+  longshore login registry.example.com
+  longshore login registry.example.com -u ann --password-stdin < token";
 
 pub(crate) async fn login(args: &LoginArgs, environment: &Environment) -> Result<(), AppError> {
     let (registry, scheme) = host(&args.host)?;
@@ -121,7 +128,7 @@ fn credentials(args: &ConnectionArgs, environment: &Environment) -> Result<Login
 
 fn typed_username() -> Result<String, AppError> {
     if !std::io::stdin().is_terminal() {
-        return Err(SettingsError::NoUsername.into());
+        return Err(SettingsError::NobodyToAsk.into());
     }
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "User name: ").and_then(|()| stderr.flush());

@@ -30,6 +30,7 @@ use crate::{
 /// Reads the image and asks the registry what it holds. Nothing is uploaded, mounted or
 /// tagged.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     image: ImageArgs,
@@ -46,6 +47,12 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     store: StoreArgs,
 }
+
+/// How it is used.
+const EXAMPLES: &str = "\
+Examples:
+  longshore plan ./image registry.example.com/team/app:1.2
+  longshore plan image.tar registry.example.com/team/app:1.2 --max-upload-bytes 50000000";
 
 pub(crate) async fn plan(args: &PlanArgs, environment: &Environment) -> Result<(), AppError> {
     let state = args.state.look(environment).await?;

@@ -24,6 +24,7 @@ use crate::{
 /// one cannot be linked, no tag is moved and the command ends with exit code 9. Where SRC has a tag
 /// and a digest, the tag has to name that digest still: what was tested is what is promoted.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "switches that have nothing to do with one another"
@@ -66,6 +67,12 @@ pub(crate) struct PromoteArgs {
     #[command(flatten)]
     state: StateArgs,
 }
+
+/// How it is used.
+const EXAMPLES: &str = "\
+Examples:
+  longshore promote registry.example.com/staging/app:rc registry.example.com/prod/app:1.2
+  longshore promote registry.example.com/staging/app:rc@sha256:9f1c… registry.example.com/prod/app:1.2";
 
 pub(crate) async fn promote(args: &PromoteArgs, environment: &Environment) -> Result<(), AppError> {
     let from = in_registry(&args.source, Place::source)?;

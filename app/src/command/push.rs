@@ -32,6 +32,7 @@ use crate::{
 /// Asks the registry what it holds, sends the rest, puts the manifest last, and says what
 /// was done. If a blob or a manifest fails, no tag is moved.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) image: ImageArgs,
@@ -48,11 +49,19 @@ pub(crate) struct PushArgs {
     store: StoreArgs,
 }
 
+/// How it is used.
+const EXAMPLES: &str = "\
+Examples:
+  longshore push ./image registry.example.com/team/app:1.2
+  longshore push image.tar registry.example.com/team/app:1.2 -t latest
+  longshore push ./image a.example.com/app:1 b.example.com/app:1
+  longshore push docker://from.example.com/app:1 to.example.com/app:1 --referrers";
+
 /// Which image goes where
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ImageArgs {
-    /// The image: an OCI layout directory, an OCI archive, a docker-save archive (tar, plain
-    /// or compressed), or `docker://REFERENCE` for one in a registry
+    /// The image: the path of an OCI layout directory, an OCI archive or a docker-save archive (tar,
+    /// plain or compressed), or `docker://REFERENCE` for one in a registry
     pub(crate) source: String,
 
     /// Where it goes: registry/repository[:tag][@digest]
@@ -168,7 +177,7 @@ pub(crate) async fn carry_out(
             stdout,
             "{}{}",
             kept.unwrap_or_default(),
-            human::report(&report, &traffic, progress.told())
+            human::report(&report, Some(&traffic), progress.told())
         )
     }
     .map_err(AppError::Output)?;

@@ -35,6 +35,7 @@ use crate::{
 /// and puts a manifest that lists them, so that they stay. Later pushes of images on that base, to
 /// whatever repository of the registry, have them mounted from there.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct SeedArgs {
     /// The base images, in registries
     #[arg(value_name = "BASE", required = true)]
@@ -50,12 +51,12 @@ pub(crate) struct SeedArgs {
     platforms: Vec<Platform>,
 
     /// What becomes of foreign layers, which say where else they are to be had
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep, hide_short_help = true)]
     foreign: ForeignPolicy,
 
     /// Fetch included or embedded foreign layers from their urls where the base's registry has not got them:
     /// over TLS, from public addresses, without credentials
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_foreign_fetch: bool,
 
     /// A host of your own that foreign layers may be fetched from without TLS and at a private
@@ -70,6 +71,11 @@ pub(crate) struct SeedArgs {
     #[command(flatten)]
     run: RunArgs,
 }
+
+/// How it is used.
+const EXAMPLES: &str = "\
+Example:
+  longshore seed mcr.microsoft.com/windows/servercore:ltsc2022 --to registry.example.com/bases";
 
 /// What is known of a base when it has been read.
 struct Facts {
@@ -272,7 +278,7 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 fn tell(report: &Report, traffic: &Traffic, progress: &Progress) -> Result<(), AppError> {
-    let text = human::report(report, traffic, progress.told());
+    let text = human::report(report, Some(traffic), progress.told());
     write!(std::io::stdout(), "{text}").map_err(AppError::Output)
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn bound_threads(runtime: &mut tokio::runtime::Builder) {
 /// Speaks the OCI distribution protocol on the address given, until Ctrl-C. Refuses a
 /// manifest whose blobs are not there, naming each.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     source: source::SourceArgs,
@@ -47,7 +48,7 @@ pub(crate) struct ServeArgs {
     store: Option<PathBuf>,
 
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", value_parser = address)]
     listen: SocketAddr,
 
     /// Print the address as the only line on standard output
@@ -68,6 +69,20 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     operation: operation::OperationArgs,
+}
+
+/// How it is used.
+const EXAMPLES: &str = "\
+Examples:
+  longshore serve                                 # in memory, on 127.0.0.1:5000
+  longshore serve --store ./store                 # kept in a directory
+  longshore serve app=./image.tar                 # a file as a registry, to pull from
+  longshore serve --htpasswd users --tls-self-signed --listen 0.0.0.0:5000";
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an address and a port, as 127.0.0.1:5000, 0.0.0.0:5000 or [::1]:5000".to_owned()
+    })
 }
 
 pub(crate) async fn serve(args: &ServeArgs) -> Result<(), AppError> {

@@ -28,7 +28,7 @@ pub(crate) struct TransferArgs {
 
     /// Ask the registry for blobs that no repository is known to hold without saying where from:
     /// some registries link them from wherever they are
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) mount_from_anywhere: bool,
 
     /// Send no blob, or not the one with this digest: it is there already or is mounted, or the
@@ -44,11 +44,11 @@ pub(crate) struct TransferArgs {
     pub(crate) must_mount: Vec<MustMountArg>,
 
     /// Neither use nor keep what is known of which repositories hold which blobs
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) no_index: bool,
 
     /// What becomes of foreign layers, which say where else they are to be had
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep)]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = ForeignPolicy::Keep, hide_short_help = true)]
     pub(crate) foreign: ForeignPolicy,
 
     /// The same as --foreign=include
@@ -57,12 +57,17 @@ pub(crate) struct TransferArgs {
 
     /// Fetch included or embedded foreign layers from their urls where the source has not got
     /// them: over TLS, from public addresses, without credentials
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) allow_foreign_fetch: bool,
 
     /// A host of your own that foreign layers may be fetched from without TLS and at a private
     /// address; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]", requires = "allow_foreign_fetch")]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        requires = "allow_foreign_fetch",
+        hide_short_help = true
+    )]
     pub(crate) foreign_host: Vec<String>,
 
     /// Push what the source holds about the image as well: signatures, attestations
@@ -74,7 +79,7 @@ pub(crate) struct TransferArgs {
     pub(crate) no_overwrite: bool,
 
     /// When to ask for the image before anything is sent
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = AskFirstArg::Auto)]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = AskFirstArg::Auto, hide_short_help = true)]
     pub(crate) ask_first: AskFirstArg,
 
     /// Stop before the first write if more than this many bytes would be uploaded

@@ -8,6 +8,7 @@ use push::{
     download::DownloadError,
     source::{OpenError, artifact::ArtifactError},
 };
+use registry::Obstacle;
 use server::{ImageError, ServerError};
 use wcow::{BaseError, BuildError};
 
@@ -111,9 +112,12 @@ fn serve_hint(error: &ServerError) -> Option<&'static str> {
 }
 
 fn target_hint(error: &TargetError) -> Option<&'static str> {
+    if let Some(obstacle) = Obstacle::of(error) {
+        return obstacle_hint(obstacle);
+    }
     match error.kind() {
         TargetErrorKind::Unauthorized => Some(
-            "give --username with --password-stdin, set LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or log in with longshore login",
+            "log in with longshore login, give --username with --password-stdin, or set LONGSHORE_USERNAME and LONGSHORE_PASSWORD; if that is done, is the password right?",
         ),
         TargetErrorKind::Denied => {
             Some("the account may lack the right to push to this repository")
@@ -149,10 +153,31 @@ fn target_hint(error: &TargetError) -> Option<&'static str> {
     }
 }
 
+fn obstacle_hint(obstacle: Obstacle) -> Option<&'static str> {
+    match obstacle {
+        Obstacle::UnknownName => {
+            Some("check the registry's name; a name without a registry is Docker Hub's")
+        }
+        Obstacle::NothingListens => {
+            Some("check the registry's name and port, and whether it is running")
+        }
+        Obstacle::NoTls => {
+            Some("a registry without TLS needs --plain-http, or http:// before its name")
+        }
+        Obstacle::Untrusted => Some(
+            "give the certificate of who vouches for it with --ca FILE; --insecure-skip-tls-verify checks nothing",
+        ),
+        Obstacle::NotHttp => Some(
+            "if the registry speaks TLS at this address, write https:// before its name; else: is there a registry at this address, or something in front of it?",
+        ),
+        _ => None,
+    }
+}
+
 fn open_hint(error: &OpenError) -> Option<&'static str> {
     match error {
         OpenError::NotFound { .. } => Some(
-            "check the path; what is to be pushed from a registry is written docker://registry/repository:tag",
+            "check the path; what is in a registry is written docker://registry/repository:tag",
         ),
         OpenError::Ambiguous { .. } => Some("choose one with --image NAME"),
         OpenError::NoSuchPlatform { .. } => Some("leave --platform out to push all of them"),

@@ -96,7 +96,7 @@ impl Place {
         }
         if let Some(prefix) = OF_OTHERS.iter().find(|it| text.starts_with(**it)) {
             return Err(AppError::Usage(format!(
-                "{prefix} is nothing that is copied from or to, in the {role} {text:?}: it is a registry reference, oci:DIRECTORY[:TAG], or to read from an archive"
+                "the {role} {text:?} cannot be used: {prefix} is not known here; known are registry/repository:tag, oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] (to read from) and paths"
             )));
         }
         let path = || Self::Path {
@@ -126,9 +126,29 @@ impl Place {
     }
 }
 
+/// A push's source on this machine: a path, and which image there if the text says so. What comes
+/// before the path is for people: what is there is told by its content.
+pub(crate) fn file(text: &str) -> (PathBuf, Option<String>) {
+    let place = if let Some(path) = text.strip_prefix(LAYOUT) {
+        named_path(path)
+    } else if let Some(path) = text.strip_prefix(OCI_ARCHIVE) {
+        named_path(path)
+    } else if let Some(path) = text.strip_prefix(DOCKER_ARCHIVE) {
+        saved(path)
+    } else {
+        return (text.into(), None);
+    };
+    match place {
+        Place::Path { path, name } | Place::Archive { path, name } => (path, name),
+        Place::Registry(_) => (text.into(), None),
+    }
+}
+
 /// A push's source, which is a path unless it says otherwise, as a place is written.
 pub(crate) fn source_text(text: &str) -> String {
-    if text.starts_with(IN_REGISTRY) || is_path(text) || Path::new(text).is_absolute() {
+    let told = [IN_REGISTRY, LAYOUT, OCI_ARCHIVE, DOCKER_ARCHIVE];
+    let is_told = told.iter().any(|it| text.starts_with(it));
+    if is_told || is_path(text) || Path::new(text).is_absolute() {
         return text.to_owned();
     }
     format!("./{text}")
@@ -221,6 +241,28 @@ mod tests {
             ),
         ] {
             assert_eq!(Place::source(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_source_of_a_push_may_say_what_it_is() {
+        let named = |it: &str| Some(it.to_owned());
+        for (text, expected) in [
+            ("image", ("image".into(), None)),
+            ("a:b", ("a:b".into(), None)),
+            ("oci:image", ("image".into(), None)),
+            ("oci:image:1.2", ("image".into(), named("1.2"))),
+            ("oci-archive:a.tar:1", ("a.tar".into(), named("1"))),
+            ("docker-archive:a.tar:b:1", ("a.tar".into(), named("b:1"))),
+        ] {
+            assert_eq!(file(text), expected, "{text}");
+            let told = text.starts_with("oci") || text.starts_with("docker");
+            let as_place = if told {
+                text.to_owned()
+            } else {
+                format!("./{text}")
+            };
+            assert_eq!(source_text(text), as_place);
         }
     }
 

@@ -10,8 +10,9 @@ use crate::{error::AppError, exit::Cause, warning::with_causes};
 
 use super::{Short, progress::word};
 
-/// What a push did, for a person; without the blobs if they were told of already.
-pub(crate) fn report(report: &Report, traffic: &Traffic, told: bool) -> String {
+/// What a push did, for a person; without the blobs if they were told of already, and without the
+/// requests if they are not this push's alone.
+pub(crate) fn report(report: &Report, traffic: Option<&Traffic>, told: bool) -> String {
     let mut text = String::new();
     if !told {
         let _ = write_blobs(&mut text, report);
@@ -67,7 +68,7 @@ fn write_blobs(text: &mut String, report: &Report) -> Result<(), std::fmt::Error
 fn write_report(
     text: &mut String,
     report: &Report,
-    traffic: &Traffic,
+    traffic: Option<&Traffic>,
 ) -> Result<(), std::fmt::Error> {
     let bytes = &report.bytes;
     writeln!(
@@ -93,7 +94,9 @@ fn write_report(
     if bytes.resent > 0 {
         writeln!(text, "{} sent again", ByteSize(bytes.resent))?;
     }
-    writeln!(text, "{}", requests_text(traffic))?;
+    if let Some(traffic) = traffic {
+        writeln!(text, "{}", requests_text(traffic))?;
+    }
     for (tag, error) in report.refused_tags() {
         writeln!(text, "tag {tag} was refused: {}", with_causes(error))?;
     }

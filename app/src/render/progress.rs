@@ -3,13 +3,10 @@
 //! All of it goes to standard error; standard output carries the result only.
 
 use std::{
-    collections::HashMap,
     io::{IsTerminal as _, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use oci::Digest;
 use push::{
     ByteSize, Done, Event, Observer,
     cache::{StoreEvent, StoreObserver},
@@ -20,8 +17,10 @@ use super::Short;
 use crate::seconds::Seconds;
 use crate::warning;
 
-/// The most blobs that get a bar of their own at one time.
-const MOST_BARS: usize = 8;
+mod bars;
+mod gauge;
+
+use bars::Bars;
 
 /// Shows a push's events as they come.
 pub(crate) enum Progress {
@@ -35,16 +34,19 @@ pub(crate) enum Progress {
     Quiet,
 }
 
-/// The bars: one for the whole push, and one for each of the blobs on their way.
-pub(crate) struct Bars {
-    screen: MultiProgress,
-    whole: ProgressBar,
-    blobs: HashMap<Digest, Blob>,
+/// One of several destinations, by its name.
+pub(crate) struct Lane<'a> {
+    name: &'a str,
+    shown: Shown,
 }
 
-struct Blob {
-    bar: Option<ProgressBar>,
-    position: u64,
+/// How it is shown.
+enum Shown {
+    /// A bar of its own.
+    Bar(Mutex<Bars>),
+    /// Lines that begin with its name.
+    Lines,
+    Nothing,
 }
 
 // === impl Progress ===
@@ -57,11 +59,6 @@ impl Progress {
             (false, false) => Self::Lines,
             (false, true) => Self::Bars(Mutex::new(Bars::new())),
         }
-    }
-
-    /// Lines, nothing if `quiet`.
-    pub(crate) fn lines(quiet: bool) -> Self {
-        if quiet { Self::Quiet } else { Self::Lines }
     }
 
     /// What happens with hosts, in lines, and nothing else.
@@ -83,7 +80,7 @@ impl Progress {
     pub(crate) fn say(&self, line: String) {
         match self {
             Self::Bars(bars) => {
-                let _ = lock(bars).screen.println(line);
+                lock(bars).say(line);
             }
             Self::Lines | Self::Hosts => {
                 let _ = writeln!(std::io::stderr(), "{line}");
@@ -92,12 +89,20 @@ impl Progress {
         }
     }
 
+    /// One of several destinations, that is shown apart from the others.
+    pub(crate) fn lane<'a>(&self, name: &'a str) -> Lane<'a> {
+        let shown = match self {
+            Self::Bars(bars) => Shown::Bar(Mutex::new(lock(bars).beside(name))),
+            Self::Lines => Shown::Lines,
+            Self::Hosts | Self::Quiet => Shown::Nothing,
+        };
+        Lane { name, shown }
+    }
+
     /// Takes the bars off the screen.
     pub(crate) fn finish(&self) {
         if let Self::Bars(bars) = self {
-            let bars = lock(bars);
-            bars.whole.finish_and_clear();
-            let _ = bars.screen.clear();
+            lock(bars).finish();
         }
     }
 }
@@ -118,6 +123,24 @@ impl Observer for Progress {
                 }
             }
             Self::Hosts | Self::Quiet => {}
+        }
+    }
+}
+
+impl Observer for Lane<'_> {
+    fn event(&self, event: &Event) {
+        match &self.shown {
+            Shown::Bar(bars) => lock(bars).event(event),
+            Shown::Lines => {
+                let told = match (event, line(event)) {
+                    (_, None) => return,
+                    // These say themselves what they are about.
+                    (Event::Warning { .. } | Event::Altered { .. }, Some(line)) => line,
+                    (_, Some(line)) => format!("{}: {}", self.name, line.trim_start()),
+                };
+                let _ = writeln!(std::io::stderr(), "{told}");
+            }
+            Shown::Nothing => {}
         }
     }
 }
@@ -196,86 +219,4 @@ pub(crate) fn word(done: Done) -> &'static str {
         Done::Uploaded => "uploaded",
         Done::Foreign => "foreign, kept out",
     }
-}
-
-// === impl Bars ===
-
-impl Bars {
-    fn new() -> Self {
-        let screen = MultiProgress::new();
-        let whole = screen.add(ProgressBar::no_length());
-        whole.set_style(style(
-            "{spinner} {msg:24} [{bar:24}] {binary_bytes:>11} of {binary_total_bytes:<11} {binary_bytes_per_sec}",
-        ));
-        whole.set_message("reading the image");
-        whole.enable_steady_tick(std::time::Duration::from_millis(120));
-        Self {
-            screen,
-            whole,
-            blobs: HashMap::new(),
-        }
-    }
-
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::Started { blobs, bytes, .. } => {
-                self.whole.set_length(*bytes);
-                self.whole.set_message(format!("pushing {blobs} blobs"));
-            }
-            Event::Bytes {
-                digest,
-                position,
-                size,
-            } => self.advance(digest, *position, *size),
-            Event::Done { digest, size, .. } => {
-                let blob = self.blobs.remove(digest);
-                let shown = blob.as_ref().map_or(0, |it| it.position);
-                self.whole.inc(size.saturating_sub(shown));
-                if let Some(bar) = blob.and_then(|it| it.bar) {
-                    bar.finish_and_clear();
-                    self.screen.remove(&bar);
-                }
-            }
-            Event::ManifestPut { .. } => self.whole.set_message("putting manifests"),
-            Event::Altered { place, next, .. } => {
-                let _ = self.screen.println(warning::line(altered(place, next)));
-            }
-            Event::Warning { message } => {
-                let _ = self.screen.println(warning::line(message));
-            }
-            _ => {}
-        }
-    }
-
-    fn advance(&mut self, digest: &Digest, position: u64, size: u64) {
-        let bars = self.blobs.values().filter(|it| it.bar.is_some()).count();
-        let blob = self.blobs.entry(digest.clone()).or_insert_with(|| Blob {
-            bar: (bars < MOST_BARS).then(|| {
-                let bar = self
-                    .screen
-                    .insert_before(&self.whole, ProgressBar::new(size));
-                bar.set_style(style(
-                    "  {msg:24} [{bar:24}] {binary_bytes:>11} of {binary_total_bytes}",
-                ));
-                bar.set_message(Short(digest).to_string());
-                bar
-            }),
-            position: 0,
-        });
-        if position >= blob.position {
-            self.whole.inc(position - blob.position);
-        } else {
-            self.whole.dec(blob.position - position);
-        }
-        blob.position = position;
-        if let Some(bar) = &blob.bar {
-            bar.set_position(position);
-        }
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
 }

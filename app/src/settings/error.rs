@@ -44,4 +44,8 @@ pub(crate) enum SettingsError {
     NoPassword,
     #[error("there is a password but no user name: set LONGSHORE_USERNAME or use --username")]
     NoUsername,
+    #[error(
+        "there is no terminal to ask for a user name at: give --username with --password-stdin, or set LONGSHORE_USERNAME and LONGSHORE_PASSWORD"
+    )]
+    NobodyToAsk,
 }

@@ -311,7 +311,7 @@ async fn what_is_missing_or_wrong_is_said_before_anything_is_sent() {
     let stage = stage(basic()).await;
     let host = stage.server.registry().to_string();
     let cases: [(&[&str], &str, i32, &str); 5] = [
-        (&["login", &host], "", 2, "use --username"),
+        (&["login", &host], "", 2, "give --username"),
         (
             &["login", &host, "-u", "someone"],
             "",

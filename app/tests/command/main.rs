@@ -45,6 +45,8 @@ mod longshore;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mistakes;
+#[cfg(test)]
 mod mounts;
 #[cfg(test)]
 #[cfg(unix)]

@@ -131,6 +131,17 @@ fn the_demonstration_shows_three_pushes_and_their_requests() {
     assert_eq!(bytes[1..], ["blob bytes sent: 0 (0 B)"; 2], "{shown}");
     assert_eq!(shown.matches("\nplan:\n").count(), 3);
     assert_eq!(shown.matches("\nrequests:\n").count(), 3);
+    // As the command does it: what one push saw, the next knows.
+    let requests: Vec<&str> = shown
+        .lines()
+        .map(str::trim_start)
+        .filter(|it| it.contains(" requests: ") || it.starts_with("1 request: "))
+        .collect();
+    assert_eq!(
+        requests[1..],
+        ["1 request: HEAD 1", "5 requests: POST 4, PUT 1"]
+    );
+    assert!(!shown.contains("--mount-from"), "{shown}");
     assert!(shown.contains("skopeo copy --src-tls-verify=false docker://127.0.0.1:"));
 }
 

@@ -54,6 +54,8 @@ pub struct Registry(Box<str>);
 
 /// In the place of a registry's name, for what is in a directory: no registry can have it.
 const ON_DISK: &str = "oci:";
+/// The same for what is in one file.
+const IN_FILE: &str = "oci-archive:";
 
 /// A repository of a registry: `registry/path`; or a directory that stands in for one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -232,9 +234,18 @@ impl Repository {
         }
     }
 
-    /// The directory, if it is one.
+    /// An archive on this machine in the place of a repository, likewise: printed as
+    /// `oci-archive:<file>`.
+    pub fn in_archive(file: &str) -> Self {
+        Self {
+            registry: Registry(IN_FILE.into()),
+            path: file.into(),
+        }
+    }
+
+    /// The directory or the archive, if it is one.
     pub fn directory(&self) -> Option<&str> {
-        (&*self.registry.0 == ON_DISK).then_some(&*self.path)
+        matches!(&*self.registry.0, ON_DISK | IN_FILE).then_some(&*self.path)
     }
 
     /// A reference to `tag` in this repository.

@@ -80,7 +80,7 @@ impl ArchiveTarget {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self {
-            repository: Repository::in_directory(&path.display().to_string()),
+            repository: Repository::in_archive(&path.display().to_string()),
             path,
             writing: Arc::default(),
         }

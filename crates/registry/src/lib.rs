@@ -37,6 +37,7 @@ pub mod fuzzing;
 mod manifests;
 mod manner;
 mod mounts;
+mod obstacle;
 mod pages;
 mod profile;
 mod quirks;
@@ -62,6 +63,7 @@ pub use elsewhere::{Elsewhere, MAX_URLS, WithElsewhere};
 pub use error::names_foreign_token_service;
 pub use event::{ClientEvent, ClientObserver};
 pub use manner::ChunkSize;
+pub use obstacle::Obstacle;
 pub use profile::{
     Fact, Profile, Seen,
     store::{KeptFact, MemoryProfiles, ProfileStore},

@@ -27,6 +27,9 @@ impl RepositoryClient {
         from: &Repository,
     ) -> Result<MountOutcome, TargetError> {
         let attempted = || {
+            if *from == self.repository {
+                return format!("ask {from} for blob {}", blob.digest);
+            }
             format!(
                 "mount blob {} from {from} into {}",
                 blob.digest, self.repository

@@ -9,7 +9,11 @@ use push::{
     fanout::{Branch, FanoutOptions, push_to_all},
 };
 
-use crate::{interrupt::CLOSING, render::progress::Progress};
+use crate::{
+    interrupt::CLOSING,
+    open::IN_REGISTRY,
+    render::progress::{Lane, Progress},
+};
 
 /// One destination.
 pub(crate) struct End {
@@ -51,7 +55,9 @@ pub(super) async fn deliver(
             vec![(alone.await, 0)]
         }
         several => {
-            let branches: Vec<Branch<'_>> = several.iter().map(|it| branch(it, progress)).collect();
+            let lanes: Vec<Lane<'_>> = several.iter().map(|it| progress.lane(it.name())).collect();
+            let ends = several.iter().zip(&lanes);
+            let branches: Vec<Branch<'_>> = ends.map(|(end, lane)| branch(end, lane)).collect();
             let options = FanoutOptions::default();
             let landings = push_to_all(Arc::clone(source), &branches, options).await;
             landings
@@ -71,12 +77,12 @@ pub(super) async fn deliver(
     deliveries
 }
 
-fn branch<'a>(end: &'a End, progress: &'a Progress) -> Branch<'a> {
+fn branch<'a>(end: &'a End, lane: &'a Lane<'_>) -> Branch<'a> {
     Branch {
         engine: &end.engine,
         target: &*end.target,
         destination: &end.destination,
-        observer: progress,
+        observer: lane,
     }
 }
 
@@ -88,6 +94,11 @@ pub(super) async fn settle(ends: &[End]) {
 }
 
 impl End {
+    /// What it is called towards a person: as it was written, or nearly.
+    pub(super) fn name(&self) -> &str {
+        self.text.strip_prefix(IN_REGISTRY).unwrap_or(&self.text)
+    }
+
     /// The same result; what has no tag is found in a layout afterwards, and an archive is there.
     async fn listed(&self, result: Delivery, source: &dyn Source) -> Delivery {
         let report = result?;

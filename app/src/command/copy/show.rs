@@ -75,6 +75,7 @@ pub(super) fn reports(
         Ok([one]) => vec![one],
         Err(several) => several,
     };
+    let alone = deliveries.len() == 1;
     let mut values = Vec::with_capacity(deliveries.len());
     let mut text = subset_text(job.subset.as_ref());
     let mut failed = Vec::new();
@@ -86,7 +87,8 @@ pub(super) fn reports(
                 let value = human::report_json(&report, &traffic);
                 let value = human::routed(value, end.routed.as_ref());
                 values.push(with_subset(value, job.subset.as_ref()));
-                text.push_str(&human::report(&report, &traffic, told));
+                let own = alone.then_some(&traffic);
+                text.push_str(&human::report(&report, own, told));
                 refused = refused.and(all_tags(&report));
             }
             Err(error) => {
@@ -95,6 +97,10 @@ pub(super) fn reports(
                 failed.push((end, error));
             }
         }
+    }
+    if !alone {
+        text.push_str(&human::requests_text(&traffic));
+        text.push('\n');
     }
     let cause = match (failed.first(), &refused, done) {
         (None, Ok(()), _) => Cause::Done,
@@ -115,16 +121,21 @@ pub(super) fn reports(
     if failed.is_empty() {
         return refused;
     }
-    for (end, error) in &failed {
-        let _ = write!(std::io::stderr(), "{}: {}", end.text, error.text());
+    Err(some_failed(job, &failed, cause))
+}
+
+/// Tells of those that failed one by one, and then of all of them.
+fn some_failed(job: &Job, failed: &[(&End, AppError)], cause: Cause) -> AppError {
+    for (end, error) in failed {
+        let _ = write!(std::io::stderr(), "{}: {}", end.name(), error.text());
     }
-    let named = failed.iter().map(|(end, _)| end.text.clone()).collect();
-    Err(AppError::SomeFailed {
+    let named = failed.iter().map(|(end, _)| end.name().to_owned());
+    AppError::SomeFailed {
         cause,
         what: "destinations did not get the image",
-        named,
+        named: named.collect(),
         of: job.ends.len(),
-    })
+    }
 }
 
 fn failure(end: &End, error: &AppError) -> Value {

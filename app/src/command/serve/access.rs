@@ -35,11 +35,11 @@ pub(crate) struct AccessArgs {
     token: bool,
 
     /// How long a token is good for
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m", hide_short_help = true)]
     token_lifetime: Duration,
 
     /// How clients reach the registry if not as it listens, for instance through a proxy
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", hide_short_help = true)]
     public_url: Option<String>,
 
     /// Speak TLS with this certificate chain, PEM
@@ -64,7 +64,7 @@ pub(crate) struct AccessArgs {
 
     /// Ask for credentials without TLS on an address that other machines reach, for instance
     /// behind a proxy that speaks TLS
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_insecure_credentials: bool,
 }
 

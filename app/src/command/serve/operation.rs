@@ -27,60 +27,66 @@ pub(crate) struct OperationArgs {
     access_log: PathBuf,
 
     /// How a line of the access log is written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_short_help = true
+    )]
     access_log_format: Format,
 
     /// Answer 404 at /metrics
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_metrics: bool,
 
     /// Show no page to browsers at /
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_page: bool,
 
     /// How long requests that are under way may go on after the signal to stop; a second signal
     /// ends them at once
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", hide_short_help = true)]
     shutdown_timeout: Duration,
 
     /// Say this to every client, in a Warning header; may be given several times
-    #[arg(long, value_name = "TEXT", value_parser = Warning::new)]
+    #[arg(long, value_name = "TEXT", value_parser = Warning::new, hide_short_help = true)]
     warning: Vec<Warning>,
 
     /// Say this to clients of one repository; may be given several times
-    #[arg(long, value_name = "REPOSITORY=TEXT", value_parser = warning_in)]
+    #[arg(long, value_name = "REPOSITORY=TEXT", value_parser = warning_in, hide_short_help = true)]
     warning_in: Vec<Warning>,
 
     /// Connections served at once; more wait
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections, hide_short_help = true)]
     max_connections: usize,
 
     /// Connections of one client address; more are closed
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_client)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_client, hide_short_help = true)]
     max_connections_per_client: usize,
 
     /// Upload sessions open at once; more are refused with 429
-    #[arg(long, value_name = "N", default_value_t = Limits::default().sessions)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().sessions, hide_short_help = true)]
     max_sessions: usize,
 
     /// How long an upload session is kept without a request
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h", hide_short_help = true)]
     session_timeout: Duration,
 
     /// How long an upload session is kept at all
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "168h")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "168h", hide_short_help = true)]
     session_max_age: Duration,
 
     /// How long a connection is kept without a request
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m", hide_short_help = true)]
     keep_alive: Duration,
 
     /// How long a body may be silent, or an answer unread
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s", hide_short_help = true)]
     client_timeout: Duration,
 
     /// Bytes of a body that have to come in every minute it is waited for
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_floor)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_floor, hide_short_help = true)]
     min_body_rate: u64,
 }
 

@@ -15,20 +15,20 @@ pub(crate) struct StorageArgs {
     gc: bool,
 
     /// With --gc: say what would go, and remove nothing
-    #[arg(long, requires = "gc")]
+    #[arg(long, requires = "gc", hide_short_help = true)]
     gc_dry_run: bool,
 
     /// How long a blob is kept that no manifest refers to, since it was last pushed or asked for;
     /// shorter than --session-timeout, a slow push may lose its first blobs
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h", hide_short_help = true)]
     gc_grace: Duration,
 
     /// How long to wait between two collections of garbage while serving; 0 is never
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h", hide_short_help = true)]
     gc_interval: Duration,
 
     /// Remove manifests too that no tag leads to; who pulls by digest loses them
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     gc_untagged: bool,
 }
 

@@ -15,35 +15,35 @@ use server::{ServerBuilder, UploadOptions, Validation};
 )]
 pub(crate) struct ValidationArgs {
     /// What happens to a manifest whose blobs or child manifests are not there
-    #[arg(long, value_name = "RULE", value_enum, default_value_t = Rule::All)]
+    #[arg(long, value_name = "RULE", value_enum, default_value_t = Rule::All, hide_short_help = true)]
     validation: Rule,
 
     /// Refuse deletions of manifests, tags and blobs (405)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_delete: bool,
 
     /// Answer a mount with an upload session, as registries do that cannot mount
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_mount: bool,
 
     /// Mount only from the repository that `from` names
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_anonymous_mount: bool,
 
     /// Answer a POST of a whole blob with an upload session
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_single_post: bool,
 
     /// Announce this as OCI-Chunk-Min-Length and refuse what follows a shorter chunk
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     chunk_min_length: Option<u64>,
 
     /// Refuse a longer body of one PATCH, PUT or POST of a blob (413), as some proxies do
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     max_body_length: Option<u64>,
 
     /// Give upload locations as full URLs rather than paths
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     absolute_location: bool,
 }
 

@@ -431,6 +431,10 @@ fn a_directory_stands_in_for_a_repository_and_is_no_text_s_meaning() {
     assert_eq!(it.directory(), Some("/srv/images"));
     assert!("oci:/srv/images".parse::<Repository>().is_err());
     assert!("oci:srv/images".parse::<Repository>().is_err());
+    let archive = Repository::in_archive("/srv/app.tar");
+    assert_eq!(archive.to_string(), "oci-archive:/srv/app.tar");
+    assert_eq!(archive.directory(), Some("/srv/app.tar"));
+    assert!("oci-archive:srv/app.tar".parse::<Repository>().is_err());
     let repository: Repository = "r.test/app".parse().unwrap();
     assert_eq!(repository.directory(), None);
 }

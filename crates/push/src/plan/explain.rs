@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use oci::Descriptor;
 
-use super::{Action, Plan, Reason, Step};
+use super::{Action, Bytes, Plan, Reason, Step};
 use crate::{byte_size::ByteSize, foreign::ForeignLayers};
 
 /// How many hex digits of a digest are shown.
@@ -35,16 +35,7 @@ impl Plan {
             )?;
         }
         let totals = self.totals;
-        writeln!(
-            out,
-            "{} to upload, {} to mount, {} there already, {} foreign; {} in all, {} without repetitions",
-            ByteSize(totals.bytes.uploaded),
-            ByteSize(totals.bytes.mounted),
-            ByteSize(totals.bytes.present),
-            ByteSize(totals.bytes.foreign),
-            ByteSize(totals.bytes.total),
-            ByteSize(totals.bytes.unique),
-        )?;
+        writeln!(out, "{}", Moved(&totals.bytes))?;
         if totals.bytes.resumed > 0 {
             let resumed = ByteSize(totals.bytes.resumed);
             writeln!(out, "{resumed} were sent by pushes that were interrupted")?;
@@ -64,8 +55,11 @@ impl Plan {
         };
         writeln!(
             out,
-            "at most {requests}{of_which}, {} of them one after another",
-            totals.depth,
+            "at most {requests}{of_which}, in {}",
+            match totals.depth {
+                1 => "1 round trip".to_owned(),
+                more => format!("{more} round trips"),
+            },
         )
     }
 }
@@ -73,6 +67,30 @@ impl Plan {
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain())
+    }
+}
+
+/// What becomes of the bytes. What is rare is named only where there is some of it.
+struct Moved<'a>(&'a Bytes);
+
+impl Display for Moved<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0;
+        write!(
+            f,
+            "{} to upload, {} to mount, {} there already",
+            ByteSize(bytes.uploaded),
+            ByteSize(bytes.mounted),
+            ByteSize(bytes.present),
+        )?;
+        if bytes.foreign > 0 {
+            write!(f, ", {} foreign", ByteSize(bytes.foreign))?;
+        }
+        write!(f, "; {} in all", ByteSize(bytes.total))?;
+        if bytes.unique < bytes.total {
+            write!(f, ", {} with each blob once", ByteSize(bytes.unique))?;
+        }
+        Ok(())
     }
 }
 

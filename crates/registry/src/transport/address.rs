@@ -66,6 +66,11 @@ pub(crate) enum Reach {
 #[error("the address is private")]
 pub(super) struct PrivateAddress;
 
+/// A name that could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("no address is known")]
+pub(super) struct UnknownName(#[source] io::Error);
+
 /// The names looked up by this process.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -112,7 +117,8 @@ impl Names {
     }
 
     async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let addresses = self.resolver.resolve(host).await?;
+        let found = self.resolver.resolve(host).await;
+        let addresses = found.map_err(|error| io::Error::new(error.kind(), UnknownName(error)))?;
         if !addresses.is_empty() {
             let now = addresses.iter().copied().all(is_private);
             let mut private = self.private();

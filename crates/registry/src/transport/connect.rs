@@ -22,7 +22,7 @@ use tower::Service;
 use url::Url;
 
 use super::{
-    address::{Lookup, PrivateAddress, Reach},
+    address::{Lookup, PrivateAddress, Reach, UnknownName},
     ahead::{self, Ahead},
     limit::{Host, Hosts, Lane, Slot},
     location::Origin,
@@ -57,8 +57,14 @@ pub(crate) struct Connector {
 pub(crate) enum ConnectError {
     #[error("no connection within the connect limit")]
     TimedOut,
-    #[error("could not connect")]
-    Tcp(#[source] BoxError),
+    #[error("could not connect to {to}")]
+    Tcp {
+        /// The host and port.
+        to: String,
+        unmade: Unmade,
+        #[source]
+        error: BoxError,
+    },
     #[error(transparent)]
     Tls(TlsRefusal),
     #[error(transparent)]
@@ -93,6 +99,35 @@ pub(crate) enum ConnectError {
     Unwanted,
     #[error("a public registry leads to {0}, whose address is private or this machine's own")]
     Private(String),
+}
+
+/// Why a TCP connection was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmade {
+    /// The name could not be looked up.
+    UnknownName,
+    /// Nobody listens there.
+    Refused,
+    Otherwise,
+}
+
+impl Unmade {
+    /// By what is somewhere in the chain.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        for error in std::iter::successors(Some(error), |it| it.source()) {
+            let Some(io) = error.downcast_ref::<io::Error>() else {
+                continue;
+            };
+            let inner = io.get_ref();
+            if matches!(inner, Some(inner) if inner.is::<UnknownName>()) {
+                return Self::UnknownName;
+            }
+            if io.kind() == io::ErrorKind::ConnectionRefused {
+                return Self::Refused;
+            }
+        }
+        Self::Otherwise
+    }
 }
 
 // === impl Connector ===
@@ -209,7 +244,11 @@ impl Connector {
             if is_private_address(&error) {
                 ConnectError::Private(origin.to_string())
             } else {
-                ConnectError::Tcp(error.into())
+                ConnectError::Tcp {
+                    to: origin.authority(),
+                    unmade: Unmade::of(&error),
+                    error: error.into(),
+                }
             }
         })?;
         Ok(tcp.into_inner())

@@ -5,7 +5,10 @@ use std::time::Duration;
 use hyper_util::client::legacy;
 
 use super::{
-    connect::ConnectError, location::LocationError, timeouts::Limit, tls::refusal::TlsRefusal,
+    connect::{ConnectError, Unmade},
+    location::LocationError,
+    timeouts::Limit,
+    tls::refusal::TlsRefusal,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -38,7 +41,7 @@ impl TransportError {
                 matches!(
                     error,
                     ConnectError::TimedOut
-                        | ConnectError::Tcp(_)
+                        | ConnectError::Tcp { .. }
                         | ConnectError::Proxy { .. }
                         | ConnectError::Unwanted
                 ) || matches!(
@@ -64,7 +67,7 @@ impl TransportError {
 
     pub(super) fn from_client(error: legacy::Error, host: &str) -> Self {
         if error.is_connect() {
-            return match connect_error(&error) {
+            return match connect_error(&error, host) {
                 ConnectError::TimedOut => Self::TimedOut(Limit::Connect),
                 error => Self::Connect(error),
             };
@@ -106,7 +109,7 @@ impl std::fmt::Display for Seconds {
 }
 
 /// The connector's own error, made again: the client keeps the one there was.
-fn connect_error(error: &legacy::Error) -> ConnectError {
+fn connect_error(error: &legacy::Error, host: &str) -> ConnectError {
     let ours = std::error::Error::source(error).and_then(|it| it.downcast_ref::<ConnectError>());
     match ours {
         Some(ConnectError::TimedOut) => ConnectError::TimedOut,
@@ -136,8 +139,16 @@ fn connect_error(error: &legacy::Error) -> ConnectError {
         Some(ConnectError::NoProxy(proxy)) => ConnectError::NoProxy(proxy.clone()),
         Some(ConnectError::Tls(refusal)) => ConnectError::Tls(refusal.clone()),
         Some(ConnectError::TlsSetup(error)) => ConnectError::TlsSetup(error.clone()),
-        Some(ConnectError::Tcp(error)) => ConnectError::Tcp(innermost(&**error).into()),
-        None => ConnectError::Tcp(innermost(error).into()),
+        Some(ConnectError::Tcp { to, unmade, error }) => ConnectError::Tcp {
+            to: to.clone(),
+            unmade: *unmade,
+            error: innermost(&**error).into(),
+        },
+        None => ConnectError::Tcp {
+            to: host.to_owned(),
+            unmade: Unmade::Otherwise,
+            error: innermost(error).into(),
+        },
     }
 }
 

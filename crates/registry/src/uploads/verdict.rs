@@ -69,7 +69,11 @@ mod tests {
     use oci::{TargetErrorKind, wire::ErrorBody};
 
     use super::*;
-    use crate::transport::{connect::ConnectError, location::LocationError, timeouts::Limit};
+    use crate::transport::{
+        connect::{ConnectError, Unmade},
+        location::LocationError,
+        timeouts::Limit,
+    };
 
     #[test]
     fn every_status_has_its_meaning() {
@@ -131,7 +135,11 @@ mod tests {
             (TransportError::TimedOut(Limit::Idle), Trouble::Silent),
             (TransportError::TimedOut(Limit::Commit), Trouble::Silent),
             (
-                TransportError::Connect(ConnectError::Tcp("refused".into())),
+                TransportError::Connect(ConnectError::Tcp {
+                    to: "registry.example:443".into(),
+                    unmade: Unmade::Refused,
+                    error: "refused".into(),
+                }),
                 Trouble::Unsent,
             ),
             (TransportError::Connect(ConnectError::Name), Trouble::Final),

@@ -68,6 +68,18 @@ impl TlsRefusal {
     }
 }
 
+impl TlsRefusal {
+    /// Whether the host speaks no TLS at all.
+    pub(crate) fn is_no_tls(&self) -> bool {
+        self.reason == Reason::NotTls
+    }
+
+    /// Whether nobody who is trusted vouches for the host's certificate.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        self.reason == Reason::UnknownIssuer
+    }
+}
+
 /// Whether an error over HTTP/2 is an alert about a client certificate: of what a connection failed
 /// with, the library for HTTP/2 hands on the text alone.
 fn tells_of_client_certificate(error: &(dyn Error + 'static)) -> bool {
