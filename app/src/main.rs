@@ -89,7 +89,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), AppError> {
             Command::Store(args) => command::store::store(&args, environment).await,
             Command::Index(args) => command::index::index(&args, environment).await,
             Command::Profile(args) => command::profile::profile(&args, environment).await,
-            Command::Demo(args) => command::demo::demo(&args).await,
+            Command::Demo(args) => command::demo::demo(&args, environment).await,
             Command::LintWindowsLayer(args) => {
                 command::lint_windows_layer::lint_windows_layer(&args)
             }

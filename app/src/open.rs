@@ -43,9 +43,10 @@ pub(crate) fn source_reference(text: &str) -> Result<Option<Reference>, AppError
 /// A host with nothing behind it would be one of Docker Hub's own images by the rules of the
 /// grammar; nobody means that.
 pub(crate) fn reference(text: &str) -> Result<Reference, AppError> {
-    if is_host_alone(text) {
+    let bare = text.strip_prefix(IN_REGISTRY).unwrap_or(text);
+    if is_host_alone(bare) {
         return Err(AppError::Usage(format!(
-            "the reference {text:?} names a registry and no repository: it is {text}/REPOSITORY[:TAG]; an image of that name on Docker Hub is docker.io/library/{text}"
+            "the reference {text:?} names a registry and no repository: it is {bare}/REPOSITORY[:TAG]; an image of that name on Docker Hub is docker.io/library/{bare}"
         )));
     }
     text.parse().map_err(|error| AppError::Reference {

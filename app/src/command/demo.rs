@@ -9,19 +9,20 @@ use registry::Client;
 use server::{RunningServer, Server};
 
 use crate::{
+    env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
     open,
     profiles::StateProfiles,
     render::human,
+    state::StateArgs,
 };
 
 /// Push a sample image to an embedded registry, and show what that takes
 ///
 /// Makes a small image, starts the embedded registry on loopback, pushes the image, pushes
 /// it again, and pushes it to a sibling repository. Nothing else is needed, and nothing is
-/// left behind: what one push learns for the next is in memory here, and in the state file
-/// otherwise.
+/// left behind.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
     /// Leave the registry running until Ctrl-C, to pull from it
@@ -50,7 +51,7 @@ const ACTS: [Act; 3] = [
     },
 ];
 
-pub(crate) async fn demo(args: &DemoArgs) -> Result<(), AppError> {
+pub(crate) async fn demo(args: &DemoArgs, environment: &Environment) -> Result<(), AppError> {
     let work = async {
         let directory = tempfile::tempdir().map_err(|error| AppError::Io {
             attempted: "make a temporary directory".into(),
@@ -63,7 +64,8 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), AppError> {
             .start()
             .await
             .map_err(AppError::Serve)?;
-        let state = State::memory();
+        let state = StateArgs::at(Some(directory.path().join("state.db")));
+        let state = state.open(environment).await?;
         for act in &ACTS {
             perform(act, &image, &server, &state).await?;
         }

@@ -125,10 +125,10 @@ mod tests {
                 72,
                 "pushing 5 blobs          [==========>          ]   16.0 MiB of 32.0 MiB ",
             ),
-            (48, "pushing 5 blobs           16.0 MiB of 32.0 MiB "),
+            (48, "pushing 5 blobs            16.0 MiB of 32.0 MiB "),
             (39, "pushing 5 blobs           50%"),
             (26, "pushing 5 blobs"),
-            (9, "…g 5 blobs"),
+            (9, "… 5 blobs"),
             (0, ""),
         ] {
             let line = it.line(columns);
