@@ -146,6 +146,13 @@ pub(crate) enum AppError {
     Profiles(#[source] push::journal::StateError),
     #[error("what is known of repositories could not be read or changed")]
     Index(#[source] push::journal::StateError),
+    /// A command about what is kept there; whoever pushes goes on without.
+    #[error("could not open {}", path.display())]
+    StateFile {
+        path: PathBuf,
+        #[source]
+        cause: push::state::NoDatabase,
+    },
     #[error("nothing was imported: there is no file to keep it in")]
     NothingKept,
     /// Some lines of an import are no facts; the others were kept.

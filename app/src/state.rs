@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use push::{Sessions, State};
+use push::{Sessions, State, state::Notice};
 
 use crate::{
     env::Environment,
@@ -88,6 +88,26 @@ impl StateArgs {
         }
     }
 
+    /// Opens the state for a command that is about what is in it: where it cannot be read, there is
+    /// nothing to go on without. Made where it is not there, if it is to be `made`.
+    pub(crate) async fn inspect(
+        &self,
+        environment: &Environment,
+        made: bool,
+    ) -> Result<State, AppError> {
+        let Some(path) = self.path(environment)? else {
+            return Ok(State::memory());
+        };
+        // Where nobody may look there can be one.
+        if !made && matches!(path.try_exists(), Ok(false)) {
+            return Ok(State::unmade());
+        }
+        match open(path).await? {
+            (_, Some(Notice::Memory { path, cause })) => Err(AppError::StateFile { path, cause }),
+            (state, notice) => Ok(told(state, notice.as_ref())),
+        }
+    }
+
     /// The file; none if there is to be none.
     pub(crate) fn path(&self, environment: &Environment) -> Result<Option<PathBuf>, SettingsError> {
         if self.no_state {
@@ -102,16 +122,24 @@ impl StateArgs {
 
 /// Opens a file, and says what a person should know about it.
 async fn opened(path: PathBuf) -> Result<State, AppError> {
+    let (state, notice) = open(path).await?;
+    Ok(told(state, notice.as_ref()))
+}
+
+async fn open(path: PathBuf) -> Result<(State, Option<Notice>), AppError> {
     let place = path.clone();
     let opening = tokio::task::spawn_blocking(move || State::open(&path));
-    let (state, notice) = opening.await.map_err(|error| AppError::System {
+    opening.await.map_err(|error| AppError::System {
         attempted: format!("open the state file {}", place.display()),
         error: std::io::Error::other(error),
-    })?;
+    })
+}
+
+fn told(state: State, notice: Option<&Notice>) -> State {
     if let Some(notice) = notice {
-        warn(with_causes(&notice));
+        warn(with_causes(notice));
     }
-    Ok(state)
+    state
 }
 
 fn default_path() -> Option<PathBuf> {

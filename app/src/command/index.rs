@@ -1,7 +1,6 @@
 //! `index`: what is known of which repositories hold which blobs; shown, carried, forgotten.
 
 use std::{
-    fmt::Write as _,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
@@ -12,7 +11,7 @@ use clap::{Args, Subcommand};
 use oci::{Registry, Repository};
 use push::{
     ByteSize, State,
-    index::{BlobIndex as _, PAGE, Selection, Sight, Sighting, text},
+    index::{BlobIndex as _, MOST_FACTS, PAGE, Selection, Sight, Sighting, text},
 };
 use serde_json::{Value, json};
 
@@ -102,16 +101,16 @@ pub(crate) async fn index(args: &IndexArgs, environment: &Environment) -> Result
     let at = StateArgs::at(args.state.clone());
     let text = match &args.command {
         IndexCommand::Show { what, output } => {
-            let state = at.look(environment).await?;
-            show(&state, what.as_deref(), *output).await?
+            let state = at.inspect(environment, false).await?;
+            return show(&state, what.as_deref(), *output).await;
         }
         IndexCommand::Export { only, file } => {
-            let state = at.look(environment).await?;
+            let state = at.inspect(environment, false).await?;
             return export(&state, only.as_deref(), file).await;
         }
         IndexCommand::Import { file, output } => {
             let lines = opened(file)?;
-            let state = at.open(environment).await?;
+            let state = at.inspect(environment, true).await?;
             if !state.lasts() {
                 return Err(AppError::NothingKept);
             }
@@ -120,13 +119,13 @@ pub(crate) async fn index(args: &IndexArgs, environment: &Environment) -> Result
             return imported.into_result(&named(file));
         }
         IndexCommand::Forget { what, .. } => {
-            let state = at.look(environment).await?;
+            let state = at.inspect(environment, false).await?;
             let selection = what.as_deref().map(selection).transpose()?;
             let forgot = state.forget(&selection.unwrap_or_default()).await;
             format!("forgot {}\n", facts(forgot.map_err(AppError::Index)?))
         }
         IndexCommand::Prune { older_than } => {
-            let state = at.look(environment).await?;
+            let state = at.inspect(environment, false).await?;
             let before = SystemTime::now().checked_sub(*older_than);
             let forgot = state.prune(before.unwrap_or(SystemTime::UNIX_EPOCH)).await;
             format!("forgot {}\n", facts(forgot.map_err(AppError::Index)?))
@@ -172,26 +171,31 @@ async fn each(
     }
 }
 
-async fn show(state: &State, what: Option<&str>, output: JsonArgs) -> Result<String, AppError> {
+/// Written as it is read: there may be more than should be in memory at once.
+async fn show(state: &State, what: Option<&str>, output: JsonArgs) -> Result<(), AppError> {
     let meant = what.map(selection).transpose()?.unwrap_or_default();
-    let (mut text, mut json) = (String::new(), Vec::new());
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let mut before = "[";
     let count = each(state, &meant, |it| {
-        if output.json {
-            json.push(json_of(it));
+        let written = if output.json {
+            write!(stdout, "{before}{}", json_of(it))
         } else {
-            let _ = writeln!(text, "{}", line_of(it));
-        }
-        Ok(())
+            writeln!(stdout, "{}", line_of(it))
+        };
+        before = ",";
+        written.map_err(AppError::Output)
     });
     let count = count.await?;
-    if output.json {
-        return Ok(format!("{}\n", Value::Array(json)));
-    }
-    Ok(match (count, what) {
-        (0, Some(what)) => format!("nothing is known of {what}\n"),
-        (0, None) => "nothing is known of any repository\n".to_owned(),
-        _ => text,
-    })
+    let written = match (output.json, count, what) {
+        (true, 0, _) => writeln!(stdout, "[]"),
+        (true, ..) => writeln!(stdout, "]"),
+        (false, 0, Some(what)) => writeln!(stdout, "nothing is known of {what}"),
+        (false, 0, None) => writeln!(stdout, "nothing is known of any repository"),
+        (false, ..) => Ok(()),
+    };
+    written
+        .and_then(|()| stdout.flush())
+        .map_err(AppError::Output)
 }
 
 fn line_of(it: &Sighting) -> String {
@@ -284,12 +288,20 @@ fn told(imported: &Imported, output: JsonArgs) -> Result<(), AppError> {
         let told = json!({
             "facts": imported.facts,
             "news": imported.news,
+            "forgotten": imported.forgotten,
             "lines_rejected": imported.rejections,
             "rejected": rejected.collect::<Vec<_>>(),
         });
         writeln!(stdout, "{told}")
     } else {
-        writeln!(stdout, "{}, {} new", facts(imported.facts), imported.news)
+        let over = match imported.forgotten {
+            0 => String::new(),
+            forgotten => {
+                format!("; {forgotten} of the oldest forgotten: {MOST_FACTS} are kept, for 90 days")
+            }
+        };
+        let read = facts(imported.facts);
+        writeln!(stdout, "{read}, {} new{over}", imported.news)
     };
     result.map_err(AppError::Output)
 }

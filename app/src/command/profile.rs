@@ -63,7 +63,9 @@ enum ProfileCommand {
 type Known = BTreeMap<String, Profile>;
 
 pub(crate) async fn profile(args: &ProfileArgs, environment: &Environment) -> Result<(), AppError> {
-    let state = StateArgs::at(args.state.clone()).look(environment).await?;
+    let state = StateArgs::at(args.state.clone())
+        .inspect(environment, false)
+        .await?;
     let text = match &args.command {
         ProfileCommand::Show { host, output } => {
             let names = host.as_deref().map(names).transpose()?;

@@ -78,7 +78,9 @@ struct DropArgs {
 }
 
 pub(crate) async fn session(args: &SessionArgs, environment: &Environment) -> Result<(), AppError> {
-    let state = StateArgs::at(args.state.clone()).look(environment).await?;
+    let state = StateArgs::at(args.state.clone())
+        .inspect(environment, false)
+        .await?;
     let listed = state.list().await.map_err(AppError::State)?;
     let text = match &args.command {
         SessionCommand::List(JsonArgs { json: true }) => format!("{}\n", json_of(&listed)),

@@ -55,6 +55,7 @@ impl AppError {
             | Self::Store(_)
             | Self::Profiles(_)
             | Self::Index(_)
+            | Self::StateFile { .. }
             | Self::NothingKept
             | Self::Io { .. } => Cause::LocalData,
             Self::NoFile(_) => Cause::SourceNotFound,

@@ -55,6 +55,9 @@ impl AppError {
             Self::Rejected { .. } => Some(
                 "the other lines were imported; a fact is written as longshore index export does".into(),
             ),
+            Self::StateFile { .. } => Some(
+                "see that it can be read and written, or name another with --state".into(),
+            ),
             Self::NothingKept => Some("choose a file that can be written with --state".into()),
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),

@@ -290,6 +290,58 @@ async fn i4_two_processes_that_record_a_thousand_facts_each_lose_none() {
     assert_eq!(exported.lines().count(), 1 + 2000);
 }
 
+/// A fact is kept with all that were written with it, or not at all; and nobody waits for the dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_processes_that_are_killed_lose_whole_batches_and_cost_the_others_nothing() {
+    /// How many facts an import writes at once.
+    const BATCH: usize = 1024;
+    const FACTS: usize = 6 * BATCH;
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state.db");
+    let names = ["r.test/a", "r.test/b", "r.test/c", "r.test/d"];
+    let mut importing = names.map(|repository| {
+        let file = home.path().join(repository.replace('/', "-"));
+        facts(&file, repository, FACTS);
+        let mut command = crate::longshore::longshore(home.path());
+        command.args(["index", "--state", state.to_str().unwrap(), "import"]);
+        command.arg(file).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    });
+    // Some of it is written by then, whoever did it.
+    let (index, _) = State::open(&state);
+    while index
+        .page(&Selection::all(), None)
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let [a, b, c, d] = &mut importing;
+    for killed in [a, b] {
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+    }
+    for left in [c, d] {
+        assert!(left.wait().unwrap().success());
+    }
+    for (name, whole) in names.into_iter().zip([false, false, true, true]) {
+        let only = [
+            "index",
+            "--state",
+            state.to_str().unwrap(),
+            "export",
+            "--only",
+            name,
+        ];
+        let exported = run(home.path(), only).succeeded();
+        assert!(!exported.stderr.contains("warning"), "{exported:#?}");
+        let kept = exported.stdout.lines().count() - 1;
+        assert_eq!(kept % BATCH, 0, "{name}");
+        assert!(!whole || kept == FACTS, "{name}: {kept}");
+    }
+}
+
 async fn futures_join<F: Future<Output = Run>>(two: [F; 2]) -> [Run; 2] {
     let [one, other] = two;
     let (one, other) = tokio::join!(one, other);
@@ -369,6 +421,34 @@ async fn p17_an_import_merges_is_idempotent_and_rejects_a_bad_line_by_its_number
     assert_eq!((&json["facts"], &json["news"]), (&2.into(), &0.into()));
     assert_eq!(json["rejected"][0]["line"], 2);
     assert_eq!(json["lines_rejected"], 2);
+}
+
+/// What does not stay is not said to be known: facts that are too old are told of at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn p17_an_import_says_what_the_index_does_not_keep() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state.db");
+    let index = |args: &[&str]| index(home.path(), &state, args);
+    let digest = Digest::of(b"x");
+    let (then, long_ago) = (at(0), "1500000000000");
+    let file = home.path().join("facts");
+    let facts = format!(
+        "- r.test/closed denied {long_ago}\n\
+         {digest} r.test/a present 7 pushed {then}\n\
+         {digest} r.test/b present 7 pushed {long_ago}\n"
+    );
+    fs::write(&file, facts).unwrap();
+    let told = index(&["import", file.to_str().unwrap()])
+        .succeeded()
+        .stdout;
+    assert_eq!(
+        told,
+        "3 facts, 3 new; 2 of the oldest forgotten: 65536 are kept, for 90 days\n"
+    );
+    let exported = index(&["export"]).succeeded().stdout;
+    assert_eq!(exported.lines().count(), 1 + 1);
+    let json = index(&["import", "--json", file.to_str().unwrap()]).json();
+    assert_eq!((&json["news"], &json["forgotten"]), (&2.into(), &2.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,59 @@ async fn i5_a_state_file_that_is_full_is_one_warning_and_the_push_succeeds() {
     assert!(unopened > 0 && unwritten > 0, "{unopened} {unwritten}");
 }
 
+/// A command that is about what is kept does not say that nothing is, where it could not look.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_a_command_about_the_state_fails_where_the_file_cannot_be_used() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let directory = stage.path("state");
+    let file = directory.join("state.db");
+    let facts = stage.path("facts");
+    fs::write(&facts, "").unwrap();
+    let commands: [&[&str]; 8] = [
+        &["index", "show"],
+        &["index", "export"],
+        &["index", "forget", "--all"],
+        &["index", "prune"],
+        &["index", "import", facts.to_str().unwrap()],
+        &["session", "list"],
+        &["profile", "show"],
+        &["profile", "forget", "--all"],
+    ];
+    let run = async |args: &[&str]| {
+        let mut command = unprivileged(&stage);
+        command.args(args).arg("--state").arg(&file);
+        let run = tokio::task::spawn_blocking(move || command.output());
+        finished(run.await.unwrap().unwrap())
+    };
+    run(&["push", image.path(), &stage.reference("app:1")])
+        .await
+        .succeeded();
+    for args in commands {
+        assert_eq!(warnings(&run(args).await.succeeded()), [""; 0]);
+    }
+    run(&["push", image.path(), &stage.reference("app:1")])
+        .await
+        .succeeded();
+    // The file's rights, the directory's.
+    for (of_file, of_directory) in [(0o000, 0o700), (0o600, 0o000)] {
+        allow(&file, of_file);
+        allow(&directory, of_directory);
+        for args in commands {
+            let run = run(args).await;
+            assert_eq!(run.code, Some(5), "{args:?}: {run:#?}");
+            assert_eq!(run.stdout, "", "{args:?}");
+            let expected = format!("error: could not open {}\n", file.display());
+            assert!(run.stderr.starts_with(&expected), "{args:?}: {run:#?}");
+            assert_eq!(warnings(&run), [""; 0]);
+        }
+        allow(&directory, 0o700);
+        allow(&file, 0o600);
+    }
+    let shown = run(&["index", "show"]).await.succeeded().stdout;
+    assert!(shown.contains("/app  "), "nothing is lost: {shown}");
+}
+
 /// What is in it is still used; nothing is added to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn i5_a_state_file_that_is_read_only_or_unreadable_is_one_warning_and_the_push_succeeds() {

@@ -28,6 +28,9 @@ pub use rank::ranked;
 /// The most locations that are given out for one digest on one registry, and as many for all
 /// others together.
 pub const MOST_LOCATIONS: usize = 16;
+/// The most facts about blobs that an index in a [`State`](crate::State) keeps, give or take those
+/// of the last minutes; the oldest go. As many repositories are kept as denied.
+pub const MOST_FACTS: usize = 65_536;
 /// The most facts of one page of a [page](BlobIndex::page).
 pub const PAGE: usize = 1024;
 

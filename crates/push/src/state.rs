@@ -9,7 +9,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -38,6 +38,10 @@ use owner::{Owner, Owners};
 use sqlite::Database;
 use table::{Access, Table};
 
+/// How many facts a process records before it looks whether the index has too many: counting
+/// them takes as long as reading them.
+const UNCOUNTED: usize = 16_384;
+
 /// What processes share. Cheap to clone; dropping the last clone writes what is still to be written.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -51,6 +55,8 @@ struct Inner {
     owners: Owners,
     clock: Clock,
     claims: AtomicU64,
+    /// Facts of the index that were recorded since it was last kept within its bounds.
+    recorded: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -95,7 +101,7 @@ impl State {
                 let owners = Owners::beside(path);
                 let owner = owners.register();
                 let state = Self::of(Backend::Sqlite(database), (owner, owners), Clock::System);
-                state.post(|table, now| table.purge(now));
+                state.post(table::tidy);
                 (state, notice)
             }
             Err(cause) => {
@@ -113,6 +119,7 @@ impl State {
                 owners,
                 clock,
                 claims: AtomicU64::new(0),
+                recorded: AtomicUsize::new(0),
             }),
         }
     }
@@ -125,6 +132,15 @@ impl State {
     /// Whether the next process knows nothing that this one knows, and never will.
     pub(crate) fn is_forgetful(&self) -> bool {
         matches!(self.inner.backend, Backend::Memory(_))
+    }
+
+    /// Forgets the facts of the index that are older than 90 days, and the oldest of more than
+    /// [`MOST_FACTS`](crate::index::MOST_FACTS); says how many that were. Happens by itself now
+    /// and then.
+    pub async fn keep_within_bounds(&self) -> Result<usize, StateError> {
+        self.inner.recorded.store(0, Ordering::Relaxed);
+        self.run(Access::Write, |table, now| table.keep_within_bounds(now))
+            .await
     }
 
     fn new_claim(&self, blob: BlobKey, size: u64) -> Claim {
@@ -172,6 +188,16 @@ impl State {
 }
 
 impl Inner {
+    /// Whether so many facts more are enough to look whether they are too many.
+    fn fills(&self, facts: usize) -> bool {
+        let before = self.recorded.fetch_add(facts, Ordering::Relaxed);
+        let full = before.saturating_add(facts) >= UNCOUNTED;
+        if full {
+            self.recorded.store(0, Ordering::Relaxed);
+        }
+        full
+    }
+
     fn now<T>(&self, work: impl FnOnce(&Now<'_>) -> T) -> T {
         now(&self.clock, &self.owners, work)
     }

@@ -18,6 +18,8 @@ use crate::error::AppError;
 
 /// How many facts are written at once.
 const BATCH: usize = 1024;
+/// After how many facts the index is kept within its bounds: it does not grow by what will not stay.
+const UNBOUNDED: usize = 8 * BATCH;
 
 /// What came of an import.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(super) struct Imported {
     pub(super) facts: usize,
     /// Those that were not known, or not as newly.
     pub(super) news: usize,
+    /// Those that are too old or too many to be kept, and what was known before that is.
+    pub(super) forgotten: usize,
     /// Lines that are none, all of them.
     pub(super) rejections: usize,
     /// The first of them.
@@ -65,12 +69,22 @@ impl Imported {
             }
         }
         imported.keep(state, batch).await?;
+        imported.keep_within_bounds(state).await?;
         Ok(imported)
+    }
+
+    async fn keep_within_bounds(&mut self, state: &State) -> Result<(), AppError> {
+        let forgotten = state.keep_within_bounds().await;
+        self.forgotten += forgotten.map_err(AppError::Index)?;
+        Ok(())
     }
 
     async fn keep(&mut self, state: &State, batch: Vec<Sighting>) -> Result<(), AppError> {
         self.facts += batch.len();
         self.news += state.record(batch).await.map_err(AppError::Index)?;
+        if self.facts.is_multiple_of(UNBOUNDED) {
+            self.keep_within_bounds(state).await?;
+        }
         Ok(())
     }
 

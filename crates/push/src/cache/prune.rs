@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -14,6 +15,8 @@ use super::{
 /// What a store that has become full is pruned to: this much of its limit is left free, so that
 /// not every blob that comes in has the whole store looked through.
 const SLACK: u64 = 16;
+/// How far ahead a clock may have been that was set back in the ordinary course of things.
+const AHEAD: Duration = Duration::from_hours(1);
 
 /// What came of pruning a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +76,8 @@ impl Store {
     /// Blocks.
     fn prune_now(&self, limit: u64) -> io::Result<Pruned> {
         let mut entries = self.directory().entries()?;
-        entries.sort_by(|a, b| (a.used, &a.digest).cmp(&(b.used, &b.digest)));
+        let now = SystemTime::now();
+        entries.sort_by_cached_key(|it| (last_use(it, now), it.digest.to_string()));
         let mut names: HashMap<(u64, u64), usize> = HashMap::new();
         for entry in &entries {
             *names.entry(entry.identity).or_default() += 1;
@@ -105,6 +109,16 @@ impl Store {
             }
         }
         Ok(pruned)
+    }
+}
+
+/// When a blob was used last, as far as that can be believed. What was used later than now was
+/// noted by a clock that has been set back since: it goes first, or whatever comes in would until
+/// that time comes.
+fn last_use(entry: &Entry, now: SystemTime) -> SystemTime {
+    match entry.used.duration_since(now) {
+        Ok(ahead) if ahead > AHEAD => SystemTime::UNIX_EPOCH,
+        _ => entry.used,
     }
 }
 

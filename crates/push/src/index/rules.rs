@@ -14,12 +14,20 @@ pub(crate) struct Row {
 
 /// Whether `new` takes the place of `old`: the newer does; of the same time what is gone, which
 /// costs least if it is wrong, then what was seen more directly.
-pub(crate) fn replaces(new: &Row, old: &Row) -> bool {
+///
+/// What was seen later than `now` was noted by a clock that has been set back since: whatever comes
+/// takes its place, or nothing would until that time comes.
+pub(crate) fn replaces(new: &Row, old: &Row, now: u64) -> bool {
     let order = |it: &Row| (it.seen, it.held.is_none(), it.held.map(|(_, by)| by));
-    order(new) > order(old)
+    old.seen > now || order(new) > order(old)
+}
+
+/// Whether being denied at `new` takes the place of having been at `old`.
+pub(crate) fn renews(new: u64, old: u64, now: u64) -> bool {
+    old > now || new > old
 }
 
 /// Whether a repository that could not be read at `denied` can be by what `new` says.
-pub(crate) fn admits(new: &Row, denied: u64) -> bool {
-    new.seen >= denied && new.held.is_some()
+pub(crate) fn admits(new: &Row, denied: u64, now: u64) -> bool {
+    (denied > now || new.seen >= denied) && new.held.is_some()
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use oci::{Digest, Repository};
+use oci::{Digest, Registry, Repository};
 
 use super::{Evidence, Sight, Sighting};
 
@@ -77,11 +77,7 @@ pub fn parse(line: &[u8], now: SystemTime) -> Result<Option<Sighting>, LineError
         ),
     };
     let word = words.next().unwrap_or_default();
-    let repository: Repository = word
-        .parse()
-        .ok()
-        .filter(|it: &Repository| it.to_string() == word)
-        .ok_or_else(|| wrong("registry/repository", word))?;
+    let repository = repository(word).ok_or_else(|| wrong("registry/repository", word))?;
     let sight = sight(digest, &mut words)?;
     let at = time(words.next().unwrap_or_default(), now)?;
     if let Some(more) = words.next() {
@@ -92,6 +88,17 @@ pub fn parse(line: &[u8], now: SystemTime) -> Result<Option<Sighting>, LineError
         sight,
         at,
     }))
+}
+
+/// A repository by any of its names, as long as its registry is named, too.
+fn repository(word: &str) -> Option<Repository> {
+    let (registry, _) = word.split_once('/')?;
+    let registry: Registry = registry.parse().ok()?;
+    let repository: Repository = word.parse().ok()?;
+    repository
+        .registry()
+        .agrees(&registry)
+        .then(|| repository.normal())
 }
 
 fn sight<'a>(

@@ -23,6 +23,11 @@ const TURNS: &str = "turns ";
 /// How far ahead turns are taken, in milliseconds: an hour.
 const LONGEST_QUEUE: u64 = 60 * 60 * 1000;
 
+/// The longest pause that is believed, in milliseconds: an hour more than any that is asked for.
+/// One that is longer was noted by a clock that has been set back since, and would hold until
+/// that time comes.
+const LONGEST_PAUSE: u64 = 7 * 60 * 60 * 1000;
+
 /// Something learned of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,7 +124,7 @@ impl State {
     pub async fn pause_until(&self, host: &str) -> Result<Option<SystemTime>, StateError> {
         let host = host.to_owned();
         self.run(Access::Read, move |table, now| {
-            let until = table.pause(&host)?.filter(|until| *until > now.time);
+            let until = table.pause(&host)?.filter(|it| is_believed(*it, now.time));
             Ok(until.map(time))
         })
         .await
@@ -143,13 +148,15 @@ impl State {
         .await
     }
 
-    /// Has everybody leave a host alone until then. A longer pause is not made shorter.
+    /// Has everybody leave a host alone until then, for seven hours at most. A longer pause is not
+    /// made shorter.
     pub async fn pause(&self, host: &str, until: SystemTime) -> Result<(), StateError> {
         bounded("a host", host, NAME)?;
         let (host, until) = (host.to_owned(), millis(until));
-        self.run(Access::Write, move |table, _| {
-            let longer = table.pause(&host)?.is_some_and(|it| it >= until);
-            if longer {
+        self.run(Access::Write, move |table, now| {
+            let until = until.min(now.time.saturating_add(LONGEST_PAUSE));
+            let going = table.pause(&host)?.filter(|it| is_believed(*it, now.time));
+            if going.is_some_and(|it| it >= until) {
                 Ok(())
             } else {
                 table.put_pause(&host, until)
@@ -157,6 +164,11 @@ impl State {
         })
         .await
     }
+}
+
+/// Whether a pause that ends then is going on.
+fn is_believed(until: u64, now: u64) -> bool {
+    (now.saturating_add(1)..=now.saturating_add(LONGEST_PAUSE)).contains(&until)
 }
 
 fn bounded(what: &'static str, text: &str, limit: usize) -> Result<(), StateError> {

@@ -101,15 +101,27 @@ impl BlobIndex for State {
         if sightings.is_empty() {
             return Ok(0);
         }
+        let full = self.inner.fills(sightings.len());
         self.run(Access::Write, move |table, now| {
-            record(table, now.time, &sightings)
+            let news = record(table, now.time, &sightings)?;
+            if full {
+                table.keep_within_bounds(now)?;
+            }
+            Ok(news)
         })
         .await
     }
 
     fn record_soon(&self, sightings: Vec<Sighting>) {
         if !sightings.is_empty() {
-            self.post(move |table, now| record(table, now.time, &sightings).map(drop));
+            let full = self.inner.fills(sightings.len());
+            self.post(move |table, now| {
+                record(table, now.time, &sightings)?;
+                if full {
+                    table.keep_within_bounds(now)?;
+                }
+                Ok(())
+            });
         }
     }
 
@@ -173,7 +185,8 @@ fn record(table: &mut dyn Table, now: u64, sightings: &[Sighting]) -> Result<usi
         let seen = millis(it.at).min(now);
         let held = match &it.sight {
             Sight::Denied => {
-                if table.hold(&place)?.is_none_or(|before| before < seen) {
+                let before = table.hold(&place)?;
+                if before.is_none_or(|before| rules::renews(seen, before, now)) {
                     table.put_hold(&place, seen)?;
                     news += 1;
                 }
@@ -184,13 +197,13 @@ fn record(table: &mut dyn Table, now: u64, sightings: &[Sighting]) -> Result<usi
         };
         let row = Row { held, seen };
         let before = table.location(&place)?;
-        if before.is_none_or(|before| rules::replaces(&row, &before)) {
+        if before.is_none_or(|before| rules::replaces(&row, &before, now)) {
             table.put_location(&place, &row)?;
             news += 1;
         }
         if table
             .hold(&place)?
-            .is_some_and(|it| rules::admits(&row, it))
+            .is_some_and(|it| rules::admits(&row, it, now))
         {
             table.delete_hold(&place)?;
         }

@@ -6,7 +6,10 @@ use oci::Registry;
 
 use super::{
     locations::{Found, Kept, Place, Which},
-    table::{FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, SIGHTING_LIFE, Slot, Table},
+    table::{
+        FACT_LIFE, Fact, HOLDS, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, SIGHTING_LIFE, SIGHTINGS,
+        Slot, Table,
+    },
 };
 use crate::{
     index::{MOST_LOCATIONS, rules::Row as Location},
@@ -202,20 +205,46 @@ impl Table for MemoryTable {
         let forgotten = now.time.saturating_sub(FACT_LIFE);
         self.facts.retain(|_, it| it.seen >= forgotten);
         self.pauses.retain(|_, until| *until > now.time);
-        self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
-        let mut times: Vec<u64> = self.locations.values().map(|it| it.seen).collect();
-        if times.len() > LOCATIONS {
-            times.sort_unstable_by(|one, other| other.cmp(one));
-            let oldest = times[LOCATIONS - 1];
-            self.locations.retain(|_, row| row.seen >= oldest);
-        }
+        self.keep_within_bounds(now)?;
         while self.contents.len() > PAIRS {
             self.contents.pop_first();
         }
         let outdated = now.time.saturating_sub(SIGHTING_LIFE);
         self.sightings.retain(|_, (_, seen)| *seen >= outdated);
+        keep_newest(&mut self.sightings, |(_, seen)| *seen, SIGHTINGS);
         Ok(())
     }
+
+    fn keep_within_bounds(&mut self, now: &Now<'_>) -> Result<usize, StateError> {
+        let old = self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
+        let locations = keep_newest(&mut self.locations, |row| row.seen, LOCATIONS);
+        let holds = keep_newest(&mut self.holds, |seen| *seen, HOLDS);
+        Ok(old + locations + holds)
+    }
+}
+
+/// Drops the oldest of more than `most`; of the same time those that come last in their order.
+fn keep_newest<K: Ord + Clone, V>(
+    rows: &mut BTreeMap<K, V>,
+    seen: impl Fn(&V) -> u64,
+    most: usize,
+) -> usize {
+    let Some(excess) = rows.len().checked_sub(most).filter(|it| *it > 0) else {
+        return 0;
+    };
+    let mut order: Vec<(std::cmp::Reverse<u64>, &K)> = rows
+        .iter()
+        .map(|(key, row)| (std::cmp::Reverse(seen(row)), key))
+        .collect();
+    order.sort_unstable();
+    let oldest: Vec<K> = order[most..]
+        .iter()
+        .map(|(_, key)| (*key).clone())
+        .collect();
+    for key in oldest {
+        rows.remove(&key);
+    }
+    excess
 }
 
 /// Where a repository as such is kept.

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::journal::StateError;
 
+mod bounds;
 mod files;
 mod open;
 mod rows;

@@ -4,7 +4,7 @@ use oci::{Registry, Repository};
 
 use super::locations::{Found, Kept, Place, Which};
 use crate::{
-    index::rules::Row as Location,
+    index::{MOST_FACTS, rules::Row as Location},
     journal::{
         BlobKey, StateError,
         rules::{Change, Now, Row},
@@ -23,12 +23,24 @@ pub(super) const FACT_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
 pub(super) const LOCATION_LIFE: u64 = FACT_LIFE;
 
 /// The most locations that are kept; the oldest go.
-pub(super) const LOCATIONS: usize = 65_536;
+pub(super) const LOCATIONS: usize = MOST_FACTS;
+
+/// The most repositories that are kept as denied; the oldest go.
+pub(super) const HOLDS: usize = MOST_FACTS;
 
 /// The most pairs of blobs with one content that are kept.
 pub(super) const PAIRS: usize = 65_536;
 /// How long a manifest that was seen somewhere is worth asking for, in milliseconds.
 pub(super) const SIGHTING_LIFE: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The most names of manifests that are kept; the oldest go.
+pub(super) const SIGHTINGS: usize = 65_536;
+
+/// How often what has outlived its use is looked for, in milliseconds: an hour. Whoever opens a
+/// database would otherwise read all of it first.
+const TIDY_EVERY: u64 = 60 * 60 * 1000;
+/// What the next time is kept under, among the pauses. No host has such a name.
+const TIDIED: &str = "tidied";
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +119,22 @@ pub(super) trait Table {
 
     /// Drops what has outlived its use.
     fn purge(&mut self, now: &Now<'_>) -> Result<(), StateError>;
+    /// Drops the facts of the index that are too old or too many, and says how many that were.
+    ///
+    /// Of too many the newest stay, and of the same time those that come first in their order: so
+    /// that it does not matter in how many steps they came.
+    fn keep_within_bounds(&mut self, now: &Now<'_>) -> Result<usize, StateError>;
+}
+
+/// Drops what has outlived its use, unless somebody has done so a while ago.
+pub(super) fn tidy(table: &mut dyn Table, now: &Now<'_>) -> Result<(), StateError> {
+    // A clock that was set back is not waited for.
+    let soon = now.time..=now.time.saturating_add(TIDY_EVERY);
+    if table.pause(TIDIED)?.is_some_and(|it| soon.contains(&it)) {
+        return Ok(());
+    }
+    table.purge(now)?;
+    table.put_pause(TIDIED, *soon.end())
 }
 
 /// Does to a blob's row what the rules say.

@@ -49,6 +49,26 @@ async fn k8_ten_blobs_with_room_for_four_leave_the_four_that_were_used_last() {
     assert_eq!((again.removed, again.left_bytes), (0, 4000));
 }
 
+/// Otherwise everything that comes into a full store would go at once, until that time comes.
+#[tokio::test]
+async fn k8_what_a_clock_noted_that_was_set_back_since_goes_first() {
+    let stage = Stage::new().await;
+    let blobs = ten(&stage).await;
+    let ahead = SystemTime::now() + Duration::from_hours(24 * 365);
+    for blob in &blobs[4..8] {
+        stage.set_used(&blob.digest, ahead);
+    }
+    stage.store.prune(6000).await.unwrap();
+    let left: Vec<usize> = (0..10).filter(|it| there(&stage, &blobs)[*it]).collect();
+    assert_eq!(left, [0, 1, 2, 3, 8, 9]);
+    // A clock that is put right by some seconds changes nothing.
+    let soon = SystemTime::now() + Duration::from_mins(10);
+    stage.set_used(&blobs[0].digest, soon);
+    stage.store.prune(1000).await.unwrap();
+    let left: Vec<usize> = (0..10).filter(|it| there(&stage, &blobs)[*it]).collect();
+    assert_eq!(left, [0]);
+}
+
 #[tokio::test]
 async fn k8_what_was_read_last_stays_though_it_came_first() {
     let stage = Stage::new().await;

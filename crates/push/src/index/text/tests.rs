@@ -45,11 +45,32 @@ proptest! {
     }
 }
 
+/// People write names as they know them.
+#[test]
+fn p17_a_repository_may_have_any_of_its_names_with_its_registry() {
+    let digest = Digest::of(b"x");
+    for (name, normal) in [
+        ("r.test/a", "r.test/a"),
+        ("R.Test/a", "r.test/a"),
+        ("r.test:443/a", "r.test/a"),
+        ("r.test:80/a", "r.test:80/a"),
+        ("docker.io/x", "docker.io/library/x"),
+        ("index.docker.io/library/x", "docker.io/library/x"),
+        ("[::1]:5000/a", "[::1]:5000/a"),
+        ("[0:0:0:0:0:0:0:1]:5000/a", "[::1]:5000/a"),
+    ] {
+        let read = read(&format!("{digest} {name} gone 1")).unwrap().unwrap();
+        assert_eq!(read.to_string(), format!("{digest} {normal} gone 1"));
+    }
+}
+
 /// Lines that are no facts, what was expected there, and what was found; `$` is a digest.
-const NO_FACTS: [(&str, &str, &str); 14] = [
+const NO_FACTS: [(&str, &str, &str); 16] = [
     ("x", "a digest or -", "x"),
     ("$", "registry/repository", ""),
     ("$ r.test", "registry/repository", "r.test"),
+    ("$ library/x gone 1", "registry/repository", "library/x"),
+    ("$ r.test/A gone 1", "registry/repository", "r.test/A"),
     ("$ r.test/a:1 gone 1", "registry/repository", "r.test/a:1"),
     (
         "$ me:secret@r.test/a gone 1",

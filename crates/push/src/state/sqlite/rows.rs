@@ -8,7 +8,7 @@
 use oci::{Registry, UploadSession};
 use rusqlite::{OptionalExtension, Transaction, named_params, params, params_from_iter};
 
-use super::failed;
+use super::{bounds, failed};
 use crate::{
     index::{Evidence, MOST_LOCATIONS, rules::Row as Location},
     journal::{
@@ -17,9 +17,7 @@ use crate::{
     },
     state::{
         locations::{Found, Kept, Place, Which},
-        table::{
-            FACT_LIFE, Fact, LOCATION_LIFE, LOCATIONS, PAIRS, ROWS, SIGHTING_LIFE, Slot, Table,
-        },
+        table::{FACT_LIFE, Fact, LOCATION_LIFE, ROWS, SIGHTING_LIFE, Slot, Table},
     },
 };
 
@@ -319,25 +317,19 @@ impl Table for SqliteTable<'_> {
         self.0.execute(facts, [forgotten]).map_err(failed)?;
         let pauses = "DELETE FROM pause WHERE until <= ?";
         self.0.execute(pauses, [signed(now.time)]).map_err(failed)?;
-        self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
-        for (table, key, order, most) in [
-            ("location", "digest, repository", "seen DESC", LOCATIONS),
-            ("content", "blob", "blob DESC", PAIRS),
-        ] {
-            let counted = format!("SELECT count(*) > {most} FROM {table}");
-            let too_many = self.0.query_row(&counted, [], |row| row.get(0));
-            if too_many.map_err(failed)? {
-                let sql = format!(
-                    "DELETE FROM {table} WHERE ({key}) IN \
-                     (SELECT {key} FROM {table} ORDER BY {order} LIMIT -1 OFFSET {most})"
-                );
-                self.0.execute(&sql, []).map_err(failed)?;
-            }
-        }
+        self.keep_within_bounds(now)?;
+        bounds::keep_newest(self.0, &bounds::CONTENTS)?;
         let outdated = signed(now.time.saturating_sub(SIGHTING_LIFE));
         let sightings = "DELETE FROM sighting WHERE seen < ?";
         self.0.execute(sightings, [outdated]).map_err(failed)?;
+        bounds::keep_newest(self.0, &bounds::SIGHTINGS)?;
         Ok(())
+    }
+
+    fn keep_within_bounds(&mut self, now: &Now<'_>) -> Result<usize, StateError> {
+        let old = self.prune(now.time.saturating_sub(LOCATION_LIFE))?;
+        let locations = bounds::keep_newest(self.0, &bounds::LOCATIONS)?;
+        Ok(old + locations + bounds::keep_newest(self.0, &bounds::HOLDS)?)
     }
 }
 

@@ -241,6 +241,66 @@ async fn a_pause_holds_for_all_and_only_grows() {
     .await;
 }
 
+/// A pause of a minute is not one of a year because the clock was ahead when it was asked for.
+#[tokio::test]
+async fn p11_a_pause_ends_though_the_clock_is_set_back() {
+    over_both(|world| async move {
+        let (a, b) = (&world.a, &world.b);
+        let year = 365 * 24 * 3_600_000;
+        world.passes(year);
+        let until = time(START + year + 60_000);
+        a.pause("one.test", until).await.unwrap();
+        assert_eq!(b.pause_until("one.test").await.unwrap(), Some(until));
+        world.clock.store(START, Ordering::Relaxed);
+        assert_eq!(b.pause_until("one.test").await.unwrap(), None);
+        a.pause("one.test", time(START + 500)).await.unwrap();
+        let until = b.pause_until("one.test").await.unwrap();
+        assert_eq!(until, Some(time(START + 500)));
+        // The longest that is asked for is.
+        let hours = time(START + 6 * 3_600_000);
+        a.pause("one.test", hours).await.unwrap();
+        assert_eq!(b.pause_until("one.test").await.unwrap(), Some(hours));
+    })
+    .await;
+}
+
+/// Whoever opens a database does not read all of it: what is outdated is looked for once an hour.
+#[tokio::test]
+async fn what_has_outlived_its_use_is_looked_for_once_an_hour() {
+    over_both(|world| async move {
+        let (a, b) = (&world.a, &world.b);
+        let day = 24 * 3_600_000;
+        a.put_host_fact("one.test", "chunks", "no").await.unwrap();
+        b.run(Access::Write, table::tidy).await.unwrap();
+        world.passes(90 * day + 1);
+        a.put_host_fact("two.test", "chunks", "no").await.unwrap();
+        b.run(Access::Write, table::tidy).await.unwrap();
+        assert_eq!(a.host_facts().await.unwrap().len(), 1);
+        a.run(Access::Write, |table, _| {
+            table.put_fact(&table::Fact {
+                host: "old.test".to_owned(),
+                key: "chunks".to_owned(),
+                value: "no".to_owned(),
+                seen: START,
+            })
+        })
+        .await
+        .unwrap();
+        b.run(Access::Write, table::tidy).await.unwrap();
+        assert_eq!(a.host_facts().await.unwrap().len(), 2, "not yet again");
+        world.passes(3_600_001);
+        b.run(Access::Write, table::tidy).await.unwrap();
+        assert_eq!(a.host_facts().await.unwrap().len(), 1);
+        // No clock that was set back is waited for.
+        world.clock.store(START + 200 * day, Ordering::Relaxed);
+        b.run(Access::Write, table::tidy).await.unwrap();
+        world.clock.store(START + 190 * day, Ordering::Relaxed);
+        b.run(Access::Write, table::tidy).await.unwrap();
+        assert_eq!(a.host_facts().await.unwrap(), []);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn p11_no_two_have_the_same_turn_and_none_is_long_ago() {
     over_both(|world| async move {

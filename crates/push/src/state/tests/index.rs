@@ -255,6 +255,42 @@ async fn i3_what_was_seen_before_a_time_can_be_pruned_and_is_not_kept_for_ever()
     .await;
 }
 
+/// What was noted under a clock that was ahead is in nobody's way when it is put right.
+#[tokio::test]
+async fn i1_a_clock_that_is_set_back_leaves_nothing_that_cannot_be_replaced() {
+    const YEAR: u64 = 365 * 24 * 3_600_000;
+    over_both(|world| async move {
+        world.passes(YEAR);
+        let index = &world.a;
+        let ahead = YEAR / 1000;
+        let sights = [
+            at(ahead, "r.test/a", pushed("x")),
+            at(ahead, "r.test/b", gone("x")),
+            at(ahead, "r.test/c", pushed("x")),
+            at(ahead, "r.test/c", Sight::Denied),
+            at(ahead, "r.test/d", Sight::Denied),
+        ];
+        assert_eq!(index.record(sights.to_vec()).await.unwrap(), 5);
+        world.clock.store(START + 1_000_000, Ordering::Relaxed);
+        let now = [
+            at(10, "r.test/a", gone("x")),
+            at(11, "r.test/b", present("x", Evidence::Answered)),
+            at(12, "r.test/c", present("x", Evidence::Answered)),
+            at(13, "r.test/d", Sight::Denied),
+        ];
+        assert_eq!(index.record(now.to_vec()).await.unwrap(), 4);
+        let expected = ["r.test/c 12", "r.test/b 11", "!r.test/a 10"];
+        assert_eq!(places(index, "x").await, expected);
+        assert!(here(index, "x").await.iter().all(|it| it.denied.is_none()));
+        let kept = index.page(&Selection::all(), None).await.unwrap();
+        let denied = kept.iter().filter(|it| it.sight == Sight::Denied);
+        assert!(denied.eq(&[at(13, "r.test/d", Sight::Denied)]));
+        // From now on it is as ever.
+        assert_eq!(index.record(now.to_vec()).await.unwrap(), 0);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn i7_registries_are_compared_by_what_they_mean() {
     over_both(|world| async move {
