@@ -18,9 +18,6 @@ use crate::index::{
     rules::{self, Row},
 };
 
-/// How many digests one statement looks for.
-pub(super) const AT_ONCE: usize = 64;
-
 /// One blob in one repository; without a digest, the repository as such. All by their normal names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -67,11 +64,7 @@ impl BlobIndex for State {
         let wanted: Vec<String> = digests.iter().map(ToString::to_string).collect();
         let (here, looked_for) = (registry.clone(), wanted.clone());
         let find = move |table: &mut dyn Table, _: &crate::journal::rules::Now<'_>| {
-            let mut found = Vec::new();
-            for some in looked_for.chunks(AT_ONCE) {
-                found.extend(table.locate(&here, some)?);
-            }
-            Ok(found)
+            table.locate(&here, &looked_for)
         };
         let found = self.run(Access::Read, find).await?;
         let mut by_digest: HashMap<String, Located> = HashMap::new();

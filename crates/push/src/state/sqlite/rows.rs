@@ -6,7 +6,7 @@
 )]
 
 use oci::{Registry, UploadSession};
-use rusqlite::{OptionalExtension, Transaction, named_params, params, params_from_iter};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::{bounds, failed};
 use crate::{
@@ -162,25 +162,31 @@ impl Table for SqliteTable<'_> {
     }
 
     fn locate(&self, registry: &str, digests: &[String]) -> Result<Vec<Found>, StateError> {
-        if digests.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        // A list at a time, cut short while it is sorted: what very many repositories hold, as a
+        // base layer, takes a tenth of the time of numbering all of them.
+        for here in ["=", "<>"] {
+            let sql = format!(
+                "SELECT size, evidence, best.seen, hold.seen, digest, repository, best.registry \
+                 FROM (SELECT * FROM location WHERE digest = ? AND registry {here} ? \
+                 ORDER BY evidence IS NULL, seen DESC, repository LIMIT {MOST_LOCATIONS}) AS best \
+                 LEFT JOIN hold USING (repository)"
+            );
+            let mut statement = self.0.prepare(&sql).map_err(failed)?;
+            for digest in digests {
+                let rows = statement.query_map([digest.as_str(), registry], |row| {
+                    Ok(Found {
+                        place: place(row, 4)?,
+                        row: location(row, 0)?,
+                        denied: maybe(row, 3)?,
+                    })
+                });
+                for row in rows.map_err(failed)? {
+                    found.push(row.map_err(failed)?);
+                }
+            }
         }
-        let wanted = vec!["?"; digests.len()].join(", ");
-        let sql = format!(
-            "SELECT size, evidence, seen, held, digest, repository, registry FROM (             SELECT location.*, hold.seen AS held, row_number() OVER (             PARTITION BY digest, location.registry = ?              ORDER BY evidence IS NULL, location.seen DESC, repository) AS place              FROM location LEFT JOIN hold USING (repository) WHERE digest IN ({wanted})             ) WHERE place <= {MOST_LOCATIONS}"
-        );
-        let mut statement = self.0.prepare(&sql).map_err(failed)?;
-        let registry = std::iter::once(registry);
-        let params = registry.chain(digests.iter().map(String::as_str));
-        let rows = statement.query_map(params_from_iter(params), |row| {
-            Ok(Found {
-                place: place(row, 4)?,
-                row: location(row, 0)?,
-                denied: maybe(row, 3)?,
-            })
-        });
-        let rows = rows.map_err(failed)?;
-        rows.collect::<Result<_, _>>().map_err(failed)
+        Ok(found)
     }
 
     fn hold(&self, place: &Place) -> Result<Option<u64>, StateError> {
