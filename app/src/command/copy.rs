@@ -1,33 +1,30 @@
 //! `copy`: an image from wherever it is to one place or several.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use oci::{Platform, Repository, Source};
-use push::{
-    ArchiveTarget, Destination, Engine, LayoutTarget, Sessions, State,
-    cache::Store,
-    index::BlobIndex,
-    source::{OnePlatform, Selection, SomePlatforms, Subset, SubsetMode},
-};
+use oci::{Platform, Source};
+use push::{State, index::BlobIndex, source::Subset};
 use registry::Client;
 
 use crate::{
-    command::{json::JsonArgs, push as pushing, run::RunArgs, transfer::TransferArgs},
+    command::{json::JsonArgs, run::RunArgs, transfer::TransferArgs},
     env::Environment,
     error::AppError,
     interrupt::{self, CLOSING},
     open::{self, Company, course::Course, place::Place},
-    recorded::WithRecorded,
     render::progress::Progress,
-    settings::Settings,
     store::{Keeping, StoreArgs},
 };
 
+mod ending;
 mod ends;
+mod opening;
 mod show;
 
+use ending::Ending;
 pub(crate) use ends::End;
+use opening::Opening;
 
 /// Copy an image to one place or to several
 ///
@@ -317,186 +314,4 @@ async fn still_names(
             place: place.clone(),
         })),
     }
-}
-
-/// What a source is opened with.
-struct Opening<'a> {
-    args: &'a CopyArgs,
-    course: &'a Course,
-    client: &'a Client,
-    store: Option<Store>,
-    /// Where blobs were seen, if that may be asked.
-    index: Option<Arc<dyn BlobIndex>>,
-    /// The registry of all destinations, if they have one in common.
-    to: Option<&'a oci::Registry>,
-}
-
-/// A source, what of its image is copied if not all, and what is kept of it.
-type Opened = (Box<dyn Source>, Option<Subset>, Option<Keeping>);
-
-impl Opening<'_> {
-    async fn open(self, from: &Place) -> Result<Opened, AppError> {
-        let args = self.args;
-        let transfer = &args.transfer;
-        let client = self.client;
-        let (source, keeping) = match from {
-            Place::Registry(named) => self.in_registry(named)?,
-            Place::Path { path, name } | Place::Archive { path, name } => {
-                let source = in_files(args, path, name.as_deref()).await?;
-                let source = transfer.with_foreign(source, client)?;
-                (self.with_recorded(source), None)
-            }
-        };
-        let mode = match (args.subset, &args.platforms[..]) {
-            (_, []) => return Ok((source, None, keeping)),
-            (SubsetArg::Image, [platform, ..]) => {
-                let one = OnePlatform::of(source, platform).await?;
-                return Ok((Box::new(one), None, keeping));
-            }
-            (SubsetArg::Rewrite, _) => SubsetMode::Rewrite,
-            (SubsetArg::Sparse, _) => SubsetMode::Sparse,
-        };
-        let some = SomePlatforms::of(source, &args.platforms, mode).await?;
-        let subset = some.subset().clone();
-        Ok((Box::new(some), Some(subset), keeping))
-    }
-
-    /// With what is not in the files from where it was seen.
-    fn with_recorded(self, source: Box<dyn Source>) -> Box<dyn Source> {
-        match self.index {
-            Some(index) => Box::new(WithRecorded::new(source, self.client, (index, self.to))),
-            None => source,
-        }
-    }
-
-    /// With a token that is for the destination as well, and through the store if there is one.
-    fn in_registry(
-        self,
-        named: &oci::Reference,
-    ) -> Result<(Box<dyn Source>, Option<Keeping>), AppError> {
-        if self.args.image.is_some() {
-            return Err(AppError::Usage(
-                "--image chooses among the images of a file; one in a registry is named by its reference".into(),
-            ));
-        }
-        let reference = self.course.source().unwrap_or(named);
-        let mut source = self.client.source(reference, None);
-        if let Some(to) = self.course.destination(0) {
-            source = source.to_be_pushed_to(to.repository());
-        }
-        let transfer = &self.args.transfer;
-        let source = transfer.with_foreign(Box::new(source), self.client)?;
-        Ok(match self.store {
-            Some(store) => {
-                let (source, keeping) = Keeping::before(source, store, named, true);
-                (source, Some(keeping))
-            }
-            None => (source, None),
-        })
-    }
-}
-
-async fn in_files(
-    args: &CopyArgs,
-    path: &Path,
-    name: Option<&str>,
-) -> Result<Box<dyn Source>, AppError> {
-    let name = name.map(str::to_owned);
-    let selection = Selection {
-        name: open::one_name(name, args.image.clone(), &args.source)?,
-        platform: None,
-    };
-    Ok(push::source::open(path, &selection).await?)
-}
-
-/// What destinations are made of.
-struct Ending<'a> {
-    args: &'a CopyArgs,
-    client: &'a Client,
-    course: &'a Course,
-    settings: &'a Settings,
-    kept: (State, Sessions),
-}
-
-impl Ending<'_> {
-    async fn all(self, to: &[Place], source: &dyn Source) -> Result<Vec<End>, AppError> {
-        let transfer = &self.args.transfer;
-        let (state, sessions) = self.kept.clone();
-        // One for all registries: what goes to several repositories of one is sent to it once.
-        let engine = transfer.engine(self.settings, (state, sessions));
-        let to_files = Engine::new(transfer.options(self.settings));
-        let mut ends = Vec::with_capacity(to.len());
-        let mut in_registries = 0;
-        for (place, text) in to.iter().zip(&self.args.destinations) {
-            ends.push(match place {
-                Place::Registry(named) => {
-                    let at = in_registries;
-                    in_registries += 1;
-                    let reference = self.course.destination(at).unwrap_or(named);
-                    let repository = reference.repository();
-                    let mount_from = self.course.siblings(at, &transfer.mount_from);
-                    pushing::warn_of_other_registries(repository.registry(), &mount_from);
-                    End {
-                        text: text.clone(),
-                        engine: engine.clone(),
-                        destination: open::destination(
-                            reference,
-                            &transfer.tags,
-                            &mount_from,
-                            (source, &engine),
-                        )
-                        .await?,
-                        target: Box::new(self.client.push_target(repository)),
-                        layout: None,
-                        archive: None,
-                        routed: self.course.json(at),
-                    }
-                }
-                Place::Path { path, name } => {
-                    let layout = LayoutTarget::new(path);
-                    End {
-                        text: text.clone(),
-                        engine: to_files.clone(),
-                        destination: in_layout(name.as_deref(), transfer)?,
-                        target: Box::new(layout.clone()),
-                        layout: Some(layout),
-                        archive: None,
-                        routed: None,
-                    }
-                }
-                Place::Archive { path, name } => {
-                    let archive = ArchiveTarget::new(path);
-                    End {
-                        text: text.clone(),
-                        engine: to_files.clone(),
-                        destination: in_layout(name.as_deref(), transfer)?,
-                        target: Box::new(archive.clone()),
-                        layout: None,
-                        archive: Some(archive),
-                        routed: None,
-                    }
-                }
-            });
-        }
-        Ok(ends)
-    }
-}
-
-/// The names an image gets in a layout.
-fn in_layout(name: Option<&str>, transfer: &TransferArgs) -> Result<Destination, AppError> {
-    let own = name.map(|it| {
-        it.parse().map_err(|error| AppError::Reference {
-            text: it.to_owned(),
-            error,
-        })
-    });
-    let own = own.transpose()?;
-    let none: Vec<Repository> = Vec::new();
-    Ok(Destination {
-        tags: own
-            .into_iter()
-            .chain(transfer.tags.iter().cloned())
-            .collect(),
-        mount_from: none,
-    })
 }

@@ -445,8 +445,8 @@ impl Auth {
     }
 }
 
-/// A 401 that asks for nothing, as zot's to a token that has ended. A new token may do: once, and
-/// not if this one is new itself.
+/// A 401 that asks for nothing: some say so that a token has ended. A new one may do: once, and not if
+/// this one is new itself.
 async fn unexplained(
     door: &Door,
     repository: Option<&Repository>,

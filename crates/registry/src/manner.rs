@@ -19,8 +19,8 @@ pub(crate) struct UploadProfile {
     pub(crate) keeps_sessions: Option<bool>,
     /// It takes no chunks: a PATCH was refused.
     pub(crate) refuses_chunks: bool,
-    /// It counts one byte too many when it is asked how far a session got, as Quay does
-    /// ([source](https://github.com/quay/quay/blob/master/endpoints/v2/blob.py)).
+    /// It counts one byte too many when it is asked how far a session got: the length in the place of
+    /// the last byte's number ([seen](https://github.com/quay/quay/blob/master/endpoints/v2/blob.py)).
     pub(crate) counts_one_more: bool,
     /// The closing PUT takes no bytes: the last chunk needs a PATCH too.
     pub(crate) closes_empty: bool,

@@ -2,8 +2,8 @@
 //!
 //! `RateLimit-Limit: 100;w=60`, `RateLimit-Remaining: 76;w=60`, `RateLimit-Reset: 12`, as
 //! [draft-ietf-httpapi-ratelimit-headers-03](https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-03)
-//! has them, [Docker Hub](https://docs.docker.com/docker-hub/usage/pulls/) without the last and for pulls
-//! alone, [GitLab](https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/) with a time
+//! has them; [some](https://docs.docker.com/docker-hub/usage/pulls/) without the last and for pulls alone,
+//! [some](https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/) with a time
 //! since 1970 for it. A window of many seconds leaves it to the client when to use what: only
 //! its end is heeded, and one second's is kept to.
 
@@ -69,7 +69,7 @@ mod tests {
         let cases = [
             ("20;w=1", "7;w=1", "", Some(20), None),
             ("20;w=1, 100;w=60", "0", "1", Some(20), Some(1)),
-            // Docker Hub: pulls in six hours, that are nothing to other requests.
+            // Pulls in six hours, that are nothing to other requests.
             ("100;w=21600", "0;w=21600", "", None, None),
             ("600", "0", "1700000042", None, Some(42)),
             ("600", "0", "1699999999", None, None),

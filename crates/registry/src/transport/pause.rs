@@ -26,7 +26,7 @@ use super::location::Origin;
 use crate::event::{ClientEvent, ClientObserver};
 
 /// The longest pause that is heeded, whatever a registry asks for: the longest window that
-/// registries count in ([Docker Hub](https://docs.docker.com/docker-hub/usage/)).
+/// public registries count requests in.
 const LONGEST: Duration = Duration::from_hours(6);
 /// How long a board may take to answer; one that is slower is gone on without.
 const PATIENCE: Duration = Duration::from_secs(1);
