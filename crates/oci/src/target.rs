@@ -190,9 +190,9 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
     /// a token for all of them can then be fetched at once. Only a hint.
     fn expect_mounts(&self, _from: &[Repository]) {}
 
-    /// Says that about so many blobs will be uploaded at once before long: connections for them can be
-    /// opened while something else is asked. Only a hint.
-    fn expect_uploads(&self, _at_once: usize) {}
+    /// Says that before long about `asked` blobs will be asked for at once, and about `sent` of them
+    /// sent: connections for them can be opened while something else is waited for. Only a hint.
+    fn expect_blobs(&self, _asked: usize, _sent: usize) {}
 
     /// Whether the repository is known to find a blob that is in it by a mount from itself
     /// ([`mount_blob`](Self::mount_blob)): it has done so lately. Where it is not, a refusal does

@@ -28,6 +28,8 @@ use crate::{
 mod forecast;
 mod remember;
 
+use forecast::expect_mounts;
+
 /// Pushes images. Cheap to clone; one a process.
 ///
 /// What a clone learns, all of them know: which repositories hold which blobs, and which
@@ -332,24 +334,24 @@ impl Engine {
         let lessons = Lessons::recall(&self.shared, blobs, repository, ports.observer).await;
         let known = &self.shared.layers;
         let siblings = Siblings::new(repository, ports.source, destination, known, options);
-        let required = |it: &Descriptor| {
-            options.must_mount.contains(&it.digest) || siblings.must_mount(&it.digest)
-        };
+        let required = |it: &Descriptor| self.is_required(it, &siblings);
         let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
         let nowhere = preflight(&graph, ports.source, options.foreign, &required, &known).await?;
         started(&graph, ports);
-        let expected = siblings.expected(wanted.iter().map(|it| &it.digest));
-        if !expected.is_empty() {
-            ports.target.expect_mounts(&expected);
-        }
+        expect_mounts(ports.target, (&wanted, &siblings));
         let tags = destination.unique_tags();
         let ask_blobs = purpose != Purpose::Push;
         let recalled = self.recall(repository, &graph, &tags).await;
         let sparing = self.sparing(ports.target, (&wanted, &siblings)).await;
         let asked = sparing.filter(|_| !ask_blobs);
-        let left = self.left(&graph, (repository, ports.observer), ask_blobs);
-        let left = left.await;
+        let left = self
+            .left(&graph, (repository, ports.observer), ask_blobs)
+            .await;
         let proves = self.proves(&graph, (ports.target, &recalled)).await;
+        let familiar = self.shared.sightings.knows(repository.registry()).await;
+        if familiar && !recalled.nodes[0] && asked == Some(Unseen::Asked) {
+            self.expect_blobs(ports.target, (&wanted, &siblings));
+        }
         let findings = probe(&Asking {
             target: ports.target,
             observer: ports.observer,
@@ -373,7 +375,7 @@ impl Engine {
             left,
             recalled,
             sparing,
-            familiar: self.shared.sightings.knows(repository.registry()).await,
+            familiar,
             validation: ports.target.validation(&graph.root().document).await,
             graph: Arc::new(graph),
             siblings,

@@ -195,12 +195,13 @@ impl<'a> Run<'a> {
 
     async fn carry_out(&self, orders: Orders<'_>) -> Result<Report, PushError> {
         let (blobs, manifests) = orders.steps.split_at(self.graph.blobs().len());
+        let sent = self.likely_uploads(blobs);
+        self.target.expect_blobs(sent, sent);
         for step in blobs {
             self.tell(&Event::Queued {
                 blob: step.node.clone(),
             });
         }
-        self.target.expect_uploads(self.likely_uploads(blobs));
         let mut opened = self.open_with(&orders, blobs).await?;
         if let Some(beginning) = &orders.beginning {
             opened.held = self.blobs_by_sign(blobs, beginning).await?;

@@ -293,7 +293,7 @@ impl PushTarget for LayoutTarget {
 
     fn expect_mounts(&self, _from: &[Repository]) {}
 
-    fn expect_uploads(&self, _at_once: usize) {}
+    fn expect_blobs(&self, _asked: usize, _sent: usize) {}
 
     async fn session_status(&self, _session: &UploadSession) -> Result<SessionStatus, TargetError> {
         Ok(SessionStatus::Gone)

@@ -376,6 +376,12 @@ impl RecordingTarget {
         self.state().expected.clone()
     }
 
+    /// How many blobs it was told of beforehand, each time: to be asked for, to be sent; and after how many
+    /// calls.
+    pub fn expected_blobs(&self) -> Vec<(usize, usize, usize)> {
+        self.state().expected_blobs.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

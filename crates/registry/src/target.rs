@@ -166,8 +166,8 @@ impl PushTarget for RegistryPushTarget {
         self.will_pull_from(from);
     }
 
-    fn expect_uploads(&self, at_once: usize) {
-        self.here().expect_uploads(at_once);
+    fn expect_blobs(&self, asked: usize, sent: usize) {
+        self.here().expect_blobs(asked, sent);
     }
 
     async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {

@@ -181,20 +181,24 @@ impl Transport {
         self.tls.vouch(&service.authority(), &registry.authority());
     }
 
-    /// So many blobs will set out at once for the registry at `url`: has a connection for each, as far as
-    /// it has a lane of its own for them. Only a hint.
-    pub(crate) fn expect_bodies(&self, url: &Url, at_once: usize) {
+    /// So many blobs will be asked for at once at the registry at `url`, and so many of them sent: has a
+    /// connection for each that needs one of its own. Only a hint.
+    pub(crate) fn expect_blobs(&self, url: &Url, asked: usize, sent: usize) {
         let Ok(origin) = Origin::of(url) else {
             return;
         };
         let host = self.hosts.of(&origin);
-        let shares = origin.tls() && host.dialect.lane(true) != Lane::Bodies;
-        if !shares && !host.sends_elsewhere() {
-            self.anywhere.connector.open_ahead(origin, move |_| at_once);
-        }
+        let wanted = if !self.outruns(&origin) {
+            asked.max(sent)
+        } else if host.sends_elsewhere() || host.dialect.lane(true) != Lane::Bodies {
+            0
+        } else {
+            sent
+        };
+        self.anywhere.connector.open_ahead(origin, move |_| wanted);
     }
 
-    /// Whether bodies to a host go over other connections than what is asked before them.
+    /// Whether bodies to a host may go over other connections than what is asked before them.
     fn outruns(&self, origin: &Origin) -> bool {
         origin.tls() && self.hosts.of(origin).dialect.lane(false) != Lane::Bodies
     }

@@ -52,10 +52,10 @@ impl RepositoryClient {
 }
 
 impl RepositoryClient {
-    /// So many blobs will set out before long, if the host is not known to bear less.
-    pub(crate) fn expect_uploads(&self, at_once: usize) {
+    /// So many blobs will be asked for before long, and so many of them sent.
+    pub(crate) fn expect_blobs(&self, asked: usize, sent: usize) {
         if let Ok(url) = self.inner().url(&self.repository, "") {
-            self.inner().transport.expect_bodies(&url, at_once);
+            self.inner().transport.expect_blobs(&url, asked, sent);
         }
     }
 

@@ -103,7 +103,7 @@ fn a_target_of_two_methods_claims_nothing_else() {
     let about = now(target.attach_referrers(&blob.digest, &[document])).expect("an answer");
     assert_eq!(about, Attachment::Unknown);
     target.expect_mounts(&[repository]);
-    target.expect_uploads(2);
+    target.expect_blobs(2, 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a push will do, and what that comes to.
 
-use oci::{Descriptor, PushTarget, Validation};
+use oci::{Descriptor, Digest, PushTarget, Validation};
 
 use super::{Draft, Engine};
 use crate::{
@@ -38,6 +38,24 @@ impl Engine {
         }
     }
 
+    /// Whether a blob must be mounted.
+    pub(super) fn is_required(&self, blob: &Descriptor, siblings: &Siblings) -> bool {
+        let digest = &blob.digest;
+        self.shared.options.must_mount.contains(digest) || siblings.must_mount(digest)
+    }
+
+    /// Says to the target how many blobs come, as far as they go at once: where other things were seen on a
+    /// registry and an image was not, they most likely come after the question for it.
+    pub(super) fn expect_blobs(
+        &self,
+        target: &dyn PushTarget,
+        (wanted, siblings): (&[&Descriptor], &Siblings),
+    ) {
+        let at_once = self.shared.options.concurrency.get();
+        let sent = unknown(wanted, siblings).count();
+        target.expect_blobs(wanted.len().min(at_once), sent.min(at_once));
+    }
+
     /// For each document, whether its being there says that all it lists is. An image index may have
     /// been put without some of its images, where the registry takes that: it says so if the
     /// registry is known to refuse it, or if the images were seen there, too.
@@ -72,10 +90,7 @@ impl Engine {
     }
 
     pub(super) fn opening(&self, draft: &Draft, findings: &Findings) -> Opening {
-        let required = |it: &Descriptor| {
-            self.shared.options.must_mount.contains(&it.digest)
-                || draft.siblings.must_mount(&it.digest)
-        };
+        let required = |it: &Descriptor| self.is_required(it, &draft.siblings);
         let blobs = draft.graph.blobs().iter();
         // What an interrupted upload is a part of is not there, a sparse index says nothing; and nothing goes before what must
         // be mounted.
@@ -189,8 +204,28 @@ impl Engine {
 /// A blob that others are asked for is asked for in the repository, too, when none of them gives it; so is one that
 /// was seen there. Neither is sent unasked.
 fn at_stake(wanted: &[&Descriptor], siblings: &Siblings) -> u64 {
-    let unasked = wanted
+    unknown(wanted, siblings).fold(0, |bytes, it| bytes.saturating_add(it.size))
+}
+
+/// Those that were seen neither in the repository nor in one that gives them.
+fn unknown<'a>(
+    wanted: &'a [&Descriptor],
+    siblings: &'a Siblings,
+) -> impl Iterator<Item = &'a Descriptor> {
+    let is_known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
+    wanted
         .iter()
-        .filter(|it| !siblings.is_held(&it.digest) && siblings.of(&it.digest).is_empty());
-    unasked.fold(0, |bytes, it| bytes.saturating_add(it.size))
+        .copied()
+        .filter(move |it| !is_known(&it.digest))
+}
+
+/// Says to the target from where mounts will be asked.
+pub(super) fn expect_mounts(
+    target: &dyn PushTarget,
+    (wanted, siblings): (&[&Descriptor], &Siblings),
+) {
+    let expected = siblings.expected(wanted.iter().map(|it| &it.digest));
+    if !expected.is_empty() {
+        target.expect_mounts(&expected);
+    }
 }

@@ -48,6 +48,7 @@ pub(super) struct State {
     pub(super) going: usize,
     pub(super) peak: usize,
     pub(super) expected: Vec<Repository>,
+    pub(super) expected_blobs: Vec<(usize, usize, usize)>,
 }
 
 /// How many tags go into one request.

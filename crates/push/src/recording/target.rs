@@ -243,7 +243,11 @@ impl PushTarget for RecordingTarget {
         self.state().expected.extend_from_slice(from);
     }
 
-    fn expect_uploads(&self, _at_once: usize) {}
+    fn expect_blobs(&self, asked: usize, sent: usize) {
+        let mut state = self.state();
+        let calls = state.calls.len();
+        state.expected_blobs.push((asked, sent, calls));
+    }
 
     async fn session_status(&self, session: &UploadSession) -> Result<SessionStatus, TargetError> {
         let name = session.location().to_owned();

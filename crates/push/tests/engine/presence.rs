@@ -7,8 +7,8 @@ use longshore_push::{
 use oci::TargetErrorKind;
 
 use crate::fixture::{
-    Heard, asking_first, at_tag, count, image, is_put, is_upload, one_at_a_time, push, refusal,
-    repository, tagged, target,
+    Heard, asking_first, at_tag, count, image, image_sized, is_put, is_upload, one_at_a_time, push,
+    refusal, repository, tagged, target, with_concurrency,
 };
 
 #[tokio::test(start_paused = true)]
@@ -113,4 +113,26 @@ async fn what_is_no_registry_is_not_written_to() {
         .await
         .unwrap_err();
     assert_eq!(target.lines(), ["has manifest 1"]);
+}
+
+/// Where other things were seen, what was not is most likely not there: its blobs are announced
+/// before the question for it. Nothing is where nothing is known, and nothing before what was seen.
+#[tokio::test(start_paused = true)]
+async fn blobs_are_announced_before_they_are_asked_for() {
+    const LARGE: usize = 2 * 1024 * 1024;
+    let first = image_sized(&["base", "one"], LARGE);
+    let second = image_sized(&["base", "one", "two"], LARGE);
+    let target = target().not_known_to_find_by_mount();
+    let engine = with_concurrency(32);
+    let told = async |image, tag| {
+        let before = target.expected_blobs().len();
+        target.clear();
+        push(&engine, image, &target, &[tag]).await.unwrap();
+        target.expected_blobs().split_off(before)
+    };
+    assert_eq!(told(&first, "1").await, [(3, 3, 1)], "after the question");
+    let asked = target.calls().remove(0);
+    assert_eq!(asked.operation, Operation::HasManifest);
+    assert_eq!(told(&second, "2").await, [(4, 2, 0), (2, 2, 1)]);
+    assert_eq!(told(&second, "2").await, [(0, 0, 1)], "it is there");
 }

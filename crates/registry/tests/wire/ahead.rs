@@ -116,7 +116,7 @@ async fn nothing_is_opened_before_the_first_connection_stands() {
     let registry: oci::Registry = nobody.to_string().parse().unwrap();
     let client = client();
     let target = client.push_target(&registry.repository("app").unwrap());
-    target.expect_uploads(8);
+    target.expect_blobs(8, 8);
     let (layer, _) = blob(1, 10);
     target.has_blob(&layer).await.unwrap_err();
     assert_eq!(client.traffic().total.connections, 0);
@@ -131,9 +131,9 @@ async fn connections_that_nobody_uses_are_closed() {
         let client = client();
         let target = client.push_target(&registry.repository("app").unwrap());
         target.has_blob(&blob(1, 10).0).await.unwrap();
-        target.expect_uploads(4);
+        target.expect_blobs(4, 4);
         until(&slow.accepted, |it| *it == 4).await;
-        target.expect_uploads(4);
+        target.expect_blobs(4, 4);
         if wait {
             until(&slow.open, |it| *it == 1).await;
         } else {
@@ -154,7 +154,7 @@ async fn a_connection_that_was_closed_meanwhile_serves_nobody() {
     let target = client.push_target(&registry.repository("app").unwrap());
     let (layer, _) = blob(1, 10);
     target.has_blob(&layer).await.unwrap();
-    target.expect_uploads(3);
+    target.expect_blobs(3, 3);
     until(&slow.accepted, |it| *it == 3).await;
     slow.ended.send_replace(true);
     until(&slow.open, |it| *it == 0).await;
@@ -177,7 +177,7 @@ async fn bodies_have_their_connections_by_the_time_their_sessions_are_open() {
     target.has_blob(&blobs[0].0).await.unwrap();
     let connections = || client.traffic().total.connections;
     assert_eq!(connections(), 1);
-    target.expect_uploads(2);
+    target.expect_blobs(1, 2);
     let expected = match *SET_UP {
         SetUp::Plain => 2,
         SetUp::Mixed => 3,
