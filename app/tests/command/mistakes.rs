@@ -74,12 +74,6 @@ async fn what_stands_in_the_way_is_told_with_what_helps() {
             "could not connect to 127.0.0.1:1\n",
             "whether it is running",
         ),
-        (
-            "no-such-host.invalid/team/app:1",
-            7,
-            "could not connect to no-such-host.invalid",
-            "check the registry's name",
-        ),
         (plain.as_str(), 7, "is not TLS", "--plain-http"),
     ] {
         let run = stage.longshore(&["push", image.path(), to]).await;
