@@ -101,7 +101,7 @@ impl State {
                 let owners = Owners::beside(path);
                 let owner = owners.register();
                 let state = Self::of(Backend::Sqlite(database), (owner, owners), Clock::System);
-                state.post(table::tidy);
+                state.post_as(Access::Spare, table::tidy);
                 (state, notice)
             }
             Err(cause) => {
@@ -173,6 +173,14 @@ impl State {
         &self,
         work: impl FnOnce(&mut dyn Table, &Now<'_>) -> Result<(), StateError> + Send + 'static,
     ) {
+        self.post_as(Access::Write, work);
+    }
+
+    fn post_as(
+        &self,
+        access: Access,
+        work: impl FnOnce(&mut dyn Table, &Now<'_>) -> Result<(), StateError> + Send + 'static,
+    ) {
         // What is not done here is done by the next process: a lease ends, rows grow old.
         match &self.inner.backend {
             Backend::Memory(table) | Backend::Unmade(table) => {
@@ -181,7 +189,9 @@ impl State {
             }
             Backend::Sqlite(database) => {
                 let (clock, owners) = (self.inner.clock.clone(), self.inner.owners.clone());
-                database.post(move |table| now(&clock, &owners, |now| work(table, now)));
+                database.post(access, move |table| {
+                    now(&clock, &owners, |now| work(table, now))
+                });
             }
         }
     }

@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -36,6 +37,9 @@ use rows::SqliteTable;
 
 /// How much work may wait for the connection.
 const WAITING: usize = 1024;
+
+/// How long a writer is waited for that did not make way before.
+const IMPATIENT: Duration = Duration::from_millis(50);
 
 /// A commit is on the disk before it is relied on.
 const SYNCED: &str = "PRAGMA synchronous = FULL";
@@ -96,10 +100,11 @@ impl Database {
     /// Does `work` soon.
     pub(super) fn post(
         &self,
+        access: Access,
         work: impl FnOnce(&mut dyn Table) -> Result<(), StateError> + Send + 'static,
     ) {
         let _ = self.submit(Box::new(move |connection| {
-            let _ = transact(connection, Access::Write, work);
+            let _ = transact(connection, access, work);
         }));
     }
 
@@ -128,6 +133,12 @@ fn transact<T>(
     let behavior = match access {
         Access::Read => TransactionBehavior::Deferred,
         Access::Write => TransactionBehavior::Immediate,
+        Access::Spare => {
+            connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+            let done = transact(connection, Access::Write, work);
+            connection.busy_timeout(open::BUSY).map_err(failed)?;
+            return done;
+        }
         Access::Hint => {
             connection.execute_batch(UNSYNCED).map_err(failed)?;
             let done = transact(connection, Access::Write, work);
@@ -135,9 +146,21 @@ fn transact<T>(
             return done;
         }
     };
-    let transaction: Transaction<'_> = connection
-        .transaction_with_behavior(behavior)
-        .map_err(failed)?;
+    let begun = Transaction::new_unchecked(connection, behavior);
+    let transaction: Transaction<'_> = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            // Who did not make way in all that time is not waited for as long again: a push writes
+            // some more times, and would stand still meanwhile.
+            if open::is_busy(&error) {
+                connection.busy_timeout(IMPATIENT).map_err(failed)?;
+            }
+            return Err(failed(error));
+        }
+    };
+    if access == Access::Write {
+        transaction.busy_timeout(open::BUSY).map_err(failed)?;
+    }
     let done = work(&mut SqliteTable(&transaction))?;
     transaction.commit().map_err(failed)?;
     Ok(done)

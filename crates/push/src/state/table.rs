@@ -47,6 +47,8 @@ const TIDIED: &str = "tidied";
 pub(super) enum Access {
     Read,
     Write,
+    /// Something that is left to the next process where others are writing.
+    Spare,
     /// Something that a loss of power may take back.
     Hint,
 }

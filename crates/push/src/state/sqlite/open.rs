@@ -22,7 +22,7 @@ const FORMAT: i64 = 2;
 /// The first `SQLite` that [keeps a log with several writers](https://www.sqlite.org/wal.html#walresetbug).
 const SOUND: i32 = 3_051_003;
 /// How long other processes are waited for.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How long a process waits that another made the log in the meantime.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -220,7 +220,7 @@ fn number(connection: &Connection, name: &str) -> Result<i64, Failed> {
         .map_err(Failed::of)
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)

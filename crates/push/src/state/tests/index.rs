@@ -430,6 +430,33 @@ async fn i4_a_file_of_the_format_before_gets_the_index_and_loses_nothing() {
     assert_eq!(listed[0].blob, claim.blob);
 }
 
+/// A process that has the file and does not let go is waited for once, not at every write of a push;
+/// what is read is read meanwhile.
+#[tokio::test]
+async fn i4_a_writer_that_does_not_let_go_is_waited_for_once() {
+    let (_directory, path) = in_directory();
+    let fact = || vec![at(1, "r.test/a", pushed("x"))];
+    drop(opened(&path));
+    let held = sqlite::tests::execute(&path, "BEGIN IMMEDIATE");
+    let state = opened(&path);
+    let begun = Instant::now();
+    assert!(here(&state, "x").await.is_empty());
+    let read = begun.elapsed();
+    state.record(fact()).await.unwrap_err();
+    let once = begun.elapsed();
+    for _ in 0..5 {
+        state.record(fact()).await.unwrap_err();
+    }
+    let often = begun.elapsed();
+    assert!(
+        read < once / 2,
+        "{read:?} {once:?}: nothing was to be written"
+    );
+    assert!(often < 2 * once, "{once:?} {often:?}");
+    drop(held);
+    assert_eq!(state.record(fact()).await.unwrap(), 1);
+}
+
 const HOLDER: &str = "LONGSHORE_TEST_HOLDS_THE_LOCK_OF";
 
 /// Not a test of its own: the process that is killed in the test below.
