@@ -190,6 +190,12 @@ async fn p14_a_layer_that_its_registry_does_not_give_ends_as_that_registry_faile
     let (from, to) = (stage.reference("team/app:1"), there.reference("app:1"));
     let layout = format!("oci:{}", stage.path("out").display());
     let bases = there.reference("bases");
+    let out = stage.path("files").display().to_string();
+    let (file, files) = (stage.path("a.txt"), stage.reference("team/files:1"));
+    std::fs::write(&file, "a file").unwrap();
+    let file = file.to_str().unwrap();
+    let args = ["artifact", "push", file, &files, "--artifact-type", "a/b"];
+    stage.longshore(&args).await.succeeded();
     let busy = Answer::error(429, "TOOMANYREQUESTS", "later").header("retry-after", "3600");
     let cases = [
         (Answer::error(403, "DENIED", "no"), 3, "the right to pull"),
@@ -202,13 +208,15 @@ async fn p14_a_layer_that_its_registry_does_not_give_ends_as_that_registry_faile
         for args in [
             &["copy", &from, &to, "--no-store"][..],
             &["copy", &from, &layout, "--no-store"],
+            &["copy", &from, &to, &layout, "--no-store"],
+            &["copy", &from, &layout],
+            &["artifact", "pull", &files, "--output", &out],
             &["seed", &from, "--to", &bases],
         ] {
             let options = ["--json", "--no-state"];
             let run = stage.longshore(&[args, &options].concat()).await;
             assert_eq!(run.code, Some(code), "{args:?}: {run:#?}");
-            let told = run.json()["error"]["hint"].to_string();
-            assert!(told.contains(hint), "{run:#?}");
+            assert!(run.stdout.contains(hint), "{run:#?}");
         }
         fault.remove();
     }

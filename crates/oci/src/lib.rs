@@ -60,6 +60,7 @@ pub mod platform;
 pub mod reference;
 pub mod source;
 pub mod target;
+mod told;
 pub mod wire;
 
 pub use config::ImageConfig;

@@ -10,7 +10,7 @@
 //! for, and no file is ever seen with less than all of its bytes.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -69,6 +69,14 @@ pub enum DownloadError {
     /// Two files of one name.
     #[error("the artifact has two files called {0:?}")]
     SameTitle(String),
+    /// A file where another needs a directory.
+    #[error("the artifact has a file called {file:?} and one below it, {below:?}")]
+    Below {
+        /// The name of the one.
+        file: String,
+        /// The name of the other.
+        below: String,
+    },
     /// Something is there already.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
@@ -221,7 +229,7 @@ type Named<'a> = Vec<(&'a str, &'a Descriptor)>;
 
 /// The layers that have a name, and how many have none.
 fn named(layers: &[Descriptor]) -> Result<(Named<'_>, usize), DownloadError> {
-    let mut places: HashMap<&str, &Digest> = HashMap::new();
+    let mut places: BTreeMap<&Path, (&str, &Digest)> = BTreeMap::new();
     let (mut named, mut unnamed) = (Named::new(), 0);
     for layer in layers {
         let Some(title) = layer.annotations.get(TITLE) else {
@@ -235,10 +243,18 @@ fn named(layers: &[Descriptor]) -> Result<(Named<'_>, usize), DownloadError> {
                 reason,
             });
         }
-        match places.insert(title, &layer.digest) {
+        // As paths they are compared by their components: `a//b` is where `a/b` is.
+        match places.insert(Path::new(title), (title, &layer.digest)) {
             None => named.push((title.as_str(), layer)),
-            Some(same) if *same == layer.digest => {}
+            Some((_, same)) if *same == layer.digest => {}
             Some(_) => return Err(DownloadError::SameTitle(title.clone())),
+        }
+    }
+    // What is below a path comes right after it.
+    for ((one, (file, _)), (next, (below, _))) in places.iter().zip(places.iter().skip(1)) {
+        if next.starts_with(one) {
+            let (file, below) = ((*file).to_owned(), (*below).to_owned());
+            return Err(DownloadError::Below { file, below });
         }
     }
     Ok((named, unnamed))

@@ -174,9 +174,9 @@ impl Source for Verified<'_> {
 impl Fault {
     /// Keeps the error and gives out another that says the same.
     fn note(&self, error: SourceError) -> SourceError {
-        let copy = copy(&error);
+        let again = error.again();
         self.lock().get_or_insert(error);
-        copy
+        again
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<SourceError>> {
@@ -268,40 +268,5 @@ pub(crate) fn wrong_size(blob: &Descriptor, place: &str, actual: u64) -> SourceE
         place: place.to_owned(),
         expected: blob.size,
         actual,
-    }
-}
-
-/// The same error again; a cause that cannot be copied becomes its text.
-pub(crate) fn copy(error: &SourceError) -> SourceError {
-    match error {
-        SourceError::Missing { digest, place } => SourceError::Missing {
-            digest: digest.clone(),
-            place: place.clone(),
-        },
-        SourceError::WrongSize {
-            digest,
-            place,
-            expected,
-            actual,
-        } => SourceError::WrongSize {
-            digest: digest.clone(),
-            place: place.clone(),
-            expected: *expected,
-            actual: *actual,
-        },
-        SourceError::Altered {
-            expected,
-            actual,
-            place,
-        } => SourceError::Altered {
-            expected: expected.clone(),
-            actual: actual.clone(),
-            place: place.clone(),
-        },
-        SourceError::Unreadable { place, error } => {
-            SourceError::unreadable(place, error.to_string())
-        }
-        SourceError::Invalid { place, reason } => SourceError::invalid(place, reason.as_str()),
-        other => SourceError::invalid("the source", other.to_string()),
     }
 }

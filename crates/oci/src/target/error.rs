@@ -107,6 +107,11 @@ impl TargetError {
         self
     }
 
+    /// What was attempted, as a fragment.
+    pub(crate) fn attempted(&self) -> &str {
+        &self.attempted
+    }
+
     /// What kind of failure it was.
     pub fn kind(&self) -> &TargetErrorKind {
         &self.kind

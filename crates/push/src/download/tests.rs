@@ -75,6 +75,37 @@ async fn what_is_there_is_replaced_only_if_that_is_asked_for() {
     assert_eq!(listed(directory.path()), ["new.txt", "old.txt"]);
 }
 
+/// Whatever is there already, and may be replaced or not: no file of an artifact takes another's place.
+#[tokio::test]
+async fn two_files_for_one_place_are_found_before_anything_is_written() {
+    for names in [
+        ["a/b", "a//b"],
+        ["a", "a/b"],
+        ["a/b/c", "a"],
+        ["a/b", "a/./b"],
+    ] {
+        for overwrite in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let [one, other] = names;
+            let source = artifact(&[
+                (Some(one), "one"),
+                (Some("a-b"), ""),
+                (Some(other), "other"),
+            ]);
+            let download = Download::into(directory.path()).overwriting(overwrite);
+            let error = download.of(&source).await.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    DownloadError::SameTitle(_) | DownloadError::Below { .. }
+                ),
+                "{names:?}: {error}"
+            );
+            assert!(listed(directory.path()).is_empty(), "{names:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_name_leads_out_of_the_directory() {
     let outer = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use tokio::{
 use super::hub::Hub;
 use crate::{
     source::blocking,
-    verify::{check, copy, wrong_size},
+    verify::{check, wrong_size},
 };
 
 /// Up to how many bytes are hashed where they are read: waking a thread costs as much.
@@ -422,7 +422,7 @@ impl Seat {
                 }
                 match &state.ended {
                     Some(Ok(())) => return Ok(Next::End),
-                    Some(Err(error)) => return Err(copy(error)),
+                    Some(Err(error)) => return Err(error.again()),
                     None => {}
                 }
             }
@@ -440,7 +440,7 @@ impl Seat {
             grown.as_mut().enable();
             match &self.group.state().ended {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(error)) => return Err(copy(error)),
+                Some(Err(error)) => return Err(error.again()),
                 None => {}
             }
             grown.await;

@@ -7,6 +7,9 @@ use super::ArtifactError;
 /// How long either half of a media type is at most.
 const MAX_NAME: usize = 127;
 
+/// How long a path is at most that any system takes, in bytes.
+const MAX_TITLE: usize = 4096;
+
 /// Whether `text` is a media type
 /// ([RFC 6838, 4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).
 pub(super) fn check_type(what: &'static str, text: &str) -> Result<(), ArtifactError> {
@@ -58,6 +61,12 @@ pub(crate) fn fault_of(title: &str) -> Option<&'static str> {
     }
     if title.chars().any(char::is_control) {
         return Some("it has a control character in it");
+    }
+    if title.len() > MAX_TITLE {
+        return Some("it is longer than 4096 bytes");
+    }
+    if title.ends_with(['/', '\\']) {
+        return Some("it is the name of a directory");
     }
     // `C:x` and `C:\x` are not below any directory on Windows, nor is `\x`.
     let drive = title.as_bytes().get(1) == Some(&b':') && title.as_bytes()[0].is_ascii_alphabetic();
@@ -112,8 +121,24 @@ mod tests {
             assert_eq!(fault_of(right), None, "{right}");
         }
         for wrong in [
-            "", "/a", "..", "../a", "a/../b", "a/..", ".", "./a", "C:a", "a:b", "c:\\a", "\\a",
-            "a\\..\\b", "a\0b", "a\nb",
+            "",
+            "/a",
+            "..",
+            "../a",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "C:a",
+            "a:b",
+            "c:\\a",
+            "\\a",
+            "a\\..\\b",
+            "a\0b",
+            "a\nb",
+            "a/",
+            "a\\",
+            &"a/b".repeat(1366),
         ] {
             assert!(fault_of(wrong).is_some(), "{wrong:?}");
         }
