@@ -5,9 +5,10 @@
 //! - **Positioned reads, two ahead, on the runtime's blocking threads.** A thread is
 //!   held for one read only, never while the network is slow; what is in flight is
 //!   two pieces in the stream and one with whoever reads it, and the buffers go round
-//!   instead of being asked for anew. A piece is 1 MiB for the first few streams of
-//!   the process, where each handover between threads is felt, and smaller for the
-//!   others, so that many streams together take little memory.
+//!   instead of being asked for anew. A piece is 1 MiB while few streams of the process
+//!   are open, where each handover between threads is felt, and smaller while there
+//!   are more, so that many streams together take little memory: also for those that
+//!   were open before.
 //! - **A file that changes under the reading is an error.** Length and time of
 //!   modification are compared with those at opening after every read, so a stream
 //!   that ended well is one whose file stood still.
@@ -29,10 +30,14 @@ use oci::{BlobStream, SourceError};
 /// How much is read at once, in bytes, unless it is a matter of choice.
 pub(crate) const PIECE: u32 = 256 * 1024;
 
-/// How much a stream reads at once, in bytes, by how many are open beside it.
-const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, 64 * 1024)];
+/// How much a stream reads at once, in bytes, while so many are open, itself included.
+const STRIDES: [(usize, u32); 3] = [(4, 1024 * 1024), (16, PIECE), (usize::MAX, SHORTEST)];
 
-/// The streams of this process that are open.
+/// How long pieces are at least, in bytes, but for the last.
+const SHORTEST: u32 = 64 * 1024;
+
+/// The streams of this process that are open and longer than the shortest pieces: what is read at
+/// once whatever is open takes no room from others.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How many reads are under way at once for one stream.
@@ -235,12 +240,10 @@ impl FileRange {
             return Err(self.unreadable(ReadError::BeyondEnd { offset, length }));
         }
         let spare = Spare::default();
-        let stride = Stride::choose();
-        let pieces = stream::iter((offset..self.length).step_by(stride.bytes()))
-            .map(move |at| {
+        let pieces = stream::iter(Pieces::of(offset, self.length))
+            .map(move |piece| {
                 let (range, spare) = (self.clone(), spare.clone());
-                let most = stride.bytes();
-                let reading = tokio::task::spawn_blocking(move || range.piece(at, most, spare));
+                let reading = tokio::task::spawn_blocking(move || range.read(&piece, spare));
                 async move {
                     reading.await.unwrap_or_else(|stopped| {
                         Err(SourceError::unreadable("the file being read", stopped))
@@ -255,13 +258,12 @@ impl FileRange {
         Ok(pieces.boxed())
     }
 
-    fn piece(&self, at: u64, most: usize, spare: Spare) -> Result<Bytes, SourceError> {
-        let left = usize::try_from(self.length - at).unwrap_or(most);
-        let mut buffer = spare.take(left.min(most));
+    fn read(&self, piece: &Piece, spare: Spare) -> Result<Bytes, SourceError> {
+        let mut buffer = spare.take(piece.length, piece.stride);
         let filled = self
-            .read_at(&mut buffer, at)
+            .read_at(&mut buffer, piece.at)
             .map_err(|error| self.unreadable(error))?;
-        Ok(Bytes::from_owner(Piece {
+        Ok(Bytes::from_owner(Loaded {
             buffer,
             filled,
             spare,
@@ -281,24 +283,65 @@ fn piece_length(left: u64) -> usize {
     usize::try_from(left).map_or(PIECE as usize, |left| left.min(PIECE as usize))
 }
 
-/// How much a stream reads at once; the stream counts as open while this lasts.
-struct Stride(usize);
+/// What a stream reads, piece by piece: where, and how much. The stream counts as open while this
+/// lasts, unless it is short.
+struct Pieces {
+    at: u64,
+    end: u64,
+    counts: bool,
+    /// How long a piece is. It never grows: what is given up for others is not asked for anew.
+    stride: u32,
+}
 
-impl Stride {
-    fn choose() -> Self {
-        let beside = OPEN.fetch_add(1, Ordering::Relaxed);
-        let fitting = STRIDES.iter().find(|(streams, _)| beside < *streams);
-        Self(fitting.map_or(PIECE, |(_, bytes)| *bytes) as usize)
-    }
+/// What is read at once.
+struct Piece {
+    at: u64,
+    length: usize,
+    /// How long pieces are at present: this one is shorter if it is the last.
+    stride: usize,
+}
 
-    fn bytes(&self) -> usize {
-        self.0
+impl Pieces {
+    fn of(at: u64, end: u64) -> Self {
+        let counts = end.saturating_sub(at) > u64::from(SHORTEST);
+        if counts {
+            OPEN.fetch_add(1, Ordering::Relaxed);
+        }
+        Self {
+            at,
+            end,
+            counts,
+            stride: u32::MAX,
+        }
     }
 }
 
-impl Drop for Stride {
+impl Iterator for Pieces {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at;
+        let left = self.end.checked_sub(at).filter(|left| *left > 0)?;
+        let streams = OPEN.load(Ordering::Relaxed);
+        let fitting = STRIDES.iter().find(|(most, _)| streams <= *most);
+        self.stride = fitting
+            .map_or(SHORTEST, |(_, bytes)| *bytes)
+            .min(self.stride);
+        let length = left.min(u64::from(self.stride));
+        self.at += length;
+        Some(Piece {
+            at,
+            length: usize::try_from(length).ok()?,
+            stride: self.stride as usize,
+        })
+    }
+}
+
+impl Drop for Pieces {
     fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
+        if self.counts {
+            OPEN.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -319,16 +362,17 @@ pub(crate) fn positioned_read(file: &File, buffer: &mut [u8], at: u64) -> io::Re
 struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// What was read once: goes back to the spare buffers when the last `Bytes` of it is dropped.
-struct Piece {
+struct Loaded {
     buffer: Vec<u8>,
     filled: usize,
     spare: Spare,
 }
 
 impl Spare {
-    fn take(&self, length: usize) -> Vec<u8> {
+    /// One of at least `length` bytes, and at most `most`.
+    fn take(&self, length: usize, most: usize) -> Vec<u8> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        used.filter(|it| it.len() >= length)
+        used.filter(|it| (length..=most).contains(&it.len()))
             .unwrap_or_else(|| vec![0; length])
     }
 
@@ -340,13 +384,13 @@ impl Spare {
     }
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for Loaded {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.filled]
     }
 }
 
-impl Drop for Piece {
+impl Drop for Loaded {
     fn drop(&mut self) {
         self.spare.give_back(std::mem::take(&mut self.buffer));
     }

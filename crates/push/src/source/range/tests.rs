@@ -49,6 +49,34 @@ async fn where_many_streams_are_open_pieces_are_small() {
     assert_eq!(small.len(), 64 * 1024);
 }
 
+/// Those that were being read ahead when the others were opened are as long as they were.
+#[tokio::test]
+async fn a_stream_reads_less_at_once_when_others_are_opened_and_never_more_again() {
+    let whole = range(&content(20 * PIECE as usize));
+    let mut pieces = whole.clone().stream(0).unwrap();
+    pieces.try_next().await.unwrap().unwrap();
+    let others: Vec<BlobStream> = (0..17).map(|_| whole.clone().stream(0).unwrap()).collect();
+    for _ in 0..READS_AHEAD {
+        pieces.try_next().await.unwrap().unwrap();
+    }
+    assert_eq!(
+        pieces.try_next().await.unwrap().unwrap().len(),
+        SHORTEST as usize
+    );
+    drop(others);
+    let rest: Vec<Bytes> = pieces.try_collect().await.unwrap();
+    assert!(rest.iter().all(|it| it.len() <= SHORTEST as usize));
+}
+
+#[test]
+fn a_buffer_that_is_longer_than_pieces_are_now_is_let_go() {
+    let spare = Spare::default();
+    spare.give_back(vec![1; 1024]);
+    assert_eq!(spare.take(64, 256), vec![0; 64]);
+    spare.give_back(vec![1; 256]);
+    assert_eq!(spare.take(64, 256), vec![1; 256]);
+}
+
 #[tokio::test]
 async fn a_stream_that_is_dropped_lets_go_of_the_file() {
     let whole = range(&content(20 * PIECE as usize));
