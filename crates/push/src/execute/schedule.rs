@@ -1,7 +1,8 @@
 //! Blobs, the largest first, as many at once as there are permits.
 //!
-//! All of them start; each waits for its permit, and the permits are handed out in the
-//! order they were asked for. The largest goes first because it takes longest: begun
+//! They start in their order, a few times as many as there are permits; each waits for its permit, and
+//! the permits are handed out in the order they were asked for. What has not started takes no memory:
+//! an image may have ten thousand layers. The largest goes first because it takes longest: begun
 //! last, it would be alone at the end.
 //!
 //! A push that goes on with an interrupted one may be interrupted again, and again: then configs
@@ -9,7 +10,7 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{Stream, StreamExt, stream};
 use oci::Digest;
 
 use super::Run;
@@ -18,6 +19,12 @@ use crate::{
     plan::{Action, Step},
     report::Outcome,
 };
+
+/// How many blobs are begun for each permit: those that wait for one that another push has on its way
+/// hold none.
+const AHEAD: usize = 4;
+/// How many are begun in any case.
+const FEWEST: usize = 64;
 
 impl Run<'_> {
     /// Gets every blob where it should be, or stops at the first that cannot be. Those that must
@@ -84,11 +91,12 @@ impl Run<'_> {
     fn settling<'b>(
         &'b self,
         steps: Vec<(usize, &'b Step)>,
-    ) -> FuturesUnordered<impl Future<Output = (usize, Result<Outcome, PushError>)> + use<'b>> {
-        steps
-            .into_iter()
-            .map(|(position, step)| async move { (position, self.settle(step).await) })
-            .collect()
+    ) -> impl Stream<Item = (usize, Result<Outcome, PushError>)> + Unpin + use<'b> {
+        let permits = self.shared.options.concurrency.get();
+        let started = permits.saturating_mul(AHEAD).max(FEWEST);
+        let settling = stream::iter(steps)
+            .map(move |(position, step)| async move { (position, self.settle(step).await) });
+        settling.buffer_unordered(started)
     }
 }
 
