@@ -16,6 +16,7 @@ use server::{
 };
 
 mod at_stake;
+mod refused;
 mod validation;
 
 const PASSWORD: &str = "canary-password";

@@ -66,6 +66,8 @@ mod recorded;
 #[cfg(test)]
 mod referrers;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod resident;
 #[cfg(test)]
 mod resume;

@@ -73,7 +73,7 @@ pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Registry, Repository, Tag, TagOrDigest};
 pub use source::{BlobStream, DigestTagged, Reread, Source, SourceError};
 pub use target::{
-    Anywhere, Attachment, BlobUpload, ManifestReceipt, MountOutcome, NewTag, Presence, PushTarget,
-    SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind, UploadObserver,
-    UploadReceipt, UploadSession, Validation,
+    Anywhere, Attachment, BlobUpload, ManifestReceipt, MountOutcome, Mounting, NewTag, Presence,
+    PushTarget, SessionKeeper, SessionStatus, TagsReceipt, TargetError, TargetErrorKind,
+    UploadObserver, UploadReceipt, UploadSession, Validation,
 };

@@ -201,6 +201,15 @@ pub trait PushTarget: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether mounts are worth asking for here, as far as the registry has shown. Sends nothing.
+    async fn mounting(&self) -> Mounting {
+        Mounting::Tried
+    }
+
+    /// Notes that a mount of `blob` was refused, with a session, although the repository it was
+    /// asked from is known to hold it: several of them make [`Mounting::Refused`]. Sends nothing.
+    fn refused_to_mount(&self, _blob: &Descriptor) {}
+
     /// Whether questions cost next to nothing here: then all of them are worth asking.
     fn is_near(&self) -> bool {
         false
@@ -329,6 +338,19 @@ pub enum MountOutcome {
     Mounted,
     /// It is not. Often the refusal opens a session that an upload can use.
     Refused(Option<UploadSession>),
+}
+
+/// What a registry has shown of mounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mounting {
+    /// It mounts blobs, or nobody knows.
+    #[default]
+    Tried,
+    /// It refuses every mount: it has refused several of blobs that were where they were asked from,
+    /// and given none.
+    Refused,
+    /// It did, so long ago that one blob should find out whether it still does.
+    Doubted,
 }
 
 /// What came of asking for a mount from wherever a blob is.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use oci::{Descriptor, Digest, Document, PushTarget, Repository, Source, Tag, Validation};
+use oci::{Descriptor, Digest, Document, PushTarget, Source, Tag, Validation};
 
 use crate::{
     embed::{Embedded, Embedding},
@@ -15,20 +15,18 @@ use crate::{
     foreign::ForeignLayers,
     graph::Graph,
     index::BlobIndex,
-    journal::{BlobKey, Journal, StateError},
+    journal::Journal,
     mount::{LayerRepos, MountableLayers},
     options::{AskFirst, Destination, Foreign, Options},
-    plan::{Asking, Findings, Opening, Plan, Recalled, Siblings, Unseen, probe},
-    preflight::preflight,
+    plan::{Asking, Findings, Mounts, Opening, Plan, Recalled, Siblings, Unseen, probe},
     report::Report,
     sightings::{Seen, Sightings},
     state::State,
 };
 
+mod beforehand;
 mod forecast;
 mod remember;
-
-use forecast::expect_mounts;
 
 /// Pushes images. Cheap to clone; one a process.
 ///
@@ -76,6 +74,8 @@ struct Draft {
     familiar: bool,
     /// What is known of the registry and manifests that lack something.
     validation: Validation,
+    /// What is known of the registry and mounts.
+    mounts: Mounts,
     /// How far uploads got that were interrupted, in bytes.
     left: HashMap<Digest, u64>,
 }
@@ -334,15 +334,14 @@ impl Engine {
         let lessons = Lessons::recall(&self.shared, blobs, repository, ports.observer).await;
         let known = &self.shared.layers;
         let siblings = Siblings::new(repository, ports.source, destination, known, options);
-        let required = |it: &Descriptor| self.is_required(it, &siblings);
-        let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
-        let nowhere = preflight(&graph, ports.source, options.foreign, &required, &known).await?;
+        let nowhere = self.nowhere(&graph, ports.source, &siblings).await?;
         started(&graph, ports);
-        expect_mounts(ports.target, (&wanted, &siblings));
+        siblings.announce(ports.target, wanted.iter().map(|it| &it.digest));
         let tags = destination.unique_tags();
         let ask_blobs = purpose != Purpose::Push;
         let recalled = self.recall(repository, &graph, &tags).await;
-        let sparing = self.sparing(ports.target, (&wanted, &siblings)).await;
+        let mounts = Mounts::of(ports.target).await;
+        let sparing = self.sparing(ports.target, mounts, (&wanted, &siblings));
         let asked = sparing.filter(|_| !ask_blobs);
         let left = self
             .left(&graph, (repository, ports.observer), ask_blobs)
@@ -369,10 +368,16 @@ impl Engine {
             findings.refuse_to_overwrite(repository, graph.root().document.digest())?;
         }
         if purpose != Purpose::Plan || !self.shared.forgets_plans {
-            self.remember(repository, (&graph, &tags), &recalled, &findings);
+            self.remember(
+                repository,
+                (&graph, &tags),
+                (&recalled, &lessons),
+                &findings,
+            );
         }
         Ok(Draft {
             left,
+            mounts,
             recalled,
             sparing,
             familiar,
@@ -384,47 +389,6 @@ impl Engine {
             tags,
             nowhere,
         })
-    }
-
-    /// How far interrupted uploads got. What cannot be read is nothing, and said if `aloud`: an
-    /// upload that asks for itself says so itself.
-    async fn left(
-        &self,
-        graph: &Graph,
-        (repository, observer): (&Repository, &dyn Observer),
-        aloud: bool,
-    ) -> HashMap<Digest, u64> {
-        let left = self.read_left(graph, repository).await;
-        left.unwrap_or_else(|error| {
-            if aloud {
-                let message = format!("interrupted uploads are not known: {error}");
-                observer.event(&Event::Warning { message });
-            }
-            HashMap::new()
-        })
-    }
-
-    /// What the journal says of uploads that were interrupted.
-    async fn read_left(
-        &self,
-        graph: &Graph,
-        repository: &Repository,
-    ) -> Result<HashMap<Digest, u64>, StateError> {
-        let mut left = HashMap::new();
-        let Some(journal) = &self.shared.journal else {
-            return Ok(left);
-        };
-        let worth = |it: &&Descriptor| it.size >= self.shared.options.journal_from;
-        for blob in graph.wanted(self.shared.options.foreign).filter(worth) {
-            let key = BlobKey {
-                repository: repository.clone(),
-                digest: blob.digest.clone(),
-            };
-            if let Some(at) = journal.look(&key).await? {
-                left.insert(key.digest, at.min(blob.size));
-            }
-        }
-        Ok(left)
     }
 
     /// The source with its foreign layers as ordinary ones, if that is how they are pushed.

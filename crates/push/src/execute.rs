@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -97,6 +97,8 @@ pub(crate) struct Run<'a> {
     referrers_tags: Mutex<Vec<Tag>>,
     /// Repositories that denied a mount in this push: not asked again in it, named or not.
     denied: Mutex<HashSet<Repository>>,
+    /// The blob that finds out whether the registry still refuses mounts.
+    trial: OnceLock<Digest>,
     signs: sign::Signs,
 }
 
@@ -181,6 +183,7 @@ impl<'a> Run<'a> {
             unlisted: Mutex::default(),
             referrers_tags: Mutex::default(),
             denied: Mutex::default(),
+            trial: OnceLock::new(),
             signs: sign::Signs::default(),
         }
     }

@@ -27,8 +27,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use oci::{
     Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
-    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
+    Mounting, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
+    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
 };
 use tokio::sync::{RwLock, mpsc};
 
@@ -236,6 +236,12 @@ impl PushTarget for LayoutTarget {
     async fn finds_by_mount(&self) -> bool {
         false
     }
+
+    async fn mounting(&self) -> Mounting {
+        Mounting::Tried
+    }
+
+    fn refused_to_mount(&self, _blob: &Descriptor) {}
 
     fn is_near(&self) -> bool {
         true

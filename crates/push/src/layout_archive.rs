@@ -24,8 +24,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use oci::{
     Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
-    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
+    Mounting, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
+    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation, layout,
 };
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -437,6 +437,12 @@ impl PushTarget for ArchiveTarget {
     async fn finds_by_mount(&self) -> bool {
         false
     }
+
+    async fn mounting(&self) -> Mounting {
+        Mounting::Tried
+    }
+
+    fn refused_to_mount(&self, _blob: &Descriptor) {}
 
     fn is_near(&self) -> bool {
         true

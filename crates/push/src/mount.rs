@@ -4,7 +4,7 @@
 //! is left out on its word, only on a registry's answer, so a wrong entry costs one
 //! request and never a broken image.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use oci::{Digest, Repository, TargetError, TargetErrorKind};
 use serde::Serialize;
@@ -38,8 +38,8 @@ pub enum MountStatus {
     /// Its bytes may not be sent, or cannot be, and no repository asked would link it; fails the
     /// push ([`NotMounted`](crate::NotMounted)).
     MountRequired,
-    /// Every repository asked answered with an error, or had done so before for another blob; it
-    /// is uploaded unless it must be mounted.
+    /// Every repository asked answered with an error, or was not asked for what was answered for
+    /// other blobs; it is uploaded unless it must be mounted.
     Failure {
         /// What came of the last one.
         cause: MountAnswer,
@@ -79,7 +79,7 @@ pub enum MountAnswer {
     RateLimited,
     /// Any other error.
     Other,
-    /// It was not asked: nothing could be read of it before.
+    /// It was not asked: nothing could be read of it before, or its registry refuses all mounts.
     OnHold,
     /// It was not asked: it is on another registry.
     OtherRegistry,
@@ -139,6 +139,12 @@ pub trait MountableLayers: fmt::Debug + Send + Sync {
         false
     }
 
+    /// When `repository` was last seen to hold `layer`; none if it was not, did not give it since, or
+    /// somebody only says so.
+    fn seen_at(&self, _layer: &Digest, _repository: &Repository) -> Option<SystemTime> {
+        None
+    }
+
     /// The index it is to be told from, and that is to be told what pushes learn; the engine does
     /// both.
     fn index(&self) -> Option<Arc<dyn BlobIndex>> {
@@ -189,7 +195,7 @@ impl fmt::Display for MountAnswer {
             Self::Unreachable => "unreachable",
             Self::RateLimited => "rate limited",
             Self::Other => "error",
-            Self::OnHold => "not asked, it was denied before",
+            Self::OnHold => "not asked, for what it answered before",
             Self::OtherRegistry => "not asked, it is on another registry",
             Self::NoSource => "no repository is known to hold it",
         })
@@ -197,7 +203,7 @@ impl fmt::Display for MountAnswer {
 }
 
 impl Tried {
-    /// Not tried: it denied another blob before.
+    /// Not tried, for what it or its registry answered before.
     pub(crate) fn on_hold(from: Repository) -> Self {
         Self {
             from,

@@ -20,6 +20,7 @@ mod bases;
 mod cost;
 mod decide;
 mod explain;
+mod mounts;
 mod opening;
 mod probe;
 mod siblings;
@@ -29,6 +30,7 @@ mod steps;
 pub use bases::Base;
 pub(crate) use cost::{Counted, cost};
 pub(crate) use decide::{Facts, Standing, decide};
+pub(crate) use mounts::{Mounts, is_much};
 pub(crate) use opening::{Opening, only_tag, opening};
 pub(crate) use probe::{Asking, Findings, Recalled, Unseen, probe};
 pub(crate) use siblings::Siblings;
@@ -107,6 +109,11 @@ pub enum Reason {
     /// The repository does not hold it, others of the registry are thought to.
     KnownIn {
         /// Which, the first to be asked first.
+        repositories: Vec<Repository>,
+    },
+    /// The same, and the registry refuses mounts.
+    MountsRefused {
+        /// Which; the first is asked in the request that opens the upload.
         repositories: Vec<Repository>,
     },
     /// It must not be sent.

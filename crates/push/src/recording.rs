@@ -32,7 +32,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use oci::{Digest, Document, MediaType, Repository, Tag, TagOrDigest, TargetError, Validation};
+use oci::{
+    Digest, Document, MediaType, Mounting, Repository, Tag, TagOrDigest, TargetError, Validation,
+};
 
 use crate::plan::Requests;
 
@@ -229,6 +231,19 @@ impl RecordingTarget {
     pub fn refusing_mounts(self) -> Self {
         self.state().refuses_mounts = true;
         self
+    }
+
+    /// Is known to refuse every mount, or was; without this it is asked.
+    #[must_use]
+    pub fn known_for(self, mounting: Mounting) -> Self {
+        self.state().mounting = mounting;
+        self
+    }
+
+    /// The blobs it was told to have refused to mount although they were where they were asked from, in
+    /// order.
+    pub fn refusals(&self) -> Vec<Digest> {
+        self.state().refused.clone()
     }
 
     /// Opens no session when it refuses a mount.

@@ -66,6 +66,7 @@ pub use manner::ChunkSize;
 pub use obstacle::Obstacle;
 pub use profile::{
     Fact, Profile, Seen,
+    refusals::Refusals,
     store::{KeptFact, MemoryProfiles, ProfileStore},
 };
 pub use source::RegistrySource;

@@ -1,7 +1,11 @@
 //! Mounts: a blob linked from a sibling repository, in one request and without its bytes.
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, Method, StatusCode};
-use oci::{Anywhere, Descriptor, MountOutcome, Presence, Repository, TargetError, UploadSession};
+use oci::{
+    Anywhere, Descriptor, MountOutcome, Mounting, Presence, Repository, TargetError, UploadSession,
+};
 use url::form_urlencoded;
 
 use crate::{
@@ -9,7 +13,10 @@ use crate::{
     blobs::{DIGEST, check_digest},
     client::call::{Call, Payload},
     error::{CallError, refusal},
-    profile::Fact,
+    profile::{
+        Fact,
+        refusals::{self, Refusals},
+    },
     quirks,
     transport::Kind,
     uploads::session_of,
@@ -132,6 +139,7 @@ impl RepositoryClient {
                 let said = said.map_or(Ok(true), |said| check_digest(&said, &blob.digest));
                 said.map_err(|kind| TargetError::new(kind, attempted()).with_status(201))?;
                 self.learn(Fact::MountsFromAnywhere(true));
+                self.gave_a_mount();
                 Ok(Anywhere::Mounted)
             }
             StatusCode::ACCEPTED => {
@@ -175,6 +183,34 @@ impl RepositoryClient {
         page.known(Fact::FindsByMount(true).key()) == Some(Fact::FindsByMount(true))
     }
 
+    /// What the registry has shown of mounts.
+    pub(crate) async fn mounting(&self) -> Mounting {
+        let page = self.inner().page(self.repository.registry()).await;
+        match page.known_since(refusals::KEY) {
+            Some((Fact::RefusedMounts(refusals), at)) => refusals.say(at, SystemTime::now()),
+            _ => Mounting::Tried,
+        }
+    }
+
+    /// A mount of this blob was refused although it was where it was asked from. Of a registry that
+    /// has given one lately that says nothing.
+    pub(crate) fn refused_to_mount(&self, blob: &Descriptor) {
+        let gave = [Fact::Mounts(true), Fact::FindsByMount(true)];
+        if gave
+            .iter()
+            .all(|it| self.known(it.key()).as_ref() != Some(it))
+        {
+            self.learn_refusal(&blob.digest);
+        }
+    }
+
+    /// A mount was given: what was refused before says nothing of the next.
+    fn gave_a_mount(&self) {
+        if self.known(refusals::KEY).is_some() {
+            self.learn(Fact::RefusedMounts(Refusals::default()));
+        }
+    }
+
     /// A pair of repositories may be refused for what it is: that says nothing of others.
     fn learn_mounts(&self, from: &Repository, status: StatusCode) {
         let itself = *from == self.repository;
@@ -184,6 +220,9 @@ impl RepositoryClient {
             405 | 501 => false,
             _ => return,
         };
+        if status == StatusCode::CREATED {
+            self.gave_a_mount();
+        }
         if itself && status == StatusCode::CREATED {
             self.learn(Fact::FindsByMount(true));
         }

@@ -24,8 +24,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{auth::known::KnownChallenge, manner::UploadProfile, transport::limit::Work};
 
 pub(crate) mod ledger;
+pub(crate) mod refusals;
 pub(crate) mod store;
 
+use refusals::Refusals;
 use store::KeptFact;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -53,6 +55,9 @@ pub enum Fact {
     FindsByMount(bool),
     /// Whether it links a blob from a repository that nobody has named.
     MountsFromAnywhere(bool),
+    /// The mounts it has lately refused although it had the blob where it was asked for; none, if it
+    /// has mounted one since.
+    RefusedMounts(Refusals),
     /// Whether a blob that was nowhere was asked for so: the answer said nothing, and another blob would
     /// most likely be as new.
     TriedFromAnywhere(bool),
@@ -116,6 +121,7 @@ impl Fact {
             Self::MountsFromItself(_) => "mounts-from-itself",
             Self::FindsByMount(_) => "finds-by-mount",
             Self::MountsFromAnywhere(_) => "mounts-from-anywhere",
+            Self::RefusedMounts(_) => refusals::KEY,
             Self::TriedFromAnywhere(_) => "tried-from-anywhere",
             Self::BodyLimit(_) => "body-limit",
             Self::ChunkMinimum(_) => "chunk-minimum",
@@ -144,6 +150,7 @@ impl Fact {
             | Self::KeepsSessions(_)
             | Self::MountsFromItself(_)
             | Self::MountsFromAnywhere(false)
+            | Self::RefusedMounts(_)
             | Self::TagParameters(_)
             | Self::SinglePost(false)
             | Self::Http2(_) => 7 * DAY,
@@ -162,6 +169,8 @@ impl Fact {
             Self::ValidatesImages(_) | Self::ValidatesIndexes(_) | Self::ValidatesArtifacts(_) => {
                 DAY / 4
             }
+            // It is gone by for a day.
+            Self::RefusedMounts(_) => DAY / 4,
             _ => self.lasts() / 4,
         }
     }
@@ -185,6 +194,7 @@ impl Fact {
             "mounts-from-itself" => of(value, Self::MountsFromItself),
             "finds-by-mount" => of(value, Self::FindsByMount),
             "mounts-from-anywhere" => of(value, Self::MountsFromAnywhere),
+            refusals::KEY => of(value, Self::RefusedMounts),
             "tried-from-anywhere" => of(value, Self::TriedFromAnywhere),
             "body-limit" => of(value, Self::BodyLimit),
             "chunk-minimum" => of(value, Self::ChunkMinimum),
@@ -260,6 +270,12 @@ impl fmt::Display for Fact {
             Self::BodyLimit(bytes) => write!(f, "takes bodies of at most {bytes} bytes"),
             Self::QuestionsAtOnce(count) => write!(f, "bears {count} questions at once"),
             Self::BodiesAtOnce(count) => write!(f, "bears {count} bodies at once"),
+            Self::RefusedMounts(it) if it.are_enough() => f.write_str("refuses mounts"),
+            Self::RefusedMounts(it) => match it.count() {
+                0 => f.write_str("has refused no mounts since it gave one"),
+                1 => f.write_str("has refused a mount"),
+                count => write!(f, "has refused {count} mounts"),
+            },
             Self::ChunkMinimum(0) => f.write_str("takes chunks of any length"),
             Self::ChunkMinimum(bytes) => write!(f, "takes chunks of at least {bytes} bytes"),
             other => f.write_str(other.so_or_not().unwrap_or_default()),
@@ -298,7 +314,7 @@ impl Fact {
             Self::MountsFromItself(it) => (
                 *it,
                 [
-                    "says by a mount whether a blob is there",
+                    "takes a mount for the question whether a blob is there",
                     "has to be asked apart whether a blob is there",
                 ],
             ),

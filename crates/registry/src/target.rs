@@ -5,8 +5,8 @@ use std::sync::{PoisonError, RwLock};
 use async_trait::async_trait;
 use oci::{
     Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, ManifestReceipt, MountOutcome,
-    NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest, TagsReceipt,
-    TargetError, UploadReceipt, UploadSession, Validation,
+    Mounting, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
+    TagsReceipt, TargetError, UploadReceipt, UploadSession, Validation,
     wire::{Scope, ScopeSet},
 };
 
@@ -136,6 +136,14 @@ impl PushTarget for RegistryPushTarget {
 
     async fn finds_by_mount(&self) -> bool {
         self.here().finds_by_mount().await
+    }
+
+    async fn mounting(&self) -> Mounting {
+        self.here().mounting().await
+    }
+
+    fn refused_to_mount(&self, blob: &Descriptor) {
+        self.here().refused_to_mount(blob);
     }
 
     fn is_near(&self) -> bool {

@@ -192,7 +192,7 @@ async fn p30_an_unchanged_image_of_two_hundred_layers_under_a_new_tag_is_two_req
 
 /// A store whose facts are older than they are.
 #[derive(Clone, Debug)]
-struct Aged(MemoryProfiles, Duration);
+pub(super) struct Aged(pub(super) MemoryProfiles, pub(super) Duration);
 
 #[async_trait::async_trait]
 impl ProfileStore for Aged {

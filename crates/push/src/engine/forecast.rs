@@ -7,8 +7,8 @@ use crate::{
     graph::Graph,
     options::{AskFirst, Destination},
     plan::{
-        Beginning, Choices, Counted, Findings, Opening, Plan, Recalled, Siblings, Step, Totals,
-        Unseen, cost, only_tag, opening, steps,
+        Beginning, Choices, Counted, Findings, Mounts, Opening, Plan, Recalled, Siblings, Step,
+        Totals, Unseen, cost, is_much, only_tag, opening, steps,
     },
 };
 
@@ -16,9 +16,10 @@ impl Engine {
     /// Whether a push asks for less than all its manifests and tags first, and what it does about those that were not
     /// seen before: who must not move a tag asks for all of them, and who is asked next door for
     /// everything.
-    pub(super) async fn sparing(
+    pub(super) fn sparing(
         &self,
         target: &dyn PushTarget,
+        mounts: Mounts,
         (wanted, siblings): (&[&Descriptor], &Siblings),
     ) -> Option<Unseen> {
         let options = &self.shared.options;
@@ -30,8 +31,8 @@ impl Engine {
             AskFirst::Never => Some(Unseen::LeftOut),
             // From anywhere may be from the repository itself: that does not say whether it was there.
             AskFirst::Auto if options.mount_from_anywhere => Some(Unseen::Asked),
-            AskFirst::Auto if target.finds_by_mount().await => Some(Unseen::LeftOut),
-            AskFirst::Auto if at_stake(wanted, siblings) <= AskFirst::STAKE => {
+            AskFirst::Auto if mounts.finds => Some(Unseen::LeftOut),
+            AskFirst::Auto if at_stake(wanted, siblings, mounts) <= AskFirst::STAKE => {
                 Some(Unseen::LeftOut)
             }
             AskFirst::Auto => Some(Unseen::Asked),
@@ -85,6 +86,7 @@ impl Engine {
                 options: &self.shared.options,
                 interrupted: &draft.left,
                 nowhere: &draft.nowhere,
+                refuses_mounts: draft.mounts.are_refused(),
             },
         )
     }
@@ -98,7 +100,8 @@ impl Engine {
         if is_sparse || !draft.left.is_empty() || blobs.clone().any(|it| required(&it.descriptor)) {
             return Opening::Blobs;
         }
-        opening(&draft.graph, findings, &draft.siblings, draft.validation)
+        let known = (draft.validation, draft.mounts.are_refused());
+        opening(&draft.graph, findings, &draft.siblings, known)
     }
 
     /// What it begins with, where that may spare the rest.
@@ -167,6 +170,7 @@ impl Engine {
             beginning,
             found,
             at_once,
+            mounts: draft.mounts,
         };
         if gated {
             let counted = counted(&draft.findings, Opening::Blobs, None);
@@ -202,9 +206,13 @@ impl Engine {
 /// refusal of a mount from the repository itself says nothing.
 ///
 /// A blob that others are asked for is asked for in the repository, too, when none of them gives it; so is one that
-/// was seen there. Neither is sent unasked.
-fn at_stake(wanted: &[&Descriptor], siblings: &Siblings) -> u64 {
-    unknown(wanted, siblings).fold(0, |bytes, it| bytes.saturating_add(it.size))
+/// was seen there. Neither is sent unasked, unless the registry refuses mounts and it is a small one.
+fn at_stake(wanted: &[&Descriptor], siblings: &Siblings, mounts: Mounts) -> u64 {
+    let unasked = wanted.iter().filter(|it| {
+        let sent = mounts.are_refused() && !is_much(it.size);
+        !siblings.is_held(&it.digest) && (sent || siblings.of(&it.digest).is_empty())
+    });
+    unasked.fold(0, |bytes, it| bytes.saturating_add(it.size))
 }
 
 /// Those that were seen neither in the repository nor in one that gives them.
@@ -217,15 +225,4 @@ fn unknown<'a>(
         .iter()
         .copied()
         .filter(move |it| !is_known(&it.digest))
-}
-
-/// Says to the target from where mounts will be asked.
-pub(super) fn expect_mounts(
-    target: &dyn PushTarget,
-    (wanted, siblings): (&[&Descriptor], &Siblings),
-) {
-    let expected = siblings.expected(wanted.iter().map(|it| &it.digest));
-    if !expected.is_empty() {
-        target.expect_mounts(&expected);
-    }
 }

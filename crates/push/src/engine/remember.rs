@@ -4,6 +4,7 @@ use oci::{Repository, Tag, TagOrDigest};
 
 use super::Engine;
 use crate::{
+    execute::Lessons,
     graph::Graph,
     plan::{Findings, Recalled, Standing},
     report::Report,
@@ -39,7 +40,7 @@ impl Engine {
         &self,
         repository: &Repository,
         (graph, tags): (&Graph, &[Tag]),
-        recalled: &Recalled,
+        (recalled, lessons): (&Recalled, &Lessons),
         findings: &Findings,
     ) {
         let root = graph.root().document.digest();
@@ -71,6 +72,7 @@ impl Engine {
             if *standing == Standing::Held {
                 let layers = &self.shared.layers;
                 layers.add_source(&blob.descriptor.digest, repository);
+                lessons.note_answered(repository, &blob.descriptor);
             }
         }
     }

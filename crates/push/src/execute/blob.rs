@@ -31,7 +31,13 @@ impl<'a> Run<'a> {
         let outcome = match &step.action {
             Action::Point => self.outcome(step, Done::Foreign),
             Action::Mount { from, required } => self.place(step, from, *required).await?,
-            Action::Upload | Action::Resume { .. } => self.place(step, &[], false).await?,
+            Action::Upload | Action::Resume { .. } => {
+                let from: &[Repository] = match &step.because {
+                    Reason::MountsRefused { repositories } => repositories,
+                    _ => &[],
+                };
+                self.place(step, from, false).await?
+            }
             Action::Skip | Action::Put { .. } => {
                 self.checked(&step.node, Held::Yes);
                 let outcome = self.outcome(step, Done::Present);

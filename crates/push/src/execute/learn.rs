@@ -19,7 +19,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use oci::{Descriptor, Digest, Repository};
+use oci::{Descriptor, Digest, Mounting, Repository};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{Run, Shared, Unkept};
@@ -103,6 +103,11 @@ impl Lessons {
         if pending.len() >= BATCH {
             index.record_soon(std::mem::take(&mut *pending));
         }
+    }
+
+    /// Keeps that the repository has just said that it holds a blob.
+    pub(crate) fn note_answered(&self, repository: &Repository, blob: &Descriptor) {
+        self.note(repository, present(blob, Evidence::Answered));
     }
 
     /// Does `work`, and writes beside it what it learns: each second, and when it is
@@ -201,10 +206,19 @@ impl Run<'_> {
     }
 
     /// What a repository said that was asked to give a blob.
-    pub(super) fn learn_answer(&self, blob: &Descriptor, tried: &Tried) {
+    pub(super) async fn learn_answer(&self, blob: &Descriptor, tried: &Tried) {
         match (tried.answer, tried.status) {
             // Without a status nobody was asked: the registry has no mounts.
-            (MountAnswer::Refused | MountAnswer::NotFound, Some(_)) => {
+            (MountAnswer::Refused, Some(_)) => {
+                if self.siblings.is_sure(&blob.digest, &tried.from) {
+                    self.target.refused_to_mount(blob);
+                }
+                // A registry that refuses all says nothing of the repository.
+                if self.target.mounting().await == Mounting::Tried {
+                    self.learn_gone(&blob.digest, &tried.from);
+                }
+            }
+            (MountAnswer::NotFound, Some(_)) => {
                 self.learn_gone(&blob.digest, &tried.from);
             }
             (MountAnswer::Denied, _) => {

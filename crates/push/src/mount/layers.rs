@@ -195,6 +195,13 @@ impl MountableLayers for LayerRepos {
         here.any(|it| it.by.is_some())
     }
 
+    fn seen_at(&self, layer: &Digest, repository: &Repository) -> Option<SystemTime> {
+        let known = self.lock();
+        let holders = known.holders.get(layer).into_iter().flatten();
+        let mut here = holders.filter(|it| it.repository.agrees(repository));
+        here.find_map(|it| it.by.map(|_| it.at))
+    }
+
     fn index(&self) -> Option<Arc<dyn BlobIndex>> {
         self.index.clone()
     }

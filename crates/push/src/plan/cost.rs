@@ -7,9 +7,13 @@
 //! | --- | --- | --- |
 //! | a question for a tag, a manifest or a blob | HEAD | 1 |
 //! | a blob that turns out to be there | POST (it asks by a mount from the repository itself) | 1 |
+//! | the same, and it was seen there | POST; HEAD and DELETE, unless refusals are known to say that it is not there | 2 |
+//! | the same where all mounts are refused | HEAD | 1 |
 //! | the same where *k* repositories are asked for it first, and refuse | *k* POST and DELETE, HEAD | *k* + 1 |
 //! | a mount, the last of *k* repositories giving it | *k* POST, *k* - 1 DELETE | *k* |
 //! | an upload | POST, PUT | 2 |
+//! | the same of what was seen there, or is much and others hold it where all mounts are refused | HEAD, POST, PUT | 3 |
+//! | where that is in doubt, the one blob that finds out | *k* POST and DELETE, HEAD more | *k* + 1 more |
 //! | a small one where the registry is known to take it so | POST | 1 |
 //! | an upload gone on with | HEAD, GET, PATCH, PUT | 3 |
 //! | a manifest or index, for each tag | PUT | 1 |
@@ -20,15 +24,15 @@
 //! tag, if it has just one), and what is there costs nothing.
 //! Where a limit on uploaded bytes is set, blobs are asked for by HEAD beforehand, one
 //! round more, and those that are there cost nothing further. Giving up a session is not
-//! counted in the depth. A registry whose refusal of a mount says nothing costs HEAD and DELETE more for
-//! each blob that was seen there and is there: that is not counted.
+//! counted in the depth.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use oci::Digest;
+use oci::{Digest, Mounting};
 
 use super::{
-    Action, Beginning, Bytes, Findings, Opening, Reason, Requests, Siblings, Step, Totals,
+    Action, Beginning, Bytes, Findings, Mounts, Opening, Reason, Requests, Siblings, Step, Totals,
+    is_much,
 };
 use crate::graph::Graph;
 
@@ -55,6 +59,8 @@ pub(crate) struct Counted<'a> {
     pub(crate) found: &'a Findings,
     /// The largest blob that goes up in a single request, in bytes.
     pub(crate) at_once: u64,
+    /// What it does with mounts.
+    pub(crate) mounts: Mounts,
 }
 
 /// What `steps` come to: one for each blob of the graph, in its order, then those for manifests.
@@ -88,8 +94,10 @@ pub(crate) fn cost(graph: &Graph, steps: &[Step], counted: Counted<'_>) -> Total
         None => Blobs::of(&open, is_index, counted),
     };
     let asked = counted.blobs_beforehand && !open.is_empty();
-    let rounds = counted.rounds + usize::from(asked);
+    let (trial, trial_rounds) = blobs_cost.trial;
+    let rounds = counted.rounds + usize::from(asked) + trial_rounds;
     totals.requests += blobs_cost.requests;
+    totals.requests += trial;
     let (puts, depth) = puts(graph, manifests, (counted, &blobs_cost));
     totals.requests += puts;
     totals.depth = rounds + blobs_cost.depth + depth;
@@ -159,6 +167,8 @@ struct Blobs {
     all_there: bool,
     /// The documents that turn out to be there.
     held: HashSet<Digest>,
+    /// What the one blob costs besides that finds out whether mounts are still refused, whichever that is.
+    trial: (Requests, usize),
 }
 
 impl Blobs {
@@ -219,6 +229,9 @@ impl Blobs {
         let mut late = Self::default();
         late.round(rest.map(|it| &blobs[*it]), counted);
         cost.requests += late.requests;
+        if late.trial.1 > cost.trial.1 {
+            cost.trial = late.trial;
+        }
         let known = 1 + usize::from(!likely.is_empty());
         cost.depth = cost.depth.max(known + late.depth);
         let held = held.iter().map(|it| nodes[*it].document.digest().clone());
@@ -233,6 +246,12 @@ impl Blobs {
             let (requests, depth) = requests(step, counted);
             self.requests += requests;
             most = most.max(depth);
+            if counted.mounts.mounting == Mounting::Doubted {
+                let (requests, depth) = of_trial(step, counted);
+                if depth > self.trial.1 {
+                    self.trial = (requests, depth);
+                }
+            }
         }
         self.depth += most;
     }
@@ -240,39 +259,25 @@ impl Blobs {
 
 /// The requests of one blob's step, and how many of them wait for one another.
 fn requests(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
-    let none = Requests::default();
     match &step.action {
-        Action::Skip if counted.blobs_beforehand => (none, 0),
-        Action::Skip => match counted.siblings.of(&step.node.digest).len() {
-            0 => (Requests { post: 1, ..none }, 1),
-            k => {
-                let asked = Requests {
-                    head: 1,
-                    post: k as u64,
-                    delete: k as u64,
-                    ..none
-                };
-                (asked, k + 1)
-            }
-        },
+        Action::Skip if counted.blobs_beforehand => (Requests::default(), 0),
+        Action::Skip => of_present(step, counted),
         Action::Mount { from, .. } => {
             let k = from.len().max(1);
             let asked = Requests {
                 post: k as u64,
                 delete: k as u64 - 1,
-                ..none
+                ..Requests::default()
             };
-            (asked, k)
+            let (mut itself, rounds) = of_itself(step, counted);
+            // A session that a refusal opens is used up by nobody.
+            itself.delete = itself.post;
+            {
+                itself += asked;
+                (itself, k + rounds)
+            }
         }
-        Action::Upload if step.node.size <= counted.at_once => (Requests { post: 1, ..none }, 1),
-        Action::Upload => {
-            let sent = Requests {
-                post: 1,
-                put: 1,
-                ..none
-            };
-            (sent, 2)
-        }
+        Action::Upload => of_upload(step, counted),
         // It may have got to its end: both questions at once.
         Action::Resume { .. } => {
             let sent = Requests {
@@ -280,12 +285,100 @@ fn requests(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
                 get: 1,
                 patch: 1,
                 put: 1,
-                ..none
+                ..Requests::default()
             };
             (sent, 3)
         }
-        Action::Point | Action::Put { .. } => (none, 0),
+        Action::Point | Action::Put { .. } => (Requests::default(), 0),
     }
+}
+
+/// A blob that is there.
+fn of_present(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let none = Requests::default();
+    let digest = &step.node.digest;
+    let k = counted.siblings.of(digest).len();
+    if counted.siblings.is_held(digest) {
+        let (mut itself, rounds) = of_itself(step, counted);
+        itself.delete = itself.post.min(itself.head);
+        return (itself, rounds);
+    }
+    match k {
+        0 => (Requests { post: 1, ..none }, 1),
+        _ if counted.mounts.are_refused() && is_much(step.node.size) => {
+            (Requests { head: 1, ..none }, 1)
+        }
+        // It is sent for nothing.
+        _ if counted.mounts.are_refused() => sent(step, counted),
+        k => {
+            let asked = Requests {
+                head: 1,
+                post: k as u64,
+                delete: k as u64,
+                ..none
+            };
+            (asked, k + 1)
+        }
+    }
+}
+
+/// A blob that is not there.
+fn of_upload(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let seen = counted.siblings.is_held(&step.node.digest);
+    let refused = matches!(step.because, Reason::MountsRefused { .. });
+    let asked = !counted.blobs_beforehand
+        && (seen && !counted.mounts.finds || refused && is_much(step.node.size));
+    let (mut requests, mut depth) = sent(step, counted);
+    if asked {
+        requests.head += 1;
+        depth += 1;
+    }
+    (requests, depth)
+}
+
+/// The question for a blob in the repository where it was seen: by a mount, which also opens an
+/// upload; plainly after that, where a refusal says nothing; and only plainly, where every mount is refused.
+fn of_itself(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let Mounts { finds, .. } = counted.mounts;
+    let refused = counted.mounts.are_refused();
+    if counted.blobs_beforehand || !counted.siblings.is_held(&step.node.digest) {
+        return (Requests::default(), 0);
+    }
+    let asked = Requests {
+        post: u64::from(finds || !refused),
+        head: u64::from(!finds),
+        ..Requests::default()
+    };
+    let rounds = asked.total();
+    (asked, usize::try_from(rounds).unwrap_or(usize::MAX))
+}
+
+/// A blob that is sent without a question.
+fn sent(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let at_once = step.node.size <= counted.at_once;
+    let requests = Requests {
+        post: 1,
+        put: u64::from(!at_once),
+        ..Requests::default()
+    };
+    (requests, if at_once { 1 } else { 2 })
+}
+
+/// What one blob more costs that finds out whether mounts are still refused.
+fn of_trial(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
+    let digest = &step.node.digest;
+    let k = counted.siblings.of(digest).len();
+    let seen = usize::from(counted.siblings.is_held(digest));
+    if counted.blobs_beforehand || k + seen == 0 {
+        return (Requests::default(), 0);
+    }
+    let asked = Requests {
+        head: 1,
+        post: (k + seen) as u64,
+        delete: (k + seen) as u64,
+        ..Requests::default()
+    };
+    (asked, k + seen + 1)
 }
 
 fn count_bytes(step: &Step, bytes: &mut Bytes) {

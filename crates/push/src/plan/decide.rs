@@ -28,6 +28,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) foreign: Foreign,
     /// Repositories of the registry that may hold it.
     pub(crate) siblings: Vec<Repository>,
+    /// Whether the registry refuses all mounts.
+    pub(crate) refuses_mounts: bool,
     /// How many bytes an upload got acknowledged that was interrupted.
     pub(crate) interrupted: Option<u64>,
     /// Whether it must not be sent.
@@ -57,12 +59,15 @@ fn missing(facts: &Facts<'_>) -> (Action, Reason) {
     if facts.required {
         return (mount(true), Reason::MustMount);
     }
-    if !facts.siblings.is_empty() {
-        let repositories = facts.siblings.clone();
+    let repositories = facts.siblings.clone();
+    if !repositories.is_empty() && !facts.refuses_mounts {
         return (mount(false), Reason::KnownIn { repositories });
     }
     if let Some(at) = facts.interrupted {
         return (Action::Resume { acknowledged: at }, Reason::Interrupted);
+    }
+    if !repositories.is_empty() {
+        return (Action::Upload, Reason::MountsRefused { repositories });
     }
     let because = match facts.standing {
         Standing::Absent => Reason::Absent,
@@ -99,7 +104,7 @@ mod tests {
     };
 
     /// Facts in words, and the one answer to them. Nothing that is not named matters.
-    const TABLE: [(&str, &str); 20] = [
+    const TABLE: [(&str, &str); 24] = [
         ("plain held sibling", "skip: held"),
         ("plain held required", "skip: held"),
         (
@@ -126,6 +131,16 @@ mod tests {
         ("foreign absent include", "upload: absent"),
         ("foreign held include", "skip: held"),
         ("foreign absent include sibling", "mount 1: known"),
+        ("plain absent sibling refuses", "upload: mounts refused"),
+        ("plain absent refuses", "upload: absent"),
+        (
+            "plain absent sibling refuses interrupted",
+            "resume 7: interrupted",
+        ),
+        (
+            "plain absent sibling refuses required",
+            "must mount 1: must mount",
+        ),
     ];
 
     #[test]
@@ -144,6 +159,7 @@ mod tests {
                     Foreign::Keep
                 },
                 siblings: is("sibling").then(|| sibling.clone()).into_iter().collect(),
+                refuses_mounts: is("refuses"),
                 interrupted: is("interrupted").then_some(7),
                 required: is("required"),
             };
@@ -184,6 +200,7 @@ mod tests {
             Reason::Held => "held",
             Reason::HeldByParent => "held by parent",
             Reason::KnownIn { .. } => "known",
+            Reason::MountsRefused { .. } => "mounts refused",
             Reason::MustMount => "must mount",
             Reason::Absent => "absent",
             Reason::Unknown => "unknown",

@@ -177,6 +177,13 @@ fn because(reason: &Reason) -> String {
             let paths: Vec<&str> = repositories.iter().map(oci::Repository::path).collect();
             format!("may be in {}", paths.join(", "))
         }
+        Reason::MountsRefused { repositories } => {
+            let paths: Vec<&str> = repositories.iter().map(oci::Repository::path).collect();
+            format!(
+                "may be in {}; the registry refuses mounts",
+                paths.join(", ")
+            )
+        }
         Reason::MustMount => "must be mounted".to_owned(),
         Reason::Interrupted => "an upload of it was interrupted".to_owned(),
         Reason::Absent => "the repository does not hold it".to_owned(),

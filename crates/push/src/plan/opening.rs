@@ -43,7 +43,7 @@ pub(crate) fn opening(
     graph: &Graph,
     findings: &Findings,
     siblings: &Siblings,
-    validation: Validation,
+    (validation, refuses_mounts): (Validation, bool),
 ) -> Opening {
     if findings.nodes[0].is_held() || validation == Validation::Lacking {
         return Opening::Blobs;
@@ -60,7 +60,7 @@ pub(crate) fn opening(
         let digest = &blob.descriptor.digest;
         if siblings.is_held(digest) {
             likely += 1;
-        } else if siblings.of(digest).is_empty() {
+        } else if refuses_mounts || siblings.of(digest).is_empty() {
             unknown += 1;
         } else {
             elsewhere += 1;

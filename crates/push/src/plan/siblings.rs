@@ -5,9 +5,12 @@
 //!   · only where the blob must be mounted: those that did not give it before
 //! ```
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use oci::{Digest, Repository, Source};
+use oci::{Digest, PushTarget, Repository, Source};
 
 use crate::{
     mount::{MountAnswer, MountableLayers, SetAside, Tried},
@@ -16,6 +19,10 @@ use crate::{
 
 /// The most repositories a target is told about beforehand.
 const MAX_EXPECTED: usize = 16;
+
+/// How lately a repository must have been seen to hold a blob so that its not giving it says
+/// something of the registry.
+const FRESH: Duration = Duration::from_hours(24);
 
 /// Where blobs of one push may be mounted from.
 #[derive(Clone, Debug)]
@@ -111,6 +118,16 @@ impl Siblings {
         not_asked
     }
 
+    /// Whether `from` surely holds `layer`: the image is read from there, or it was seen to lately.
+    pub(crate) fn is_sure(&self, layer: &Digest, from: &Repository) -> bool {
+        if self.origin.as_ref().is_some_and(|it| it.agrees(from)) {
+            return true;
+        }
+        let seen = self.learned.seen_at(layer, from);
+        let age = |at| SystemTime::now().duration_since(at).unwrap_or_default();
+        seen.is_some_and(|at| age(at) < FRESH)
+    }
+
     /// Whether the destination itself is thought to hold `layer`.
     pub(crate) fn is_held(&self, layer: &Digest) -> bool {
         self.learned.is_held(layer, &self.destination)
@@ -121,8 +138,20 @@ impl Siblings {
         self.learned.must_mount(layer)
     }
 
+    /// Says to the target which repositories any of `layers` may be asked from.
+    pub(crate) fn announce<'a>(
+        &self,
+        target: &dyn PushTarget,
+        layers: impl Iterator<Item = &'a Digest>,
+    ) {
+        let expected = self.expected(layers);
+        if !expected.is_empty() {
+            target.expect_mounts(&expected);
+        }
+    }
+
     /// All repositories that any of `layers` may be asked from, the first found first.
-    pub(crate) fn expected<'a>(&self, layers: impl Iterator<Item = &'a Digest>) -> Vec<Repository> {
+    fn expected<'a>(&self, layers: impl Iterator<Item = &'a Digest>) -> Vec<Repository> {
         let mut expected: Vec<Repository> = Vec::new();
         for it in layers.flat_map(|layer| self.of(layer)) {
             if expected.len() == MAX_EXPECTED {

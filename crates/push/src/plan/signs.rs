@@ -82,9 +82,12 @@ fn asks(step: &Step) -> bool {
     step.because != Reason::HeldByParent && step.action != Action::Point
 }
 
-/// Whether its being there would show: what is mounted may have been there before.
+/// Whether its being there would show: what is mounted may have been there before, and what is sent
+/// unasked, too.
 fn is_sign(step: &Step) -> bool {
-    asks(step) && !matches!(step.action, Action::Mount { .. })
+    asks(step)
+        && !matches!(step.action, Action::Mount { .. })
+        && !matches!(step.because, Reason::MountsRefused { .. })
 }
 
 /// The config of a document, among the blobs.

@@ -18,6 +18,8 @@ pub(crate) struct Choices<'a> {
     pub(crate) interrupted: &'a HashMap<Digest, u64>,
     /// Blobs that the source does not have.
     pub(crate) nowhere: &'a HashSet<Digest>,
+    /// Whether the registry refuses all mounts.
+    pub(crate) refuses_mounts: bool,
 }
 
 /// One step for each blob, in the graph's order; then at least one for each manifest.
@@ -46,6 +48,7 @@ pub(crate) fn steps(
                 } else {
                     siblings.of(digest)
                 },
+                refuses_mounts: choices.refuses_mounts,
                 interrupted: choices.interrupted.get(digest).copied(),
                 required,
             })

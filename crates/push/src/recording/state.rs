@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use oci::{
-    Digest, Document, ManifestReceipt, Repository, Tag, TagOrDigest, TargetError, TargetErrorKind,
-    UploadSession, Validation,
+    Digest, Document, ManifestReceipt, Mounting, Repository, Tag, TagOrDigest, TargetError,
+    TargetErrorKind, UploadSession, Validation,
     wire::{ErrorBody, ErrorCode, ErrorEntry},
 };
 
@@ -40,6 +40,10 @@ pub(super) struct State {
     pub(super) unproven_mounts: bool,
     pub(super) mute: bool,
     pub(super) refuses_mounts: bool,
+    /// What it is known to do with mounts.
+    pub(super) mounting: Mounting,
+    /// The blobs whose mounts were refused where they could have been given.
+    pub(super) refused: Vec<Digest>,
     pub(super) no_sessions: bool,
     pub(super) breaks: (usize, u64),
     pub(super) time: Duration,

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use oci::{
     Anywhere, Attachment, BlobUpload, Descriptor, Digest, Document, Hasher, ManifestReceipt,
-    MountOutcome, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag, TagOrDigest,
-    TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession, Validation,
+    MountOutcome, Mounting, NewTag, Presence, PushTarget, Repository, SessionStatus, Tag,
+    TagOrDigest, TagsReceipt, TargetError, TargetErrorKind, UploadReceipt, UploadSession,
+    Validation,
 };
 
 use super::{Call, Operation, RecordingTarget, state::Tags};
@@ -170,6 +171,14 @@ impl PushTarget for RecordingTarget {
 
     async fn finds_by_mount(&self) -> bool {
         !self.state().unproven_mounts
+    }
+
+    async fn mounting(&self) -> Mounting {
+        self.state().mounting
+    }
+
+    fn refused_to_mount(&self, blob: &Descriptor) {
+        self.state().refused.push(blob.digest.clone());
     }
 
     fn is_near(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use oci::Registry;
+use oci::{Digest, Registry};
 
 use super::{Inner, RepositoryClient};
 use crate::{
@@ -19,6 +19,12 @@ impl RepositoryClient {
     /// The registry has shown something of itself.
     pub(crate) fn learn(&self, fact: Fact) {
         self.inner().learn(self.repository.registry(), fact);
+    }
+
+    /// A mount of this blob was refused that could have been given.
+    pub(crate) fn learn_refusal(&self, blob: &Digest) {
+        let page = self.inner().profiles.page(self.repository.registry());
+        page.refused_to_mount(blob);
     }
 
     /// What to go by of this key. The first of a process who asks is told nothing of what is kept

@@ -9,7 +9,11 @@ use std::{
 use oci::{Digest, Registry};
 use tokio::{sync::OnceCell, time::timeout};
 
-use super::{Fact, Profile, store::ProfileStore};
+use super::{
+    Fact, Profile,
+    refusals::{self, Refusals},
+    store::ProfileStore,
+};
 
 /// How long a store may take; one that is slower is gone on without.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,6 +92,18 @@ impl Page {
     /// The registry has shown this.
     pub(crate) fn learn(&self, fact: Fact) {
         lock(&self.learned).insert(fact.key(), fact);
+    }
+
+    /// A mount of this blob was refused that could have been given.
+    pub(crate) fn refused_to_mount(&self, blob: &Digest) {
+        // Read and written under one lock: blobs go several at a time.
+        let mut learned = lock(&self.learned);
+        let shown = learned.get(refusals::KEY).cloned();
+        let before = match shown.or_else(|| self.kept(refusals::KEY)) {
+            Some(Fact::RefusedMounts(before)) => before,
+            _ => Refusals::default(),
+        };
+        learned.insert(refusals::KEY, Fact::RefusedMounts(before.and(blob)));
     }
 
     /// What the registry has shown to this process.

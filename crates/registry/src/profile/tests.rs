@@ -26,6 +26,7 @@ fn all() -> Vec<Fact> {
         Fact::MountsFromItself(false),
         Fact::QuestionsAtOnce(NonZeroUsize::MAX),
         Fact::Referrers(true),
+        Fact::RefusedMounts(Refusals::default().and(&oci::Digest::of(b"one"))),
         Fact::SinglePost(true),
         Fact::TagParameters(true),
         Fact::TakesChunks(false),

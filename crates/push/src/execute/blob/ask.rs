@@ -2,21 +2,25 @@
 
 use std::sync::PoisonError;
 
-use oci::{Anywhere, Descriptor, MountOutcome, Presence, Repository, TargetError, TargetErrorKind};
+use oci::{
+    Anywhere, Descriptor, MountOutcome, Mounting, Presence, Repository, TargetError,
+    TargetErrorKind,
+};
 
 use crate::{
     error::{Phase, PushError},
     event::{Done, Event, Held},
     execute::{Mode, Run, handed::Handed, once::Turn},
     mount::{MountAnswer, MountStatus, Tried},
+    plan::is_much,
 };
 
 /// What asking around came to.
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     pub(super) tried: Vec<Tried>,
-    /// Not tried: they denied this push another blob.
-    denied: Vec<Tried>,
+    /// Not tried: they denied this push another blob, or their registry refuses all mounts.
+    on_hold: Vec<Tried>,
     /// Whether the registry linked it from wherever it was.
     pub(super) from_anywhere: bool,
     /// What needs no upload any more.
@@ -26,10 +30,16 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// These are not asked.
+    fn leave(&mut self, repositories: impl IntoIterator<Item = Repository>) {
+        let left = repositories.into_iter().map(Tried::on_hold);
+        self.on_hold.extend(left);
+    }
+
     /// Who was not asked: those on hold, and `others`; each once.
     pub(super) fn not_asked(&mut self, others: Vec<Tried>) -> Vec<Tried> {
         let mut not_asked: Vec<Tried> = Vec::new();
-        for it in self.denied.drain(..).chain(others) {
+        for it in self.on_hold.drain(..).chain(others) {
             let mut listed = self.tried.iter().chain(&not_asked);
             if listed.all(|listed| listed.from != it.from) {
                 not_asked.push(it);
@@ -53,11 +63,14 @@ impl<'a> Run<'a> {
             let siblings = self.candidates(blob, (from, required), turn).into_iter();
             siblings.partition::<Vec<_>, _>(|it| denied.contains(it))
         };
-        asked.denied.extend(denied.into_iter().map(Tried::on_hold));
+        asked.leave(denied);
         let is_held = self.mode != Mode::Planned && !left && self.siblings.is_held(&blob.digest);
         // Most likely it is there, or nobody has counted it among what may be sent unasked.
-        let counts = is_held || !asked.denied.is_empty();
-        if is_held && !siblings.is_empty() {
+        let counts = is_held || !asked.on_hold.is_empty();
+        if (is_held || !siblings.is_empty()) && self.are_mounts_refused(blob).await {
+            self.ask_refuser(blob, siblings, &mut asked, (required, left, counts))
+                .await?;
+        } else if is_held && !siblings.is_empty() {
             self.ask_itself(blob, (&mut asked, counts)).await?;
             if asked.settled.is_none() {
                 self.ask_siblings(blob, siblings, &mut asked).await;
@@ -149,7 +162,7 @@ impl<'a> Run<'a> {
                 digest: blob.digest.clone(),
                 tried: tried.clone(),
             });
-            self.learn_answer(blob, &tried);
+            self.learn_answer(blob, &tried).await;
             asked.tried.push(tried);
             if answer == MountAnswer::Mounted {
                 asked.settled = Some(Done::Mounted);
@@ -164,6 +177,52 @@ impl<'a> Run<'a> {
                 None => {}
             }
         }
+    }
+
+    /// Whether mounts of the blob are taken to be refused. Where that is in doubt, the first blob of a push finds
+    /// out, and the others do not wait for it.
+    async fn are_mounts_refused(&self, blob: &Descriptor) -> bool {
+        match self.target.mounting().await {
+            Mounting::Tried => false,
+            Mounting::Refused => true,
+            Mounting::Doubted => *self.trial.get_or_init(|| blob.digest.clone()) != blob.digest,
+        }
+    }
+
+    /// Asks where every mount is refused: plainly, and first, whether the blob is there, if that is likely
+    /// or it is much to send for nothing; and one of those that may hold it, in the request that opens the
+    /// upload, so that a registry that has begun to mount blobs shows it. All of them for what
+    /// must be mounted.
+    async fn ask_refuser(
+        &self,
+        blob: &Descriptor,
+        mut siblings: Vec<Repository>,
+        asked: &mut Asked<'a>,
+        (required, left, counts): (bool, bool, bool),
+    ) -> Result<(), PushError> {
+        if left && !required {
+            // It is gone on with in the session there is, by whoever asks for that.
+            asked.leave(siblings);
+            return Ok(());
+        }
+        let open = self.mode != Mode::Planned && !self.is_missing(blob);
+        let wanted = self.signs.wants_a_question(&blob.digest);
+        let plainly = open && (counts || required || wanted || is_much(blob.size));
+        if plainly {
+            self.ask_presence(blob, asked).await?;
+            if asked.settled.is_some() {
+                return Ok(());
+            }
+        }
+        if !required {
+            let first = usize::from(plainly || counts || !self.goes_at_once(blob).await);
+            asked.leave(siblings.split_off(first.min(siblings.len())));
+        }
+        self.ask_siblings(blob, siblings, asked).await;
+        if !plainly && asked.settled.is_none() {
+            self.checked(blob, Held::Unknown);
+        }
+        Ok(())
     }
 
     /// Asks the repository itself for the blob in the one request that also opens the
@@ -184,9 +243,14 @@ impl<'a> Run<'a> {
             Err(error) => return self.open_question(blob, error),
         };
         let held = refused.as_ref().map_or(Held::Unknown, |_| Held::No);
+        let opened = refused.is_some();
         asked.session = refused.map(|it| Handed::new(self.target, it));
         if counts && !self.target.finds_by_mount().await {
-            return self.ask_presence(blob, asked).await;
+            self.ask_presence(blob, asked).await?;
+            if opened && asked.settled.is_some() {
+                self.target.refused_to_mount(blob);
+            }
+            return Ok(());
         }
         self.checked(blob, held);
         Ok(())
