@@ -153,6 +153,18 @@ pub(crate) enum AppError {
         #[source]
         cause: push::state::NoDatabase,
     },
+    /// A file that was named by mistake, and is as it was.
+    #[error("{} is not a state file of longshore", .0.display())]
+    NotAState(PathBuf),
+    /// An import is longer than any export; what came before the bound is kept.
+    #[error(
+        "{name} has more than {bound}, so that the rest of it was not read: {facts} were imported"
+    )]
+    TooLong {
+        name: String,
+        bound: String,
+        facts: String,
+    },
     #[error("nothing was imported: there is no file to keep it in")]
     NothingKept,
     /// Some lines of an import are no facts; the others were kept.

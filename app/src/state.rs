@@ -1,9 +1,12 @@
 //! Where what is kept between runs is: one file, shared by all runs of a user.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use push::{Sessions, State, state::Notice};
+use push::{
+    Sessions, State,
+    state::{NoDatabase, Notice},
+};
 
 use crate::{
     env::Environment,
@@ -74,15 +77,15 @@ impl StateArgs {
     /// Opens the state for a run that writes.
     pub(crate) async fn open(&self, environment: &Environment) -> Result<State, AppError> {
         match self.path(environment)? {
-            Some(path) => opened(path).await,
+            Some(path) => opened(path, State::open).await,
             None => Ok(State::memory()),
         }
     }
 
-    /// Opens the state for a run that only looks: no file is made for it.
+    /// Opens the state for a run that only looks: no file is made for it, none is moved.
     pub(crate) async fn look(&self, environment: &Environment) -> Result<State, AppError> {
         match self.path(environment)? {
-            Some(path) if path.exists() => opened(path).await,
+            Some(path) if path.exists() => opened(path, State::look).await,
             Some(_) => Ok(State::unmade()),
             None => Ok(State::memory()),
         }
@@ -102,7 +105,8 @@ impl StateArgs {
         if !made && matches!(path.try_exists(), Ok(false)) {
             return Ok(State::unmade());
         }
-        match open(path).await? {
+        let how = if made { State::open } else { State::look };
+        match open(path, how).await? {
             (_, Some(Notice::Memory { path, cause })) => Err(AppError::StateFile { path, cause }),
             (state, notice) => Ok(told(state, notice.as_ref())),
         }
@@ -120,19 +124,33 @@ impl StateArgs {
     }
 }
 
+/// How a file is opened: to be written, or to be looked at.
+type Open = fn(&Path) -> (State, Option<Notice>);
+
 /// Opens a file, and says what a person should know about it.
-async fn opened(path: PathBuf) -> Result<State, AppError> {
-    let (state, notice) = open(path).await?;
+async fn opened(path: PathBuf, how: Open) -> Result<State, AppError> {
+    let (state, notice) = open(path, how).await?;
     Ok(told(state, notice.as_ref()))
 }
 
-async fn open(path: PathBuf) -> Result<(State, Option<Notice>), AppError> {
+/// Opens a file. One of something else was named by mistake.
+async fn open(path: PathBuf, how: Open) -> Result<(State, Option<Notice>), AppError> {
     let place = path.clone();
-    let opening = tokio::task::spawn_blocking(move || State::open(&path));
-    opening.await.map_err(|error| AppError::System {
-        attempted: format!("open the state file {}", place.display()),
-        error: std::io::Error::other(error),
-    })
+    let opening = tokio::task::spawn_blocking(move || how(&path));
+    match opening.await {
+        Ok((
+            _,
+            Some(Notice::Memory {
+                path,
+                cause: NoDatabase::Foreign,
+            }),
+        )) => Err(AppError::NotAState(path)),
+        Ok(opened) => Ok(opened),
+        Err(error) => Err(AppError::System {
+            attempted: format!("open the state file {}", place.display()),
+            error: std::io::Error::other(error),
+        }),
+    }
 }
 
 fn told(state: State, notice: Option<&Notice>) -> State {

@@ -28,6 +28,7 @@ impl AppError {
             | Self::Rules(_)
             | Self::Client(_)
             | Self::PackageMap(_)
+            | Self::NotAState(_)
             | Self::Store(StoreError::NotAStore { .. }) => Cause::Usage,
             Self::Login { error, .. } => target_cause(error),
             Self::Keep(error) | Self::Forget(error) => keep_cause(error),
@@ -57,6 +58,7 @@ impl AppError {
             | Self::Index(_)
             | Self::StateFile { .. }
             | Self::NothingKept
+            | Self::TooLong { .. }
             | Self::Io { .. } => Cause::LocalData,
             Self::NoFile(_) => Cause::SourceNotFound,
             Self::Build(error) => build_cause(error),

@@ -52,13 +52,6 @@ impl AppError {
                 BaseError::Source { error, .. } => source_hint(error).map(Into::into),
                 _ => None,
             },
-            Self::Rejected { .. } => Some(
-                "the other lines were imported; a fact is written as longshore index export does".into(),
-            ),
-            Self::StateFile { .. } => Some(
-                "see that it can be read and written, or name another with --state".into(),
-            ),
-            Self::NothingKept => Some("choose a file that can be written with --state".into()),
             Self::Timeout => Some(
                 "push again with a longer --timeout: what arrived whole is not sent twice".into(),
             ),
@@ -72,6 +65,27 @@ impl AppError {
             Self::Altered(_) => Some(
                 "is the disk failing? What was removed is fetched again when it is needed".into(),
             ),
+            other => other.state_hint().map(Into::into),
+        }
+    }
+
+    /// The same of what is wrong with the state file, or with what it is to take in.
+    fn state_hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Rejected { .. } => Some(
+                "the other lines were imported; a fact is written as longshore index export does",
+            ),
+            Self::StateFile { .. } => {
+                Some("see that it can be read and written, or name another with --state")
+            }
+            Self::NotAState(_) => Some(
+                "nothing was changed; name another file with --state, or keep nothing with --no-state",
+            ),
+            Self::TooLong { .. } => Some(
+                "an export of longshore index is never so long: is it the right file? Several that \
+                 were put together can be imported one by one",
+            ),
+            Self::NothingKept => Some("choose a file that can be written with --state"),
             _ => None,
         }
     }

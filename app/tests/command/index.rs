@@ -236,6 +236,7 @@ async fn i4_a_corrupt_file_is_announced_and_rebuilt_and_the_push_still_succeeds(
     let image = stage.image(&small());
     let file = stage.path("state.db");
     let flag = ["--state", file.to_str().unwrap()];
+    push(&stage, &image, "first:1", &flag).await.succeeded();
     fs::write(&file, b"this is no database\n".repeat(300)).unwrap();
     let run = push(&stage, &image, "app:1", &flag).await.succeeded();
     assert!(run.stderr.contains("begun anew"), "{run:#?}");
@@ -375,6 +376,43 @@ async fn p17_what_one_machine_exports_another_mounts_on_its_first_push() {
     let lines = readable(&stage.server.log().lines());
     assert_eq!(lines, mounting(&image, "app", "base"));
     assert_eq!(stage.server.log().blob_bytes(), 0);
+}
+
+/// Endless, in one line; and of more lines than anybody exports.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn p17_an_import_ends_at_a_bound_and_says_which_and_what_was_known_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state.db");
+    let index = |args: &[&str]| index(home.path(), &state, args);
+    let file = home.path().join("facts");
+    facts(&file, "r.test/known", 3);
+    index(&["import", file.to_str().unwrap()]).succeeded();
+    let before = index(&["export"]).succeeded().stdout;
+
+    let run = index(&["import", "/dev/zero"]);
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    let expected = "error: /dev/zero has more than 256.0 MiB, so that the rest of it was not read: 0 facts were imported\n";
+    assert!(run.stderr.starts_with(expected), "{run:#?}");
+    assert!(run.stderr.contains("is it the right file?"), "{run:#?}");
+    assert_eq!(index(&["export"]).succeeded().stdout, before);
+
+    facts(&file, "r.test/new", 2);
+    let mut lines = fs::read(&file).unwrap();
+    lines.extend(b"#\n".repeat(1_048_576 - 2));
+    fs::write(&file, &lines).unwrap();
+    let run = index(&["import", file.to_str().unwrap(), "--json"]).succeeded();
+    assert_eq!(run.json()["facts"], 2, "as many as there may be");
+    lines.extend(b"#");
+    fs::write(&file, &lines).unwrap();
+    let run = index(&["import", file.to_str().unwrap(), "--json"]);
+    assert_eq!(run.code, Some(5), "{run:#?}");
+    let message = run.json()["error"]["message"].to_string();
+    assert!(message.contains("more than 1048576 lines"), "{message}");
+    assert!(message.contains("2 facts were imported"), "{message}");
+    let known = index(&["export"]).succeeded().stdout;
+    assert!(before.lines().all(|it| known.contains(it)));
+    assert_eq!(known.lines().count(), 1 + 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,6 @@ async fn p1_a_file_that_cannot_be_used_is_a_warning() {
     let stage = Stage::new().await;
     let image = stage.image(&small());
     let path = stage.path("state.db");
-    fs::write(&path, b"this is no database\n".repeat(300)).unwrap();
     let damaged = path.to_str().unwrap();
     let push = [
         "push",
@@ -175,6 +174,8 @@ async fn p1_a_file_that_cannot_be_used_is_a_warning() {
         "--state",
         damaged,
     ];
+    stage.longshore(&push).await.succeeded();
+    fs::write(&path, b"this is no database\n".repeat(300)).unwrap();
     let anew = stage.longshore(&push).await.succeeded();
     let expected = format!(
         "warning: the state file was damaged: {damaged} is begun anew, the old one is kept as {damaged}.damaged\n"
@@ -200,6 +201,75 @@ async fn p1_a_file_that_cannot_be_used_is_a_warning() {
             .contains("a push that is interrupted starts anew: it cannot be opened"),
         "{run:#?}"
     );
+}
+
+/// A wrong name: nothing is sent, and the file is as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_file_that_is_no_state_file_is_an_error_that_names_it_and_stays_as_it_is() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let path = stage.path("holiday.jpg");
+    fs::write(&path, b"this is no database\n".repeat(300)).unwrap();
+    let before = fs::read(&path).unwrap();
+    let reference = stage.reference("team/app:1");
+    let file = path.to_str().unwrap();
+    for command in [
+        &["push", image.path(), &reference][..],
+        &["plan", image.path(), &reference],
+        &["index", "show"],
+        &["index", "import", "/dev/null"],
+        &["index", "forget", "--all"],
+        &["profile", "show"],
+        &["session", "list"],
+    ] {
+        let run = stage
+            .longshore(&[command, &["--state", file]].concat())
+            .await;
+        assert_eq!(run.code, Some(2), "{command:?}: {run:#?}");
+        let expected = format!("error: {file} is not a state file of longshore\n");
+        assert!(run.stderr.starts_with(&expected), "{run:#?}");
+        assert!(run.stderr.contains("--state"), "{run:#?}");
+        assert_eq!(stage.server.log().requests(), 0);
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+    let names = fs::read_dir(path.parent().unwrap()).unwrap();
+    let mut names = names.map(|it| it.unwrap().file_name().into_string().unwrap());
+    assert!(!names.any(|it| it.starts_with("holiday.jpg.")));
+}
+
+/// What only looks neither moves a damaged file nor makes another.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_damaged_file_is_left_to_the_next_push_by_what_only_looks() {
+    let stage = Stage::new().await;
+    let image = stage.image(&small());
+    let path = stage.path("state.db");
+    let file = path.to_str().unwrap();
+    let reference = stage.reference("team/app:1");
+    let push = ["push", image.path(), &reference, "--quiet", "--state", file];
+    stage.longshore(&push).await.succeeded();
+    let junk = b"this is no database\n".repeat(300);
+    fs::write(&path, &junk).unwrap();
+    // Those that are about what is in it have nothing to go on with; a plan goes on without.
+    for (command, code) in [
+        (&["index", "show"][..], 5),
+        (&["profile", "show"], 5),
+        (&["session", "list"], 5),
+        (&["plan", image.path(), &reference], 0),
+    ] {
+        let run = stage
+            .longshore(&[command, &["--state", file]].concat())
+            .await;
+        assert_eq!(run.code, Some(code), "{command:?}: {run:#?}");
+        assert!(
+            run.stderr.contains("it is damaged, and left as it is"),
+            "{run:#?}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), junk);
+    }
+    let run = stage.longshore(&push).await.succeeded();
+    assert!(run.stderr.contains("begun anew"), "{run:#?}");
+    let aside = fs::read(format!("{file}.damaged")).unwrap();
+    assert_eq!(aside, junk);
 }
 
 /// No file may grow over so many blocks: the writes that are too many fail, whichever they are, as

@@ -330,8 +330,7 @@ impl Engine {
         let graph = self.read(ports).await?;
         // What stays where it is is nobody's concern: not the index's, not a sibling's.
         let wanted: Vec<&Descriptor> = graph.wanted(options.foreign).collect();
-        let blobs = wanted.iter().copied();
-        let lessons = Lessons::recall(&self.shared, blobs, repository, ports.observer).await;
+        let lessons = self.recalled(&wanted, repository, ports.observer).await;
         let known = &self.shared.layers;
         let siblings = Siblings::new(repository, ports.source, destination, known, options);
         let nowhere = self.nowhere(&graph, ports.source, &siblings).await?;
@@ -343,9 +342,8 @@ impl Engine {
         let mounts = Mounts::of(ports.target).await;
         let sparing = self.sparing(ports.target, mounts, (&wanted, &siblings));
         let asked = sparing.filter(|_| !ask_blobs);
-        let left = self
-            .left(&graph, (repository, ports.observer), ask_blobs)
-            .await;
+        let left = self.left(&graph, (repository, ports.observer), ask_blobs);
+        let left = left.await;
         let proves = self.proves(&graph, (ports.target, &recalled)).await;
         let familiar = self.shared.sightings.knows(repository.registry()).await;
         if familiar && !recalled.nodes[0] && asked == Some(Unseen::Asked) {
@@ -364,9 +362,7 @@ impl Engine {
             at_once: options.concurrency.get(),
         })
         .await?;
-        if options.no_overwrite {
-            findings.refuse_to_overwrite(repository, graph.root().document.digest())?;
-        }
+        self.check_tags(&findings, (repository, &graph))?;
         if purpose != Purpose::Plan || !self.shared.forgets_plans {
             self.remember(
                 repository,

@@ -35,7 +35,7 @@ pub use hosts::HostFact;
 use memory::MemoryTable;
 pub use notice::{NoDatabase, Notice};
 use owner::{Owner, Owners};
-use sqlite::Database;
+use sqlite::{Damaged, Database};
 use table::{Access, Table};
 
 /// How many facts a process records before it looks whether the index has too many: counting
@@ -93,10 +93,21 @@ impl State {
     /// Both are for their owner only.
     ///
     /// Where there can be no database the state is in memory, and the notice says why; one
-    /// that is damaged is put aside and begun anew, and the notice says that. Blocks for as
+    /// that is damaged is put aside, never in the place of one that was before, and begun anew, and
+    /// the notice says that. A file of something else is not touched. Blocks for as
     /// long as a file system takes, at most some seconds if other processes are in the way.
     pub fn open(path: &Path) -> (Self, Option<Notice>) {
-        match Database::open(path) {
+        Self::opened(path, Damaged::Replaced)
+    }
+
+    /// The same for whoever only looks, or forgets: a database that is damaged stays as it is,
+    /// and the notice says that.
+    pub fn look(path: &Path) -> (Self, Option<Notice>) {
+        Self::opened(path, Damaged::Left)
+    }
+
+    fn opened(path: &Path, damaged: Damaged) -> (Self, Option<Notice>) {
+        match Database::open(path, damaged) {
             Ok((database, notice)) => {
                 let owners = Owners::beside(path);
                 let owner = owners.register();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use push::{
-    State,
+    ByteSize, State,
     index::{
         BlobIndex as _, Sighting,
         text::{self, LineError, MAX_LINE},
@@ -16,6 +16,10 @@ use push::{
 use super::TOLD;
 use crate::error::AppError;
 
+/// How many lines are read, inclusive: what sixteen machines keep, each as much as one can.
+const MOST_LINES: usize = 16 * 65_536;
+/// How many bytes are read, inclusive, lines that are dropped among them: as many lines, a quarter of the longest each.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// How many facts are written at once.
 const BATCH: usize = 1024;
 /// After how many facts the index is kept within its bounds: it does not grow by what will not stay.
@@ -45,9 +49,11 @@ pub(super) struct Rejected {
 }
 
 impl Imported {
+    /// Keeps the facts of all lines, in order, to the end or to a bound: beyond it is an error, and what
+    /// came before stays.
     pub(super) async fn read(
         state: &State,
-        mut from: Box<dyn BufRead>,
+        from: Box<dyn BufRead>,
         name: &str,
     ) -> Result<Self, AppError> {
         let failed = |error| AppError::Io {
@@ -57,7 +63,14 @@ impl Imported {
         let now = SystemTime::now();
         let mut imported = Self::default();
         let (mut batch, mut line, mut number) = (Vec::new(), Vec::new(), 0);
-        while next_line(&mut *from, &mut line).map_err(failed)? {
+        // One byte more than there may be shows that there are more.
+        let mut from = from.take(MOST_BYTES + 1);
+        let mut over = None;
+        while next_line(&mut from, &mut line).map_err(failed)? {
+            if let Some(bound) = bound_of(number, from.limit()) {
+                over = Some(bound);
+                break;
+            }
             number += 1;
             match text::parse(&line, now) {
                 Ok(None) => {}
@@ -70,7 +83,14 @@ impl Imported {
         }
         imported.keep(state, batch).await?;
         imported.keep_within_bounds(state).await?;
-        Ok(imported)
+        match over {
+            None => Ok(imported),
+            Some(bound) => Err(AppError::TooLong {
+                name: name.to_owned(),
+                bound,
+                facts: super::facts(imported.facts),
+            }),
+        }
     }
 
     async fn keep_within_bounds(&mut self, state: &State) -> Result<(), AppError> {
@@ -112,6 +132,17 @@ impl Imported {
             name: name.to_owned(),
             lines,
         })
+    }
+}
+
+/// The bound that one more line is over, `left` being the bytes that may still be read.
+fn bound_of(lines: usize, left: u64) -> Option<String> {
+    if left == 0 {
+        Some(ByteSize(MOST_BYTES).to_string())
+    } else if lines == MOST_LINES {
+        Some(format!("{MOST_LINES} lines"))
+    } else {
+        None
     }
 }
 

@@ -8,13 +8,37 @@ use super::Engine;
 use crate::{
     error::PushError,
     event::{Event, Observer},
+    execute::Lessons,
     graph::Graph,
     journal::{BlobKey, StateError},
-    plan::Siblings,
+    plan::{Findings, Siblings},
     preflight::preflight,
 };
 
 impl Engine {
+    /// What the index knows of these blobs.
+    pub(super) async fn recalled(
+        &self,
+        wanted: &[&Descriptor],
+        repository: &Repository,
+        observer: &dyn Observer,
+    ) -> Lessons {
+        let blobs = wanted.iter().copied();
+        Lessons::recall(&self.shared, blobs, repository, observer).await
+    }
+
+    /// Stops where a tag that must not be moved names something else.
+    pub(super) fn check_tags(
+        &self,
+        findings: &Findings,
+        (repository, graph): (&Repository, &Graph),
+    ) -> Result<(), PushError> {
+        if !self.shared.options.no_overwrite {
+            return Ok(());
+        }
+        findings.refuse_to_overwrite(repository, graph.root().document.digest())
+    }
+
     /// The blobs that the source does not have and need not have. That it has the others is made sure.
     pub(super) async fn nowhere(
         &self,
@@ -23,9 +47,7 @@ impl Engine {
         siblings: &Siblings,
     ) -> Result<HashSet<Digest>, PushError> {
         let options = &self.shared.options;
-        let required = |it: &Descriptor| {
-            options.must_mount.contains(&it.digest) || siblings.must_mount(&it.digest)
-        };
+        let required = |it: &Descriptor| self.is_required(it, siblings);
         let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
         preflight(graph, source, options.foreign, &required, &known).await
     }

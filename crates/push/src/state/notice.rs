@@ -43,9 +43,12 @@ pub enum NoDatabase {
         /// The newest this version knows.
         known: i64,
     },
-    /// It is a database, of something else.
-    #[error("another program wrote it")]
+    /// It is a file of something else, and as it was.
+    #[error("it is not a state file of longshore")]
     Foreign,
+    /// It is damaged, and whoever opens it only looks.
+    #[error("it is damaged, and left as it is: a push puts it aside and begins anew")]
+    LeftDamaged,
     /// It is damaged, and others have it open: moving it now would damage more.
     #[error("it is damaged, and another process has it open: it is begun anew later")]
     DamagedInUse,

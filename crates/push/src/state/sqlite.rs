@@ -32,6 +32,7 @@ mod open;
 mod rows;
 
 pub(super) use files::{beside, private_directory};
+pub(super) use open::Damaged;
 use open::Opened;
 use rows::SqliteTable;
 
@@ -57,12 +58,15 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens the file at `path`, or makes it.
-    pub(super) fn open(path: &Path) -> Result<(Self, Option<Notice>), NoDatabase> {
+    pub(super) fn open(
+        path: &Path,
+        damaged: Damaged,
+    ) -> Result<(Self, Option<Notice>), NoDatabase> {
         let Opened {
             mut connection,
             presence,
             aside,
-        } = open::open(path)?;
+        } = open::open(path, damaged)?;
         let (work, waiting) = sync_channel::<Work>(WAITING);
         let thread = std::thread::Builder::new()
             .name("state".into())

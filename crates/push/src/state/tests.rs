@@ -55,7 +55,7 @@ impl World {
         let path = directory.path().join("state.db");
         let clock = Arc::new(AtomicU64::new(START));
         let one = || {
-            let (database, notice) = Database::open(&path).unwrap();
+            let (database, notice) = Database::open(&path, Damaged::Replaced).unwrap();
             assert!(notice.is_none());
             State::of(
                 Backend::Sqlite(database),

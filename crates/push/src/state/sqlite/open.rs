@@ -16,7 +16,7 @@ use super::{failed, files};
 use crate::{journal::StateError, state::notice::NoDatabase};
 
 /// Says that a database is ours: "lngs".
-const APPLICATION: i64 = 0x6c6e_6773;
+const APPLICATION: u32 = 0x6c6e_6773;
 /// The format this version writes. What it adds to an older one is in [`MIGRATIONS`].
 const FORMAT: i64 = 2;
 /// The first `SQLite` that [keeps a log with several writers](https://www.sqlite.org/wal.html#walresetbug).
@@ -78,7 +78,17 @@ enum Failed {
     Other(NoDatabase),
 }
 
-pub(super) fn open(path: &Path) -> Result<Opened, NoDatabase> {
+/// What becomes of a damaged database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::state) enum Damaged {
+    /// It is put aside, and begun anew.
+    Replaced,
+    /// It stays as it is.
+    Left,
+}
+
+/// Opens the file at `path`, or makes it. One that is not ours is not touched.
+pub(super) fn open(path: &Path, damaged: Damaged) -> Result<Opened, NoDatabase> {
     if rusqlite::version_number() < SOUND {
         let version = rusqlite::version();
         return Err(NoDatabase::OldLibrary { version });
@@ -86,6 +96,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, NoDatabase> {
     let unusable = |error| NoDatabase::Unusable(StateError::File(error));
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
+    if !files::may_be_ours(path, APPLICATION).map_err(unusable)? {
+        return Err(NoDatabase::Foreign);
+    }
     files::private_directory(directory).map_err(unusable)?;
     if files::is_network(directory).map_err(unusable)? {
         return Err(NoDatabase::Network);
@@ -98,6 +111,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, NoDatabase> {
             aside: None,
         }),
         Err(Failed::Other(cause)) => Err(cause),
+        Err(Failed::Damaged(_)) if damaged == Damaged::Left => Err(NoDatabase::LeftDamaged),
         Err(Failed::Damaged(_)) => {
             let rebuilt = presence.alone(|| rebuild(path)).map_err(unusable)?;
             let (connection, aside) = rebuilt.unwrap_or(Err(NoDatabase::DamagedInUse))?;
@@ -126,13 +140,14 @@ fn rebuild(path: &Path) -> Result<(Connection, Option<PathBuf>), NoDatabase> {
 }
 
 fn connect(path: &Path) -> Result<Connection, Failed> {
-    // `SQLite` gives the log the mode of the database.
-    files::private_file(path)
-        .map_err(|error| Failed::Other(NoDatabase::Unusable(StateError::File(error))))?;
+    let unusable = |error| Failed::Other(NoDatabase::Unusable(StateError::File(error)));
+    files::private_file(path).map_err(unusable)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(Failed::of)?;
     connection.busy_timeout(BUSY).map_err(Failed::of)?;
     check_origin(&connection)?;
+    // `SQLite` gives the log the mode of the database.
+    files::restrict(path).map_err(unusable)?;
     write_ahead(&connection)?;
     let settings = "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; \
          PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 1048576;";
@@ -154,18 +169,19 @@ fn connect(path: &Path) -> Result<Connection, Failed> {
 fn check_origin(connection: &Connection) -> Result<(), Failed> {
     let look = connection.unchecked_transaction().map_err(Failed::of)?;
     let application = number(&look, "application_id")?;
+    let ours = application == i64::from(APPLICATION);
     let format = number(&look, "user_version")?;
     let tables: i64 = look
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(Failed::of)?;
     drop(look);
-    if application == APPLICATION && format > FORMAT {
+    if ours && format > FORMAT {
         return Err(Failed::Other(NoDatabase::Newer {
             version: format,
             known: FORMAT,
         }));
     }
-    if application != APPLICATION && (application != 0 || tables > 0) {
+    if !ours && (application != 0 || tables > 0) {
         return Err(Failed::Other(NoDatabase::Foreign));
     }
     Ok(())

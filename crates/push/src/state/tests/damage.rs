@@ -40,6 +40,7 @@ async fn found(database: &[u8], log: &[u8]) -> (Option<Notice>, Vec<u64>) {
     let path = directory.path().join("state.db");
     fs::write(&path, database).unwrap();
     fs::write(format!("{}-wal", path.display()), log).unwrap();
+    fs::write(format!("{}.lock", path.display()), "").unwrap();
     let (state, notice) = State::open(&path);
     assert!(state.lasts(), "{notice:?}");
     let rows = state.list().await.unwrap();
@@ -95,12 +96,14 @@ async fn a_log_with_other_bytes_at_its_end_holds_the_commits_before_them() {
     }
 }
 
+/// The lock says that it was a database of ours.
 #[tokio::test]
-async fn what_is_no_database_is_put_aside_and_begun_anew() {
+async fn what_is_no_database_any_more_is_put_aside_and_no_earlier_one_is_lost() {
     let (_directory, path) = in_directory();
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let junk = b"this is no database\n".repeat(500);
-    for _ in 0..2 {
+    drop(opened(&path));
+    let mut kept = Vec::new();
+    for number in 0..16 {
+        let junk = format!("this is no database {number}\n").repeat(500);
         fs::write(&path, &junk).unwrap();
         let (state, notice) = State::open(&path);
         let Some(Notice::Rebuilt { aside, .. }) = notice else {
@@ -108,10 +111,58 @@ async fn what_is_no_database_is_put_aside_and_begun_anew() {
         };
         assert!(state.lasts());
         assert_eq!(state.list().await.unwrap(), []);
-        assert_eq!(fs::read(aside).unwrap(), junk);
+        kept.push((aside, junk));
         drop(state);
         drop(opened(&path));
     }
+    assert!(kept[0].0.to_str().unwrap().ends_with(".damaged"));
+    assert!(kept[1].0.to_str().unwrap().ends_with(".damaged.2"));
+    for (aside, junk) in &kept {
+        assert_eq!(fs::read_to_string(aside).unwrap(), *junk);
+    }
+    // There is an end to it.
+    fs::write(&path, "junk").unwrap();
+    let (state, notice) = State::open(&path);
+    let Some(Notice::Memory {
+        cause: NoDatabase::Damaged(cause),
+        ..
+    }) = notice
+    else {
+        panic!("{notice:?}")
+    };
+    assert!(!state.lasts());
+    let cause = std::error::Error::source(&cause).unwrap().to_string();
+    assert!(
+        cause.starts_with("16 damaged ones are kept already as "),
+        "{cause}"
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"junk");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_leaves_a_damaged_file_as_it_is() {
+    let (directory, path) = in_directory();
+    drop(opened(&path));
+    let files = || {
+        let files = fs::read_dir(path.parent().unwrap()).unwrap();
+        let mut files: Vec<_> = files.map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    fs::write(&path, b"junk".repeat(2000)).unwrap();
+    let (state, notice) = State::look(&path);
+    assert!(!state.lasts());
+    let Some(Notice::Memory {
+        cause: NoDatabase::LeftDamaged,
+        ..
+    }) = notice
+    else {
+        panic!("{notice:?}")
+    };
+    assert_eq!(fs::read(&path).unwrap(), b"junk".repeat(2000));
+    assert_eq!(files(), before);
+    drop(directory);
 }
 
 #[tokio::test]

@@ -127,6 +127,40 @@ async fn a_file_that_is_not_ours_is_left_alone_and_the_run_goes_on_in_memory() {
     }
 }
 
+/// Neither a text nor a database of another program: no byte, no mode, nothing beside it.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_never_ours_is_not_touched() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let text = |path: &Path| fs::write(path, "Dear diary,\n".repeat(1000)).unwrap();
+    let notes = |path: &Path| {
+        sqlite::tests::execute(path, "CREATE TABLE notes (text TEXT)");
+    };
+    let makers: [&dyn Fn(&Path); 2] = [&text, &notes];
+    for make in makers {
+        for open in [State::open, State::look] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("mine");
+            make(&path);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            let before = fs::read(&path).unwrap();
+            let (state, notice) = open(&path);
+            let Some(Notice::Memory {
+                cause: NoDatabase::Foreign,
+                ..
+            }) = notice
+            else {
+                panic!("{notice:?}")
+            };
+            assert!(!state.lasts());
+            assert_eq!(fs::read(&path).unwrap(), before);
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o644);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn where_no_file_can_be_made_the_run_goes_on_in_memory() {
     let directory = tempfile::tempdir().unwrap();
