@@ -271,8 +271,8 @@ async fn k1_what_the_source_gives_wrongly_never_gets_into_the_store() {
         };
         assert_eq!(expected, (true, true), "{error:?}");
     }
-    stage.store.settle().await;
     drop(cached);
+    stage.store.settle().await;
     assert!(!stage.file(&wrong.digest).exists());
     assert_eq!(stage.store.contents().await.unwrap().blobs, 0);
     assert_eq!(stage.parts(), 0);
