@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use oci::{Platform, Source};
-use push::{State, index::BlobIndex, source::Subset};
+use push::{Foreign, State, index::BlobIndex, source::Subset};
 use registry::Client;
 
 use crate::{
@@ -73,6 +73,14 @@ pub(crate) struct CopyArgs {
     pub(crate) store: StoreArgs,
 }
 
+impl CopyArgs {
+    /// Whether no manifest is made or altered on the way.
+    fn is_verbatim(&self) -> bool {
+        let rewritten = !self.platforms.is_empty() && self.subset == SubsetArg::Rewrite;
+        !rewritten && self.transfer.foreign() != Foreign::Embed
+    }
+}
+
 /// How places are written.
 pub(crate) const TEXTS: &str = "\
 Examples:
@@ -97,7 +105,8 @@ pub(crate) enum SubsetArg {
     Rewrite,
     /// The same index, byte for byte; what else it lists is not there
     Sparse,
-    /// No index: the one image for the one platform, by its own digest
+    /// No index: the one image for the one platform, by its own digest; of several that match, the
+    /// first
     Image,
 }
 

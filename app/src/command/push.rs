@@ -295,7 +295,7 @@ pub(crate) async fn prepare_from(
     let reference = course.destination(0).unwrap_or(&named);
     let mount_from = course.siblings(0, &args.transfer.mount_from);
     let deadline = interrupt::deadline(settings.timeout);
-    let engine = args.transfer.engine(&settings, (state, sessions));
+    let engine = args.transfer.engine(&settings, (state, sessions), false);
     let opening = async {
         let source = open(&course, &client).await?;
         let pushed = (&*source, &engine);

@@ -25,7 +25,7 @@ use crate::{
     env::Environment,
     error::AppError,
     exit::Cause,
-    open::{self, course::Course},
+    open::{self, course::Course, place},
     render::{human, progress::Progress},
 };
 
@@ -157,10 +157,15 @@ fn failure(base: &Reference, error: &AppError) -> Value {
 
 /// A base is in a registry, whether it is written as a source or as a reference.
 fn base(text: &str) -> Result<Reference, AppError> {
-    match open::source_reference(text)? {
-        Some(reference) => Ok(reference),
-        None => open::reference(text),
+    if let Some(reference) = open::source_reference(text)? {
+        return Ok(reference);
     }
+    if place::is_on_this_machine(text) {
+        return Err(AppError::Usage(format!(
+            "{text:?} is not in a registry, and seeding streams layers from one to another: longshore copy puts an image of this machine into a registry, and pushes with --mount-from mount its layers"
+        )));
+    }
+    open::reference(text)
 }
 
 /// Seeds one base, and says what was done: as text at once, as JSON to the caller.

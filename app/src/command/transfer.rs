@@ -210,11 +210,12 @@ impl TransferArgs {
         }
     }
 
-    /// An engine that pushes so, with what earlier runs have kept.
+    /// An engine that pushes so, with what earlier runs have kept; `verbatim` as in [`Options`].
     pub(crate) fn engine(
         &self,
         settings: &Settings,
         (state, sessions): (State, Sessions),
+        verbatim: bool,
     ) -> Engine {
         let layers = LayerRepos::builder();
         let layers = if self.no_index {
@@ -224,6 +225,7 @@ impl TransferArgs {
         };
         let options = Options {
             sessions,
+            verbatim,
             ..self.options(settings)
         };
         Engine::builder()

@@ -162,6 +162,14 @@ pub(crate) fn reference_text(text: &str) -> String {
     format!("{IN_REGISTRY}{text}")
 }
 
+/// What begins a place that is on this machine.
+const ON_THIS_MACHINE: [&str; 6] = ["oci:", "oci-archive:", "docker-archive:", "/", "./", "../"];
+
+/// Whether a text says that what it names is on this machine, whatever is there.
+pub(crate) fn is_on_this_machine(text: &str) -> bool {
+    ON_THIS_MACHINE.iter().any(|it| text.starts_with(it))
+}
+
 /// Whether a text can be nothing but a path.
 fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../"].iter().any(|it| text.starts_with(it));

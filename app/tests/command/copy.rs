@@ -361,6 +361,56 @@ async fn a_copy_onto_itself_is_done_already_and_writes_nothing() {
 }
 
 /// Each of two registries gets the password that is its own, and never sees the other's.
+/// The image was read from there a moment ago: one question for each of its manifests stands for
+/// all their blobs, which are neither linked to where they are nor asked for, nothing being known
+/// from before.
+#[tokio::test(flavor = "multi_thread")]
+async fn p23_a_new_tag_within_a_repository_takes_a_question_for_each_manifest_and_one_put() {
+    for options in [small(), multi_platform()] {
+        let (stage, image) = staged(&options).await;
+        let from = stage.reference("team/staging:1");
+        let index = image.document.as_index();
+        let children = index.map_or(0, |it| it.manifests.len());
+        for (command, tag) in [("copy", "2"), ("promote", "3")] {
+            stage.server.log().clear();
+            let to = stage.reference(&format!("team/staging:{tag}"));
+            let kept = stage.path(&format!("{tag}.db"));
+            let kept = kept.to_str().unwrap();
+            let args = [command, &from, &to, "--json", "--state", kept];
+            let run = stage.longshore(&args).await.succeeded();
+            let mut lines = stage.server.log().lines();
+            let put = format!("PUT /v2/team/staging/manifests/{tag} → 201");
+            assert_eq!(lines.pop(), Some(put));
+            let questions = lines.iter().filter(|it| it.starts_with("HEAD ")).count();
+            let readings = lines.iter().filter(|it| it.starts_with("GET ")).count();
+            assert_eq!(questions, 1 + children, "{lines:#?}");
+            // What the first copy has fetched is in the store, but for what the tag names.
+            assert!((1..=1 + children).contains(&readings), "{lines:#?}");
+            assert_eq!(questions + readings, lines.len(), "{lines:#?}");
+            let manifests = lines.iter().all(|it| it.contains("/manifests/"));
+            assert!(manifests, "{lines:#?}");
+            for moved in ["uploaded", "mounted"] {
+                assert_eq!(run.json()["bytes"][moved], 0, "{run:#?}");
+            }
+            let tagged = manifest(&stage.server, "team/staging", tag).await.unwrap();
+            assert_eq!(tagged, image.document.bytes().as_ref());
+        }
+    }
+}
+
+/// A rewritten index is not what was read: it was never there, and nobody asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p23_a_rewritten_index_within_a_repository_is_not_asked_for() {
+    let (stage, _) = staged(&multi_platform()).await;
+    let from = stage.reference("team/staging:1");
+    let to = stage.reference("team/staging:arm");
+    let args = ["copy", &from, &to, "--platform", "linux/arm64", "--json"];
+    let run = stage.longshore(&args).await.succeeded();
+    let digest = run.json()["digest"].as_str().unwrap().to_owned();
+    let lines = stage.server.log().lines();
+    assert!(!lines.iter().any(|it| it.contains(&digest)), "{lines:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_of_two_registries_stay_at_their_own() {
     let secrets = ["canary-source-71b2", "canary-destination-93fe"];

@@ -329,7 +329,8 @@ async fn p15_a_base_that_cannot_be_read_is_told_by_why() {
         (absent.as_str(), 4, "there is no image"),
         (&forbidden, 3, "the base"),
         (&unreachable, 7, "the base"),
-        ("./image", 2, "reference"),
+        ("./image", 2, "longshore copy"),
+        ("oci:image", 2, "longshore copy"),
     ];
     for (base, code, words) in cases {
         let run = two.seed(base, &[]).await;

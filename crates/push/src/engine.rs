@@ -338,13 +338,12 @@ impl Engine {
         siblings.announce(ports.target, wanted.iter().map(|it| &it.digest));
         let tags = destination.unique_tags();
         let ask_blobs = purpose != Purpose::Push;
-        let recalled = self.recall(repository, &graph, &tags).await;
+        let (recalled, proves) = self.seen(ports, &graph, &tags).await;
         let mounts = Mounts::of(ports.target).await;
         let sparing = self.sparing(ports.target, mounts, (&wanted, &siblings));
         let asked = sparing.filter(|_| !ask_blobs);
         let left = self.left(&graph, (repository, ports.observer), ask_blobs);
         let left = left.await;
-        let proves = self.proves(&graph, (ports.target, &recalled)).await;
         let familiar = self.shared.sightings.knows(repository.registry()).await;
         if familiar && !recalled.nodes[0] && asked == Some(Unseen::Asked) {
             self.expect_blobs(ports.target, (&wanted, &siblings));

@@ -15,6 +15,10 @@ const JOURNAL_FROM: u64 = 8 * 1024 * 1024;
 
 /// How an [`Engine`](crate::Engine) pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with one another"
+)]
 pub struct Options {
     /// How many blobs, of all pushes of the engine together, are asked about or sent
     /// at the same time; the same limit holds for manifests. Default 32.
@@ -45,6 +49,10 @@ pub struct Options {
     pub sessions: Sessions,
     /// When a push asks for its manifests before it does anything else.
     pub ask_first: AskFirst,
+    /// Whether the source gives its origin's manifests as they are there, none of them made or
+    /// altered on the way. Into the origin itself they are then asked for first, whatever was seen
+    /// before, and a new tag costs no look at what they list. Default no.
+    pub verbatim: bool,
 }
 
 /// When a push asks whether its manifests are there already, before anything else.
@@ -140,6 +148,7 @@ impl Default for Options {
             journal_from: JOURNAL_FROM,
             sessions: Sessions::default(),
             ask_first: AskFirst::default(),
+            verbatim: false,
         }
     }
 }

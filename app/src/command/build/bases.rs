@@ -15,13 +15,14 @@ use wcow::Bases;
 use crate::{
     env::Environment,
     error::AppError,
-    open::{self, Company, course::Course, place::Place},
+    open::{
+        self, Company,
+        course::Course,
+        place::{self, Place},
+    },
     render::progress::Progress,
     settings::ConnectionArgs,
 };
-
-/// What begins a base that is on this machine.
-const ON_THIS_MACHINE: [&str; 6] = ["oci:", "oci-archive:", "docker-archive:", "/", "./", "../"];
 
 /// Where bases are found.
 pub(super) struct FoundBases<'a> {
@@ -54,7 +55,7 @@ impl<'a> FoundBases<'a> {
     }
 
     async fn found(&self, text: &str) -> Result<Arc<dyn Source>, AppError> {
-        if !ON_THIS_MACHINE.iter().any(|it| text.starts_with(it)) {
+        if !place::is_on_this_machine(text) {
             return self.in_registry(&open::reference(text)?).await;
         }
         match Place::source(text)? {

@@ -82,7 +82,9 @@ impl Way<'_> {
         let source = self.transfer.with_foreign(source, client)?;
         let sessions = args.unfinished.sessions(&state);
         // One for all: what goes to several repositories of one registry is sent to it once.
-        let engine = self.transfer.engine(self.settings, (state, sessions));
+        let engine = self
+            .transfer
+            .engine(self.settings, (state, sessions), false);
         know_layers(&engine, &there, &built);
         let mut ends = Vec::with_capacity(self.names.len());
         for (at, name) in self.names.iter().enumerate() {

@@ -26,7 +26,7 @@ impl Ending<'_> {
         let transfer = &self.args.transfer;
         let (state, sessions) = self.kept.clone();
         // One for all registries: what goes to several repositories of one is sent to it once.
-        let engine = transfer.engine(self.settings, (state, sessions));
+        let engine = transfer.engine(self.settings, (state, sessions), self.args.is_verbatim());
         let to_files = Engine::new(transfer.options(self.settings));
         let mut ends = Vec::with_capacity(to.len());
         let mut in_registries = 0;

@@ -26,7 +26,9 @@ async fn z25_a_copy_to_an_archive_and_from_it_keeps_every_digest() {
     let named = format!("oci-archive:{}:1.2", file.display());
     let unnamed = format!("oci-archive:{}", file.display());
     let run = stage.longshore(&["copy", &from, &named, "--json"]).await;
-    assert_eq!(run.succeeded().json()["digest"], image.digest().to_string());
+    let report = run.succeeded().json();
+    assert_eq!(report["digest"], image.digest().to_string());
+    assert_eq!(report["repository"], unnamed);
     let first = fs::read(&file).unwrap();
     let to = stage.reference("back:1");
     stage.longshore(&["copy", &named, &to]).await.succeeded();

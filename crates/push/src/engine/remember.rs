@@ -2,7 +2,7 @@
 
 use oci::{Repository, Tag, TagOrDigest};
 
-use super::Engine;
+use super::{Engine, Ports};
 use crate::{
     execute::Lessons,
     graph::Graph,
@@ -33,6 +33,24 @@ impl Engine {
             tags: of_tags.iter().map(|it| it.as_ref() == Some(root)).collect(),
             nodes: of_nodes.iter().map(Option::is_some).collect(),
         }
+    }
+
+    /// What was seen there before, and whether each document's being there proves that what it lists is. What
+    /// the source was read from a moment ago counts as seen if that is the repository itself, and proves
+    /// nothing.
+    pub(super) async fn seen(
+        &self,
+        ports: Ports<'_>,
+        graph: &Graph,
+        tags: &[Tag],
+    ) -> (Recalled, Vec<bool>) {
+        let repository = ports.target.repository();
+        let seen = self.recall(repository, graph, tags).await;
+        let proves = self.proves(graph, (ports.target, &seen)).await;
+        if self.shared.options.verbatim && ports.source.origin() == Some(repository) {
+            return (seen.read_there(), proves);
+        }
+        (seen, proves)
     }
 
     /// Keeps what the registry said when it was asked.

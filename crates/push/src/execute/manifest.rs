@@ -175,11 +175,17 @@ impl Run<'_> {
                 error,
             };
         }
-        let left_out = node.left_out.iter();
-        let mut missing: Vec<_> = left_out.filter(|it| named.contains(it)).cloned().collect();
-        if missing.is_empty() {
-            missing.clone_from(&node.left_out);
-        }
+        // An index may list one of them twice; it is missing once.
+        let mut once = HashSet::new();
+        let left_out = node.left_out.iter().filter(|it| once.insert(*it));
+        let left_out: Vec<_> = left_out.cloned().collect();
+        let mentioned = left_out.iter().filter(|it| named.contains(it));
+        let mentioned: Vec<_> = mentioned.cloned().collect();
+        let missing = if mentioned.is_empty() {
+            left_out
+        } else {
+            mentioned
+        };
         PushError::SparseRefused {
             digest,
             repository,

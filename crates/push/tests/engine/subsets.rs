@@ -104,6 +104,50 @@ async fn p6_a_sparse_index_that_is_refused_names_the_children_that_are_missing()
     assert!(target.manifest(&at_tag("1")).is_none());
 }
 
+/// An index may list a child twice; it is missing once.
+#[tokio::test(start_paused = true)]
+async fn p6_a_child_that_is_listed_twice_is_named_once_and_stays_twice_in_a_rewritten_index() {
+    let multi = multi();
+    let [amd64, arm64] = ["amd64", "arm64"].map(|it| Some(Platform::new("linux", it)));
+    let twice = IndexBuilder::new()
+        .manifest(&multi.children[0], amd64.clone())
+        .manifest(&multi.children[1], arm64)
+        .manifest(&multi.children[0], amd64);
+    let index = twice.build().unwrap();
+    let multi = Multi {
+        source: multi.source.with_root(index.clone()),
+        index,
+        children: multi.children,
+    };
+    let subset = some(&multi, &["linux/arm64"], SubsetMode::Sparse).await;
+    let target = target();
+    let error = one_at_a_time()
+        .push(&subset, &target, &tagged(&["1"]), &())
+        .await
+        .unwrap_err();
+    let PushError::SparseRefused { missing, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(missing[..], [multi.children[0].digest().clone()]);
+
+    let subset = some(&multi, &["linux/amd64"], SubsetMode::Rewrite).await;
+    let target = crate::fixture::target();
+    one_at_a_time()
+        .push(&subset, &target, &tagged(&["1"]), &())
+        .await
+        .unwrap();
+    let stored = Document::new(target.manifest(&at_tag("1")).unwrap(), None).unwrap();
+    assert_eq!(
+        puts(&target),
+        [put(&multi.children[0], None), put(&stored, Some("1"))]
+    );
+    let listed: Vec<&Digest> = stored.children().map(|it| &it.digest).collect();
+    assert_eq!(
+        listed,
+        [multi.children[0].digest(), multi.children[0].digest()]
+    );
+}
+
 /// That the index is there says nothing of what was left out when it was put.
 #[tokio::test(start_paused = true)]
 async fn another_platform_of_a_sparse_index_is_pushed_though_the_index_is_there() {

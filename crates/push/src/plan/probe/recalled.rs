@@ -25,6 +25,13 @@ pub(crate) struct Recalled {
 }
 
 impl Recalled {
+    /// What is recalled where the documents are read from this very repository: each was there a
+    /// moment ago, or when it was kept, so that asking for it spares what it is made of.
+    pub(crate) fn read_there(mut self) -> Self {
+        self.nodes.fill(true);
+        self
+    }
+
     /// What is recalled once `findings` are remembered.
     pub(crate) fn after(&self, findings: &Findings, tags: &[Tag]) -> Self {
         let node = |(standing, before): (&Standing, &bool)| match standing {
