@@ -38,6 +38,16 @@ bench-round-trips *arguments:
     cargo build --release --locked
     bench/round-trips {{ arguments }}
 
+# First pushes with ever more layers, beside other tools; see docs/round-trips.md
+bench-by-layers *arguments:
+    cargo build --release --locked
+    bench/by-layers {{ arguments }}
+
+# Ten releases of one application, beside other tools; see docs/round-trips.md
+bench-releases *arguments:
+    cargo build --release --locked
+    bench/releases {{ arguments }}
+
 # The embedded registry beside other registries, one run; see docs/benchmarks.md
 bench-server *arguments:
     cargo build --release --locked

@@ -8,18 +8,41 @@ import io
 import json
 import pathlib
 import random
+import re
 import tarfile
 
 MIB = 1 << 20
-# Name -> (layers, bytes of payload in each).
-SHAPES = {
-    "4x256MiB": (4, 256 * MIB),
-    "200x64KiB": (200, 64 << 10),
-    "10x20MiB": (10, 20 * MIB),
-}
 TAG = "bench"
 # What a shape's name ends with where its last layer is another one.
 CHANGED = " changed"
+UNITS = {"KiB": 1 << 10, "MiB": MIB}
+
+
+def shape(name):
+    """The layers, and the bytes of payload in each, of an image whose name begins with
+    `10x20MiB` or the like; None where it does not."""
+    found = re.match(r"([1-9]\d*)x([1-9]\d*)(KiB|MiB)(?= |$)", name)
+    return (int(found[1]), int(found[2]) * UNITS[found[3]]) if found else None
+
+
+def release(name, number):
+    """The name of the so-many-th release, from 1 on, of an application of that shape."""
+    return f"{name} release {number}"
+
+
+def seeds(name):
+    """What each layer's bytes are made from. With each release the last layer is another
+    one, with each even one the layer before it as well."""
+    first = name.split(" ")[0]
+    made = [f"{first} {number}" for number in range(shape(name)[0])]
+    if name.endswith(CHANGED):
+        made[-1] += CHANGED
+    elif " release " in name:
+        number = int(name.rsplit(" ", 1)[1])
+        made[-1] += f" release {number}"
+        if len(made) > 1:
+            made[-2] += f" release {number // 2 * 2}"
+    return made
 
 
 class _Hashing(io.RawIOBase):
@@ -80,17 +103,14 @@ def _document(blobs, media_type, value):
 
 
 def make(home, name):
-    """The layout of that shape under `home`, made if it is not there yet."""
-    shape = name.removesuffix(CHANGED)
-    layers, size = SHAPES[shape]
+    """The layout of that name under `home`, made if it is not there yet."""
+    size = shape(name)[1]
     layout = pathlib.Path(home) / f"layout-{name.replace(' ', '-')}"
     if (layout / "index.json").exists():
         return layout
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    seeds = [f"{shape} {number}" for number in range(layers)]
-    seeds[-1] += name.removeprefix(shape)
-    made = [_layer(blobs, seed, size) for seed in seeds]
+    made = [_layer(blobs, seed, size) for seed in seeds(name)]
     config = _document(blobs, "application/vnd.oci.image.config.v1+json", {
         "architecture": "amd64",
         "os": "linux",
