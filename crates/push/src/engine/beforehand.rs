@@ -48,7 +48,7 @@ impl Engine {
     ) -> Result<HashSet<Digest>, PushError> {
         let options = &self.shared.options;
         let required = |it: &Descriptor| self.is_required(it, siblings);
-        let known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
+        let known = |it: &Digest| siblings.is_known(it);
         preflight(graph, source, options.foreign, &required, &known).await
     }
 

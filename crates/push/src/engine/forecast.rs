@@ -1,6 +1,6 @@
 //! What a push will do, and what that comes to.
 
-use oci::{Descriptor, Digest, PushTarget, Validation};
+use oci::{Descriptor, PushTarget, Validation};
 
 use super::{Draft, Engine};
 use crate::{
@@ -220,9 +220,6 @@ fn unknown<'a>(
     wanted: &'a [&Descriptor],
     siblings: &'a Siblings,
 ) -> impl Iterator<Item = &'a Descriptor> {
-    let is_known = |it: &Digest| siblings.is_held(it) || !siblings.of(it).is_empty();
-    wanted
-        .iter()
-        .copied()
-        .filter(move |it| !is_known(&it.digest))
+    let wanted = wanted.iter().copied();
+    wanted.filter(|it| !siblings.is_known(&it.digest))
 }

@@ -272,10 +272,8 @@ fn requests(step: &Step, counted: Counted<'_>) -> (Requests, usize) {
             let (mut itself, rounds) = of_itself(step, counted);
             // A session that a refusal opens is used up by nobody.
             itself.delete = itself.post;
-            {
-                itself += asked;
-                (itself, k + rounds)
-            }
+            itself += asked;
+            (itself, k + rounds)
         }
         Action::Upload => of_upload(step, counted),
         // It may have got to its end: both questions at once.

@@ -133,6 +133,11 @@ impl Siblings {
         self.learned.is_held(layer, &self.destination)
     }
 
+    /// Whether `layer` is thought to be in the destination or in a repository that may give it.
+    pub(crate) fn is_known(&self, layer: &Digest) -> bool {
+        self.is_held(layer) || !self.of(layer).is_empty()
+    }
+
     /// Whether `layer` was said to be one that must not be sent.
     pub(crate) fn must_mount(&self, layer: &Digest) -> bool {
         self.learned.must_mount(layer)
